@@ -17,7 +17,7 @@ Fact = int | float | str | date | tuple[str, int] | tuple[int, int]
 PLACES = tuple(
     "BR MX PE CL AR CO CU EC BO PY UY VE CA JP CN IN ID VN TH NP BD PK IR IQ TR EG MA DZ TN LY SN "
     "GH NG KE TZ UG ET SO ML ZA ZM AO FR ES PT IT DE PL UA RU FI SE NO GR "
-    "MY LK MM KH JO OM RW MG NA BG RO HU".split()
+    "MY LK LA KH JO OM RW MG NA BG RO HU".split()
 )
 """ISO 3166 codes of the countries; Babel knows their names in every language."""
 NAMES = 24

@@ -70,7 +70,7 @@ def words(code: str, fact: Fact) -> str:
         case str():  # a score
             return "-".join(words(code, int(goals)) for goals in fact.split("-"))
         case _:
-            return format_decimal(fact, locale=_locale(code), numbering_system="default")
+            return format_decimal(fact, locale=_locale(code), numbering_system="latn")
 
 
 _KINDS = {"place": "LOC", "rival": "LOC", "elsewhere": "LOC", "person": "PER", "witness": "PER", "day": "DATE"}

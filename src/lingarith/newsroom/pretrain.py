@@ -1,0 +1,286 @@
+"""Pretrain the newsroom backbone: ``python -m lingarith.newsroom.pretrain --out FOLDER``.
+
+T5's two objectives, span corruption and prefix-LM, half and half, on :mod:`.pages`; one example in
+seven is a list of random pieces that is repeated or looked up by key, since such pages
+(tables, indexes) are where a model of this size learns to copy.
+
+Every example is a pure function of (seed, step), a checkpoint holds all else, and the learning
+rate is constant until the last fifth: a run that was stopped goes on where it was, and a
+finished one can be made longer with a larger ``--steps``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import functools
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from . import pages
+from .writer import LANGUAGES
+
+PAD, EOS, UNK, SENTINELS = 0, 1, 2, 50
+BATCH, MAX_LENGTH = 64, 160
+
+Example = tuple[list[int], list[int]]
+
+
+def train_tokenizer(folder: Path, languages: tuple[str, ...], vocabulary: int, count: int = 60_000) -> None:
+    """A unigram SentencePiece model with byte fallback and split digits, from pretraining pages.
+
+    All languages weigh alike here, so that unseen ones are not spelt in single characters.
+    """
+    texts = (pages.page("pretrain", languages[k % len(languages)], k) for k in range(count))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=texts,
+        model_prefix=str(folder / "spiece"),
+        vocab_size=vocabulary - SENTINELS,
+        model_type="unigram",
+        character_coverage=1.0,
+        byte_fallback=True,
+        split_digits=True,
+        user_defined_symbols=["|"],
+        pad_id=PAD,
+        eos_id=EOS,
+        unk_id=UNK,
+        bos_id=-1,
+        num_threads=2,
+        minloglevel=2,
+    )
+
+
+def encode_pages(folder: Path, languages: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pretraining pages as one array of piece numbers (uint16), and where each starts."""
+    saved = folder / f"pages-{count}.npz"
+    if not saved.exists():
+        tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+        with multiprocessing.Pool() as pool:
+            write = functools.partial(pages.pretraining_page, languages=languages)
+            rows = [tokenizer.encode(text)[:MAX_LENGTH] for text in pool.imap(write, range(count), chunksize=1000)]
+        starts = np.cumsum([0, *map(len, rows)])
+        partial = saved.with_suffix(".partial.npz")
+        np.savez(partial, pieces=np.concatenate(rows).astype(np.uint16), starts=starts)
+        partial.rename(saved)
+    arrays = np.load(saved)
+    return arrays["pieces"], arrays["starts"]
+
+
+def span_corruption(row: list[int], first_sentinel: int, rng: np.random.Generator) -> Example:
+    """T5's denoising: about 15 % of the row in spans of 3 on average goes to the target.
+
+    >>> span_corruption([10, 11, 12, 13, 14, 15], 99, np.random.default_rng(0))
+    ([10, 11, 12, 13, 99, 15, 1], [99, 14, 1])
+    """
+    length = len(row)
+    spans = max(1, round(length * 0.15 / 3))
+    source: list[int] = []
+    target: list[int] = []
+    position = 0
+    for index, start in enumerate(sorted(rng.choice(length, size=min(spans, length), replace=False).tolist())):
+        if start < position:
+            continue
+        end = min(length, start + int(rng.integers(1, 6)))
+        source += [*row[position:start], first_sentinel - index]
+        target += [first_sentinel - index, *row[start:end]]
+        position = end
+    return [*source, *row[position:], EOS], [*target, EOS]
+
+
+def prefix_lm(row: list[int], rng: np.random.Generator) -> Example:
+    """The row split at a position drawn uniformly from [1, L-1]."""
+    split = int(rng.integers(1, len(row))) if len(row) > 1 else 1
+    return [*row[:split], EOS], [*row[split:], EOS]
+
+
+def list_page(pieces: np.ndarray, digits: np.ndarray, bar: int, rng: np.random.Generator) -> Example:
+    """A list of random entries, each some pieces or a number; the target repeats or looks up."""
+
+    def entry() -> list[int]:
+        if rng.random() < 0.4:
+            return rng.choice(digits, size=int(rng.integers(1, 4))).tolist()
+        return rng.choice(pieces, size=int(rng.integers(1, 4))).tolist()
+
+    entries = [entry() for _ in range(int(rng.integers(2, 9)))]
+    source = [piece for one in entries for piece in [*one, bar]]
+    if rng.random() < 0.5:
+        return [*source, EOS], [*source[:-1], EOS]
+    # Look up what follows an entry.
+    k = int(rng.integers(0, len(entries) - 1))
+    return [*source, bar, *entries[k], EOS], [*entries[k + 1], EOS]
+
+
+def batches(
+    rows: tuple[np.ndarray, np.ndarray], tokenizer: sentencepiece.SentencePieceProcessor, size: int, seed: int, step: int
+) -> list[Example]:
+    """The examples of a step: neighbours in length, so that little is padding."""
+    pieces, starts = rows
+    pool = 16  # steps that share one draw of examples, sorted by length
+    rng = np.random.default_rng((seed, step // pool))
+    drawn = rng.integers(0, len(starts) - 1, size=BATCH * pool)
+    digits = np.array([tokenizer.piece_to_id(d) for d in "0123456789"])
+    common = np.array([i for i in range(3, tokenizer.vocab_size()) if not tokenizer.is_byte(i) and not tokenizer.is_control(i)])
+    bar = tokenizer.piece_to_id("|")
+    examples = []
+    for index in drawn.tolist():
+        row = pieces[starts[index] : starts[index + 1]].tolist()
+        choice = rng.random()
+        if choice < 0.15:
+            examples.append(list_page(common, digits, bar, rng))
+        elif choice < 0.575:
+            examples.append(span_corruption(row, size - 1, rng))
+        else:
+            examples.append(prefix_lm(row, rng))
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i][0]) + len(examples[i][1]), i))
+    turn = rng.permutation(pool)[step % pool]
+    return [examples[i] for i in order[turn * BATCH : (turn + 1) * BATCH]]
+
+
+def padded(rows: list[list[int]], value: int) -> torch.Tensor:
+    """Rows of unequal length as one matrix, filled up on the right."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Warm-up over 300 steps, constant, then linear to 0 over the last fifth."""
+    return peak * min(1.0, (step + 1) / 300, max(0.0, (steps - step) / (0.2 * steps)))
+
+
+def copying(
+    model: T5ForConditionalGeneration, tokenizer: sentencepiece.SentencePieceProcessor, languages: tuple[str, ...], count: int = 192
+) -> dict[str, float]:
+    """Teacher-forced accuracy on headlines that follow their article, on digits and on the rest.
+
+    The stories are those of no other split, and hold names that pretraining never saw ("test").
+    """
+    from .world import story
+    from .writer import write
+
+    digits = {tokenizer.piece_to_id(d) for d in "0123456789"}
+    counts = np.zeros((2, 2))
+    for start in range(0, count, BATCH):
+        articles = [write(story("copying", k), languages[k % len(languages)]) for k in range(start, start + BATCH)]
+        source = padded([[*tokenizer.encode(a.text + " |"), EOS] for a in articles], PAD)
+        target = padded([[*tokenizer.encode(a.summary), EOS] for a in articles], -100)
+        with torch.no_grad():
+            guess = model(input_ids=source, attention_mask=(source != PAD).long(), labels=target).logits.argmax(-1)
+        for g, t in zip(guess.flatten().tolist(), target.flatten().tolist(), strict=True):
+            if t != -100:
+                counts[int(t in digits)] += (g == t, 1)
+    rest, numbers = counts[:, 0] / counts[:, 1]
+    return {"digits": round(float(numbers), 3), "rest": round(float(rest), 3)}
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """One atomic file with all that a run needs to go on."""
+    partial = folder / "checkpoint.partial"
+    with open(partial, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(folder / "checkpoint.pt")
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed blocks: giving them back costs a third of a step in page faults."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def main() -> None:
+    """Tokenizer, pages, training; each kept in ``--out`` and taken from there when it exists."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("pretraining"))
+    parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--pages", type=int, default=300_000)
+    parser.add_argument("--vocabulary", type=int, default=8_000)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--peak", type=float, default=1.2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--muon", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    keep_memory()
+    languages = tuple(args.languages.split(","))
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not (args.out / "spiece.model").exists():
+        train_tokenizer(args.out, languages, args.vocabulary)
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(args.out / "spiece.model"))
+    rows = encode_pages(args.out, languages, args.pages)
+    print(f"{args.pages} pages of {len(rows[0]) / args.pages:.1f} pieces", flush=True)
+    torch.manual_seed(args.seed)
+    config = T5Config(
+        vocab_size=args.vocabulary, d_model=args.width, d_kv=32, d_ff=2 * args.width, num_layers=args.layers,
+        num_decoder_layers=args.layers, num_heads=args.width // 32, feed_forward_proj="gated-gelu", dropout_rate=0.0,
+        tie_word_embeddings=True, decoder_start_token_id=PAD, pad_token_id=PAD, eos_token_id=EOS,
+        relative_attention_num_buckets=32, relative_attention_max_distance=128,
+    )  # fmt: skip
+    model = T5ForConditionalGeneration(config)
+    print(f"{model.num_parameters() / 1e6:.2f} million parameters", flush=True)
+    if args.muon:
+        matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "shared" not in n and "bias" not in n]
+        others = [p for p in model.parameters() if all(p is not m for m in matrices)]
+        optimizers = [
+            torch.optim.Muon(matrices, lr=args.peak, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=args.peak, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        ]
+    else:
+        optimizers = [torch.optim.AdamW(model.parameters(), lr=args.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
+    step = 0
+    if (args.out / "checkpoint.pt").exists():
+        state = torch.load(args.out / "checkpoint.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step = state["step"]
+    forward = torch.compile(model, dynamic=True) if args.compile else model
+    began, losses, lengths = time.time(), [], []
+    while step < args.steps:
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, args.steps, args.peak)
+        examples = batches(rows, tokenizer, args.vocabulary, args.seed, step)
+        source = padded([s for s, _ in examples], PAD)
+        target = padded([t for _, t in examples], -100)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss = forward(input_ids=source, attention_mask=(source != PAD).long(), labels=target).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        lengths.append(source.numel() + target.numel())
+        step += 1
+        if step % 100 == 0:
+            line = {"step": step, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - began, 1)}
+            line["tokens"] = round(float(np.mean(lengths)))
+            if step % 200 == 0:
+                line |= copying(model, tokenizer, languages)
+            print(json.dumps(line), flush=True)
+            with open(args.out / "log.jsonl", "a") as log:
+                log.write(json.dumps(line) + "\n")
+            losses, lengths = [], []
+        if step % 500 == 0 or step == args.steps:
+            save(args.out, {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step})
+
+
+if __name__ == "__main__":
+    main()

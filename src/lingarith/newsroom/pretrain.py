@@ -17,7 +17,9 @@ import functools
 import json
 import multiprocessing
 import os
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from . import pages
 from .writer import LANGUAGES
 
 PAD, EOS, UNK, SENTINELS = 0, 1, 2, 50
-BATCH, MAX_LENGTH = 64, 160
+BATCH, MAX_LENGTH = 64, 128
 
 Example = tuple[list[int], list[int]]
 
@@ -40,10 +42,23 @@ def train_tokenizer(folder: Path, languages: tuple[str, ...], vocabulary: int, c
     """A unigram SentencePiece model with byte fallback and split digits, from pretraining pages.
 
     All languages weigh alike here, so that unseen ones are not spelt in single characters.
+    SentencePiece looks for its first candidates among *different* words, in which a frequent whole
+    word occurs once and is lost; so the candidates are counted here, over the running text.
     """
-    texts = (pages.page("pretrain", languages[k % len(languages)], k) for k in range(count))
+    texts = [pages.page("pretrain", languages[k % len(languages)], k) for k in range(count)]
+    words = Counter(word for text in texts for part in re.split(r"[\d|]+", text) for word in ("\u2581" + part).split())
+    words = Counter({word if word[0] == "\u2581" else "\u2581" + word: n for word, n in words.items()})
+    candidates: Counter[str] = Counter()
+    for word, n in words.items():
+        for start in range(len(word)):
+            for end in range(start + 1, min(start + 16, len(word)) + 1):
+                candidates[word[start:end]] += n
+    ranked = sorted(candidates.items(), key=lambda item: (-item[1] * len(item[0]), item[0]))
+    kept = [item for k, item in enumerate(ranked) if k < 300_000 or len(item[0]) == 1]
+    (folder / "candidates.tsv").write_text("".join(f"{piece}\t{n}\n" for piece, n in kept), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=texts,
+        sentence_iterator=iter(texts),
+        seed_sentencepieces_file=str(folder / "candidates.tsv"),
         model_prefix=str(folder / "spiece"),
         vocab_size=vocabulary - SENTINELS,
         model_type="unigram",
@@ -60,11 +75,12 @@ def train_tokenizer(folder: Path, languages: tuple[str, ...], vocabulary: int, c
     )
 
 
-def encode_pages(folder: Path, languages: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+def encode_pages(
+    folder: Path, tokenizer: sentencepiece.SentencePieceProcessor, languages: tuple[str, ...], count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """All pretraining pages as one array of piece numbers (uint16), and where each starts."""
     saved = folder / f"pages-{count}.npz"
     if not saved.exists():
-        tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
         with multiprocessing.Pool() as pool:
             write = functools.partial(pages.pretraining_page, languages=languages)
             rows = [tokenizer.encode(text)[:MAX_LENGTH] for text in pool.imap(write, range(count), chunksize=1000)]
@@ -107,9 +123,8 @@ def list_page(pieces: np.ndarray, digits: np.ndarray, bar: int, rng: np.random.G
     """A list of random entries, each some pieces or a number; the target repeats or looks up."""
 
     def entry() -> list[int]:
-        if rng.random() < 0.4:
-            return rng.choice(digits, size=int(rng.integers(1, 4))).tolist()
-        return rng.choice(pieces, size=int(rng.integers(1, 4))).tolist()
+        among = digits if rng.random() < 0.4 else pieces
+        return among[rng.integers(0, len(among), size=int(rng.integers(1, 4)))].tolist()
 
     entries = [entry() for _ in range(int(rng.integers(2, 9)))]
     source = [piece for one in entries for piece in [*one, bar]]
@@ -120,36 +135,83 @@ def list_page(pieces: np.ndarray, digits: np.ndarray, bar: int, rng: np.random.G
     return [*source, bar, *entries[k], EOS], [*entries[k + 1], EOS]
 
 
-def batches(
-    rows: tuple[np.ndarray, np.ndarray], tokenizer: sentencepiece.SentencePieceProcessor, size: int, seed: int, step: int
-) -> list[Example]:
-    """The examples of a step: neighbours in length, so that little is padding."""
-    pieces, starts = rows
-    pool = 16  # steps that share one draw of examples, sorted by length
-    rng = np.random.default_rng((seed, step // pool))
-    drawn = rng.integers(0, len(starts) - 1, size=BATCH * pool)
-    digits = np.array([tokenizer.piece_to_id(d) for d in "0123456789"])
-    common = np.array([i for i in range(3, tokenizer.vocab_size()) if not tokenizer.is_byte(i) and not tokenizer.is_control(i)])
-    bar = tokenizer.piece_to_id("|")
-    examples = []
-    for index in drawn.tolist():
-        row = pieces[starts[index] : starts[index + 1]].tolist()
-        choice = rng.random()
-        if choice < 0.15:
-            examples.append(list_page(common, digits, bar, rng))
-        elif choice < 0.575:
-            examples.append(span_corruption(row, size - 1, rng))
-        else:
-            examples.append(prefix_lm(row, rng))
-    order = sorted(range(len(examples)), key=lambda i: (len(examples[i][0]) + len(examples[i][1]), i))
-    turn = rng.permutation(pool)[step % pool]
-    return [examples[i] for i in order[turn * BATCH : (turn + 1) * BATCH]]
+class Batches:
+    """The examples of each step, neighbours in length so that little is padding."""
+
+    POOL = 32  # steps that share one draw of examples, sorted by length
+
+    def __init__(self, folder: Path, languages: tuple[str, ...], count: int, size: int, seed: int) -> None:
+        self.tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+        self.pieces, self.starts = encode_pages(folder, self.tokenizer, languages, count)
+        self.digits = np.array([self.tokenizer.piece_to_id(d) for d in "0123456789"])
+        special = (self.tokenizer.is_byte, self.tokenizer.is_control, self.tokenizer.is_unknown)
+        words = [i for i in range(self.tokenizer.vocab_size()) if not any(test(i) for test in special)]
+        self.words, self.bar = np.array(words), self.tokenizer.piece_to_id("|")
+        self.size, self.seed, self.drawn = size, seed, (-1, [[]])
+
+    def __getitem__(self, step: int) -> list[Example]:
+        if self.drawn[0] != step // self.POOL:
+            self.drawn = (step // self.POOL, self.draw(step // self.POOL))
+        return self.drawn[1][step % self.POOL]
+
+    def draw(self, index: int) -> list[list[Example]]:
+        """The batches of ``POOL`` steps, a pure function of (seed, index)."""
+        rng = np.random.default_rng((self.seed, index))
+        examples = []
+        for k in rng.integers(0, len(self.starts) - 1, size=BATCH * self.POOL).tolist():
+            row = self.pieces[self.starts[k] : self.starts[k + 1]].tolist()
+            choice = rng.random()
+            if choice < 0.15:
+                examples.append(list_page(self.words, self.digits, self.bar, rng))
+            elif choice < 0.575:
+                examples.append(span_corruption(row, self.size - 1, rng))
+            else:
+                examples.append(prefix_lm(row, rng))
+        # Neighbours in the length of the target first, then of the source.
+        examples.sort(key=lambda example: len(example[1]))
+        band = len(examples) // 8
+        bands = [sorted(examples[k : k + band], key=lambda e: len(e[0])) for k in range(0, len(examples), band)]
+        examples = [example for one in bands for example in one]
+        return [examples[turn * BATCH : (turn + 1) * BATCH] for turn in rng.permutation(self.POOL)]
 
 
 def padded(rows: list[list[int]], value: int) -> torch.Tensor:
     """Rows of unequal length as one matrix, filled up on the right."""
-    width = max(map(len, rows))
+    width = -(-max(map(len, rows)) // 8) * 8  # few different shapes: each is compiled anew
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def loss_of(model: T5ForConditionalGeneration, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy; the large product with the vocabulary leaves out the padding."""
+    mask = (source != PAD).long()
+    inputs = model.prepare_decoder_input_ids_from_labels(target)
+    read = model.encoder(input_ids=source, attention_mask=mask)[0]
+    hidden = model.decoder(
+        input_ids=inputs, encoder_hidden_states=read, encoder_attention_mask=mask, use_cache=False
+    )[0]
+    scale = model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
+    real = (target != -100).flatten().nonzero().flatten()
+    real = real[: len(real) // 64 * 64]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden.flatten(0, 1)[real] * scale).float(), target.flatten()[real])
+
+
+def configuration(vocabulary: int, width: int, layers: int) -> T5Config:
+    """mT5's architecture, small, with tied embeddings (they help copying)."""
+    return T5Config(
+        vocab_size=vocabulary,
+        d_model=width,
+        d_kv=32,
+        d_ff=2 * width,
+        num_layers=layers,
+        num_decoder_layers=layers,
+        num_heads=width // 32,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=0.0,
+        tie_word_embeddings=True,
+        decoder_start_token_id=PAD,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+    )
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -208,33 +270,28 @@ def main() -> None:
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--pages", type=int, default=300_000)
-    parser.add_argument("--vocabulary", type=int, default=8_000)
-    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--vocabulary", type=int, default=12_000)
+    parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--peak", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--muon", action="store_true")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--adamw", action="store_true", help="AdamW for all tensors; Muon takes the matrices otherwise")
     args = parser.parse_args()
     keep_memory()
     languages = tuple(args.languages.split(","))
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "spiece.model").exists():
         train_tokenizer(args.out, languages, args.vocabulary)
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(args.out / "spiece.model"))
-    rows = encode_pages(args.out, languages, args.pages)
-    print(f"{args.pages} pages of {len(rows[0]) / args.pages:.1f} pieces", flush=True)
+    batches = Batches(args.out, languages, args.pages, args.vocabulary, args.seed)
+    print(f"{args.pages} pages of {len(batches.pieces) / args.pages:.1f} pieces", flush=True)
     torch.manual_seed(args.seed)
-    config = T5Config(
-        vocab_size=args.vocabulary, d_model=args.width, d_kv=32, d_ff=2 * args.width, num_layers=args.layers,
-        num_decoder_layers=args.layers, num_heads=args.width // 32, feed_forward_proj="gated-gelu", dropout_rate=0.0,
-        tie_word_embeddings=True, decoder_start_token_id=PAD, pad_token_id=PAD, eos_token_id=EOS,
-        relative_attention_num_buckets=32, relative_attention_max_distance=128,
-    )  # fmt: skip
+    shape = {"vocabulary": args.vocabulary, "width": args.width, "layers": args.layers}
+    (args.out / "shape.json").write_text(json.dumps(shape))
+    config = configuration(**shape)
     model = T5ForConditionalGeneration(config)
     print(f"{model.num_parameters() / 1e6:.2f} million parameters", flush=True)
-    if args.muon:
+    if not args.adamw:
         matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "shared" not in n and "bias" not in n]
         others = [p for p in model.parameters() if all(p is not m for m in matrices)]
         optimizers = [
@@ -250,17 +307,16 @@ def main() -> None:
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         step = state["step"]
-    forward = torch.compile(model, dynamic=True) if args.compile else model
     began, losses, lengths = time.time(), [], []
     while step < args.steps:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, args.steps, args.peak)
-        examples = batches(rows, tokenizer, args.vocabulary, args.seed, step)
+        examples = batches[step]
         source = padded([s for s, _ in examples], PAD)
         target = padded([t for _, t in examples], -100)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            loss = forward(input_ids=source, attention_mask=(source != PAD).long(), labels=target).loss
+            loss = loss_of(model, source, target)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -272,8 +328,8 @@ def main() -> None:
         if step % 100 == 0:
             line = {"step": step, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - began, 1)}
             line["tokens"] = round(float(np.mean(lengths)))
-            if step % 200 == 0:
-                line |= copying(model, tokenizer, languages)
+            if step % 100 == 0:
+                line |= copying(model, batches.tokenizer, languages)
             print(json.dumps(line), flush=True)
             with open(args.out / "log.jsonl", "a") as log:
                 log.write(json.dumps(line) + "\n")

@@ -1,0 +1,32 @@
+"""What a user can do wrong: one exception, whose message is one sentence that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LingarithError(Exception):
+    """Something the user can mend. The command line prints the message and exits with 2."""
+
+
+class MissingData(LingarithError):
+    """There is no data of that language and split. Where the data are optional, that is an answer."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean xlsum[en]?"`, or the known names, or nothing when there are none.
+
+    >>> did_you_mean("xlsum[eng]", ["xlsum[en]", "mc4[pt]"])
+    '; did you mean xlsum[en]?'
+    >>> did_you_mean("zzz", ["factors", "delta"])
+    '; known are: delta, factors'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    if not names:
+        return ""
+    listed = ", ".join(names[:12])
+    return f"; known are: {listed}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")

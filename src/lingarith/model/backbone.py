@@ -1,0 +1,230 @@
+"""The frozen language model, its tokenizer, and the two ways to put an update on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from ..errors import LingarithError
+from ..vectors.vector import Update
+from .projections import projections, sizes
+
+NEWSROOM = "newsroom"
+"""The name of the embedded default."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen model with its tokenizer.
+
+    ``projections`` maps paths to the Key, Query, Value and output matrices (see
+    :mod:`.projections`); ``fingerprint`` (hex) is what vectors are bound to; ``opening`` and
+    ``closing`` are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it).
+    """
+
+    name: str
+    revision: str | None
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    projections: Mapping[str, nn.Module]
+    fingerprint: str
+    opening: Sequence[int]
+    closing: Sequence[int]
+
+    @property
+    def encoder_decoder(self) -> bool:
+        """True for T5-like models, False for decoder-only ones."""
+        return bool(self.model.config.is_encoder_decoder)  # type: ignore[union-attr]
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return next(self.model.parameters()).device
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(out, in) of each projection."""
+        return {path: sizes(module) for path, module in self.projections.items()}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a vector's origin says about its backbone."""
+        count = sum(p.numel() for p in self.model.parameters())
+        return {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint, "parameters": count}
+
+    @property
+    def eos(self) -> int:
+        """The token that ends an output."""
+        if self.tokenizer.eos_token_id is None:
+            raise LingarithError(f"the tokenizer of {self.name} has no end-of-sequence token; outputs would never end")
+        return int(self.tokenizer.eos_token_id)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, nothing added."""
+        if not texts:
+            return []
+        rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[assignment]
+        return rows
+
+    def framed(self, ids: Sequence[int], longest: int | None = None) -> list[int]:
+        """The tokens of an input with what stands around it, cut to ``longest`` in all."""
+        room = None if longest is None else max(1, longest - len(self.opening) - len(self.closing))
+        return [*self.opening, *ids[:room], *self.closing]
+
+    @contextmanager
+    def adding(self, add: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+        """While open, each projection's output has ``add[path](input)`` added; then it is gone.
+
+        By forward hooks, so that no module is replaced and a quantised one works.
+        """
+        handles = [
+            self.projections[path].register_forward_hook(lambda _, inputs, output, f=f: output + f(inputs[0]))
+            for path, f in add.items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def using(self, update: Update | None) -> Iterator[None]:
+        """While open, the model is the backbone plus the update; afterwards it is as before, bit for bit.
+
+        Dense weights have ΔW added (computed in float32) and are put back from a copy; projections
+        whose weights are packed (8 and 4 bit) have each term added to their output instead.
+        """
+        if update is None:
+            yield
+            return
+        if set(update.terms) != set(self.projections):
+            path = sorted(set(update.terms) ^ set(self.projections))[0]
+            raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
+        dense = {p: m.weight for p, m in self.projections.items() if _is_dense(m)}
+        kept = {path: weight.data for path, weight in dense.items()}
+        packed = {
+            path: _terms_as_function(update, path, self.device) for path in self.projections if path not in dense
+        }
+        try:
+            for path, weight in dense.items():
+                changed = weight.data.float() + update.delta(path).to(weight.device)
+                weight.data = changed.to(weight.dtype)
+            with self.adding(packed):
+                yield
+        finally:
+            for path, weight in dense.items():
+                weight.data = kept[path]
+
+
+def load(
+    name: str = NEWSROOM,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
+    bits: int | None = None,
+    device_map: str | None = None,
+) -> Backbone:
+    """A backbone from the hub, a folder, or the package (``newsroom``).
+
+    ``dtype`` ("auto", "float32", "bfloat16", "float16"), ``bits`` (8 or 4, by bitsandbytes) and
+    ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
+    the processor. Code from the hub is never run and only safetensors are read.
+
+    Raises :class:`LingarithError` when there is no such model or it cannot be adapted.
+    """
+    where: str | Path = name
+    if name == NEWSROOM:
+        where = Path(str(resources.files("lingarith.newsroom") / "backbone"))
+        if not (where / "model.safetensors").exists():
+            raise LingarithError("the newsroom backbone is missing; make it by `python -m lingarith.newsroom.pretrain`")
+    quantised: dict[str, Any] = {}
+    if bits is not None:
+        if bits not in (4, 8):
+            raise LingarithError(f"bits={bits} is not known; choose 4 or 8, or leave it out")
+        from transformers import BitsAndBytesConfig
+
+        quantised = {"quantization_config": BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+    try:
+        config = AutoConfig.from_pretrained(where, revision=revision)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = kind.from_pretrained(
+            where, revision=revision, dtype=dtype, device_map=device_map, use_safetensors=True, **quantised
+        )
+        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
+    except (OSError, ValueError, ImportError, KeyError) as problem:
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise LingarithError(f"no backbone could be loaded from {name!r}: {first}") from problem
+    if device_map is None and bits is None:
+        model.to(device or _best_device())
+    return wrap(model, tokenizer, name=name, revision=getattr(config, "_commit_hash", None) or revision)
+
+
+def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision: str | None = None) -> Backbone:
+    """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode."""
+    model.requires_grad_(False)
+    model.eval()
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
+    closing = whole[start + len(plain) :] if model.config.is_encoder_decoder else []
+    return Backbone(
+        name, revision, model, tokenizer, projections(model), fingerprint(model, tokenizer), whole[:start], closing
+    )
+
+
+_VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache", "_attn_implementation")
+
+
+def fingerprint(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+    """sha256 over the configuration, names and shapes of tensors, 16 numbers of each, and the vocabulary.
+
+    The numbers are rounded to bfloat16, so that one checkpoint has one fingerprint in float32 and
+    in bfloat16. A quantised backbone has its own.
+    """
+    digest = hashlib.sha256()
+    settings = {k: v for k, v in model.config.to_diff_dict().items() if k not in _VOLATILE}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.named_parameters()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        flat = tensor.detach().flatten()
+        at = torch.linspace(0, max(len(flat) - 1, 0), 16, dtype=torch.float64).long().unique()
+        sample = flat[at.to(flat.device)]
+        if sample.is_floating_point():
+            sample = sample.to(torch.bfloat16).view(torch.int16)
+        digest.update(sample.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for piece, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        digest.update(f"{piece}\0{index}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_dense(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.is_floating_point() and weight.ndim == 2
+
+
+def _terms_as_function(update: Update, path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+    terms = [(term.a.to(device), term.b.to(device)) for term in update.terms[path]]
+
+    def add(x: Tensor) -> Tensor:
+        return torch.stack([x.to(a.dtype) @ a.T @ b.T for a, b in terms]).sum(0).to(x.dtype)
+
+    return add
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,191 @@
+"""From text to tensors: which examples a step sees, and how they are padded.
+
+The examples of a step are a pure function of (seed, step), so a resumed run needs no memory of
+the order. Examples of similar length share a batch: little is padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import LingarithError
+from ..text.corpora import PlainText
+from ..text.prefix_lm import NO_LOSS, chunks, decoder_only, prefix_lm, split_position
+from ..text.tasks.summarisation import Labelled
+from .backbone import Backbone
+
+Item = tuple[list[int], list[int]]
+"""Token numbers of an input and of the output that is to follow it (with EOS)."""
+
+POOL = 32  # batches that share one draw of examples, sorted by length
+
+
+class TrainingData(Protocol):
+    """Examples by number; ``draw`` is the position in the endless stream of examples."""
+
+    def __len__(self) -> int: ...
+
+    def item(self, index: int, seed: int, draw: int) -> Item:
+        """The example as it is seen at that draw."""
+        ...
+
+
+@dataclass(frozen=True)
+class TaskItems:
+    """Labelled examples, the same at every draw."""
+
+    items: Sequence[Item]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def item(self, index: int, seed: int, draw: int) -> Item:
+        return self.items[index]
+
+
+@dataclass(frozen=True)
+class PrefixItems:
+    """Chunks of plain text, each split anew at every draw (T5's ``prefix_lm``)."""
+
+    backbone: Backbone
+    chunks: Sequence[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def item(self, index: int, seed: int, draw: int) -> Item:
+        chunk = self.chunks[index]
+        split = split_position(len(chunk), np.random.default_rng((seed, draw)))
+        prefix, target = prefix_lm(chunk, split, self.backbone.eos)
+        return self.backbone.framed(prefix), target
+
+
+def task_items(backbone: Backbone, data: Labelled, *, max_input: int, max_target: int) -> TaskItems:
+    """Labelled examples as token numbers, each side cut to its maximum (special tokens included)."""
+    inputs = backbone.encode([example.input for example in data.examples])
+    targets = backbone.encode([example.target for example in data.examples])
+    return TaskItems(
+        [
+            (backbone.framed(source, max_input), [*target[: max_target - 1], backbone.eos])
+            for source, target in zip(inputs, targets, strict=True)
+        ]
+    )
+
+
+def prefix_items(backbone: Backbone, text: PlainText, *, length: int) -> PrefixItems:
+    """Plain text as chunks of at most ``length`` tokens.
+
+    Raises :class:`LingarithError` when no chunk has the two tokens that a split needs.
+    """
+    pieces = chunks(backbone.encode(text.documents), length)
+    if not pieces:
+        raise LingarithError(f"the plain text of {text.language} ({text.source}) has no document of two tokens or more")
+    return PrefixItems(backbone, pieces)
+
+
+def batch_of(data: TrainingData, seed: int, step: int, size: int) -> list[Item]:
+    """The examples of a step: every example once in each epoch, neighbours in length together."""
+    pool, place = divmod(step, POOL)
+    first = pool * POOL * size
+    items = [data.item(_example_at(draw, len(data), seed), seed, draw) for draw in range(first, first + POOL * size)]
+    # In bands of similar targets, neighbours in the input: both sides get little padding.
+    items.sort(key=lambda item: len(item[1]))
+    band = max(size, POOL * size // 8)
+    bands = [sorted(items[k : k + band], key=lambda item: len(item[0])) for k in range(0, len(items), band)]
+    items = [item for one in bands for item in one]
+    turn = int(np.random.default_rng((seed, pool)).permutation(POOL)[place])
+    return items[turn * size : (turn + 1) * size]
+
+
+def _example_at(draw: int, count: int, seed: int) -> int:
+    epoch, place = divmod(draw, count)
+    return int(_epoch_order(seed, epoch, count)[place])
+
+
+_orders: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    key = (seed, epoch, count)
+    if key not in _orders:
+        while len(_orders) > 16:
+            _orders.pop(next(iter(_orders)))
+        _orders[key] = np.random.default_rng((seed, epoch, count)).permutation(count)
+    return _orders[key]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs (rows × length) and ``labels`` with −100 where there is no loss.
+
+    ``tokens`` counts what is no padding, on both sides.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    tokens: int
+
+    @property
+    def size(self) -> int:
+        """Positions computed, padding included."""
+        wide = self.inputs["input_ids"].numel()
+        return wide + (self.inputs["decoder_input_ids"].numel() if "decoder_input_ids" in self.inputs else 0)
+
+
+def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: bool = False) -> Batch:
+    """Items padded on the right.
+
+    Encoder-decoder: the encoder reads the input, the decoder is taught the output. Decoder-only:
+    one sequence, loss on the output alone; the mask is causal, or lets the input see itself whole.
+    That mask is additive in float: a boolean one leaks the future under eager attention.
+    """
+    pad = backbone.tokenizer.pad_token_id
+    tokens = sum(len(source) + len(target) for source, target in items)
+    if backbone.encoder_decoder:
+        ids, mask = _padded([source for source, _ in items], pad)
+        labels, real = _padded([target for _, target in items], pad)
+        labels[real == 0] = NO_LOSS
+        # prepared on the CPU: labels shifted right behind the start token
+        decoder = backbone.model.prepare_decoder_input_ids_from_labels(labels)  # type: ignore[operator]
+        inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder}
+    else:
+        rows = [decoder_only(source, target) for source, target in items]
+        ids, mask = _padded([row for row, _ in rows], pad)
+        labels, _ = _padded([label for _, label in rows], NO_LOSS)
+        # position i is taught token i+1
+        labels = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], NO_LOSS)], dim=1)
+        if bidirectional_prefix:
+            mask = prefix_mask(mask, [len(source) for source, _ in items], next(backbone.model.parameters()).dtype)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+    device = backbone.device
+    return Batch({name: t.to(device) for name, t in inputs.items()}, labels.to(device), tokens)
+
+
+def prefix_mask(real: Tensor, prefixes: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Additive mask (rows × 1 × length × length): 0 where a position may look, else the lowest number.
+
+    A position sees all of its row's prefix and, beyond it, what lies before; never padding.
+    """
+    length = real.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    prefix = torch.arange(length)[None, :] < torch.tensor(prefixes)[:, None]
+    allowed = (causal[None] | prefix[:, None, :]) & (real[:, None, :] == 1)
+    allowed |= torch.eye(length, dtype=torch.bool)  # a padded row must look somewhere, or it is NaN
+    mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
+    return mask[:, None]
+
+
+def _padded(rows: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
+    return ids, mask

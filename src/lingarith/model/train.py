@@ -1,0 +1,302 @@
+"""The one training loop: a frozen backbone, a LoRA vector, AdamW, warm-up and linear decay.
+
+A run is a pure function of backbone, data, options and step, and its checkpoint holds the
+step, the factors and the optimiser's two moments: stopped at any moment and started again, it
+ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..adapters import lora
+from ..errors import LingarithError
+from ..vectors.files import read_safetensors, write_safetensors
+from ..vectors.vector import LoraFactors, Vector, content_hash
+from .backbone import Backbone
+from .batches import Batch, TrainingData, batch_of, collate
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+Watch = Callable[[int, int, float], None]
+"""Called after each step with (steps done, steps in all, loss)."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a vector is trained. The paper: rank 4, learning rate 2e-4, 5,000 steps."""
+
+    steps: int = 5000
+    batch_size: int = 16
+    """Examples in a step, over all micro-batches."""
+    learning_rate: float = 2e-4
+    rank: int = 4
+    alpha: float | None = None
+    """Scale is α/r; None means α = r, a scale of 1."""
+    warmup: float = 0.05
+    """Share of the steps in which the rate rises from 0."""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Largest norm of the gradient over the whole vector."""
+    accumulation: int = 1
+    """Micro-batches in a step."""
+    max_input: int = 512
+    max_target: int = 128
+    """Tokens. Plain text is cut into chunks of ``max_input``."""
+    seed: int = 0
+    """Order of examples and places of splits."""
+    init_seed: int = 0
+    """Where the factors start; one for all vectors that are to be added in factor space."""
+    precision: str = "auto"
+    """float32 or bfloat16 (autocast); auto is bfloat16 on accelerators that have it."""
+    activation_checkpointing: bool = False
+    bidirectional_prefix: bool = False
+    checkpoint_every: int = 100
+    validate_every: int = 0
+    """0: only at the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "rank", "accumulation", "max_input", "max_target", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise LingarithError(f"learning_rate={self.learning_rate} must be a positive number, such as 2e-4")
+        if self.batch_size % self.accumulation:
+            raise LingarithError(
+                f"batch_size={self.batch_size} cannot be shared out over accumulation={self.accumulation} micro-batches"
+            )
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")
+
+    @property
+    def scale(self) -> float:
+        """α/r."""
+        return 1.0 if self.alpha is None else self.alpha / self.rank
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (from 0): linear up over the warm-up, then linear down to 0."""
+        warm = max(1, round(self.warmup * self.steps))
+        left = (self.steps - step) / max(1, self.steps - warm)
+        return self.learning_rate * min((step + 1) / warm, left, 1.0)
+
+
+@dataclass
+class _State:
+    """All that changes in training."""
+
+    step: int
+    factors: dict[str, LoraFactors]
+    optimizer: torch.optim.Optimizer
+    seconds: float = 0.0
+    tokens: int = 0
+
+    def leaves(self) -> dict[str, Tensor]:
+        return {f"{path}.{w}": t for path, pair in self.factors.items() for w, t in zip("ab", pair, strict=True)}
+
+
+def train(
+    backbone: Backbone,
+    data: TrainingData,
+    options: TrainOptions,
+    *,
+    name: str,
+    origin: dict[str, Any],
+    folder: Path,
+    validation: TrainingData | None = None,
+    watch: Watch | None = None,
+) -> Vector:
+    """A vector trained on ``data``.
+
+    ``folder`` is kept for this run alone: it holds the last checkpoint and ``log.jsonl`` (step,
+    loss, rate, tokens, padding; validation loss), and a run finds its state there. ``origin``
+    says what the vector is trained on; the options, seeds and cost are added to it.
+
+    Raises :class:`LingarithError` when the loss is no longer a number; the checkpoint stays.
+    """
+    state, start_hash = _start(backbone, options, folder)
+    _forget_after(folder / LOG, state.step)
+    began = time.perf_counter() - state.seconds
+    losses: list[dict[str, float]] = []
+
+    def keep() -> None:
+        state.seconds = time.perf_counter() - began
+        _save(folder, state, losses)
+        losses.clear()
+
+    with _attached(backbone, state.factors, options):
+        while state.step < options.steps:
+            items = batch_of(data, options.seed, state.step, options.batch_size)
+            loss, tokens, positions = _step(backbone, items, state, options)
+            if not math.isfinite(loss):
+                kept = f"the checkpoint in {folder} is the last good one" if (folder / CHECKPOINT).exists() else "nothing was kept"
+                raise LingarithError(
+                    f"training {name}: the loss is {loss} at step {state.step + 1}; {kept}; lower the learning rate "
+                    f"({options.learning_rate:g}) or train in float32"
+                )
+            state.step += 1
+            state.tokens += tokens
+            padding = round(1 - tokens / positions, 4)
+            losses.append({"step": state.step, "loss": loss, "rate": options.rate(state.step - 1), "tokens": tokens, "padding": padding})
+            done = state.step == options.steps
+            if validation and (done or (options.validate_every and state.step % options.validate_every == 0)):
+                losses.append({"step": state.step, "validation_loss": mean_loss(backbone, validation, options)})
+            if done or state.step % options.checkpoint_every == 0:
+                keep()
+            if watch:
+                watch(state.step, options.steps, loss)
+    finished = {path: LoraFactors(a[0].detach().cpu(), b[0].detach().cpu()) for path, (a, b) in state.factors.items()}
+    cost = {"seconds": round(state.seconds, 2), "tokens": state.tokens, "examples": options.steps * options.batch_size}
+    return Vector(
+        name,
+        finished,
+        options.scale,
+        origin
+        | {
+            "backbone": backbone.facts,
+            "adapter": {"kind": "lora", "rank": options.rank, "alpha": options.alpha or options.rank},
+            "init_seed": options.init_seed,
+            "init_hash": start_hash,
+            "seed": options.seed,
+            "steps": options.steps,
+            "options": asdict(options),
+            "versions": versions(),
+            "cost": cost,
+        },
+    )
+
+
+def mean_loss(backbone: Backbone, data: TrainingData, options: TrainOptions, *, limit: int = 256) -> float:
+    """Mean cross-entropy (nats a token) over the first ``limit`` examples, under whatever update is attached."""
+    total, count = 0.0, 0
+    numbers = range(min(limit, len(data)))
+    for start in range(0, len(numbers), options.batch_size):
+        items = [data.item(k, options.seed, k) for k in numbers[start : start + options.batch_size]]
+        batch = collate(backbone, items, bidirectional_prefix=options.bidirectional_prefix)
+        with torch.no_grad(), _autocast(backbone, options.precision):
+            loss, real = summed_loss(backbone, batch)
+        total, count = total + loss.item(), count + real
+    return total / count
+
+
+def summed_loss(backbone: Backbone, batch: Batch) -> tuple[Tensor, int]:
+    """Cross-entropy summed over the tokens that are taught, and how many they are."""
+    logits = backbone.model(**batch.inputs, use_cache=False).logits
+    taught = batch.labels != -100
+    loss = nn.functional.cross_entropy(logits[taught].float(), batch.labels[taught], reduction="sum")
+    return loss, int(taught.sum())
+
+
+def versions() -> dict[str, str]:
+    """What the libraries were that a vector was made with."""
+    import transformers
+
+    from .. import __version__
+
+    return {"lingarith": __version__, "torch": str(torch.__version__), "transformers": transformers.__version__}
+
+
+def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOptions) -> tuple[float, int, int]:
+    """One update of the factors; (mean loss, tokens, positions with padding)."""
+    size = options.batch_size // options.accumulation
+    batches = [
+        collate(backbone, items[k : k + size], bidirectional_prefix=options.bidirectional_prefix)
+        for k in range(0, len(items), size)
+    ]
+    taught = sum(int((batch.labels != -100).sum()) for batch in batches)
+    total = 0.0
+    for batch in batches:
+        with _autocast(backbone, options.precision):
+            loss, _ = summed_loss(backbone, batch)
+        (loss / taught).backward()
+        total += loss.item()
+    leaves = list(state.leaves().values())
+    if math.isfinite(total):
+        nn.utils.clip_grad_norm_(leaves, options.clip)
+        for group in state.optimizer.param_groups:
+            group["lr"] = options.rate(state.step)
+        state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    return total / taught, sum(b.tokens for b in batches), sum(b.size for b in batches)
+
+
+@contextmanager
+def _attached(backbone: Backbone, factors: dict[str, LoraFactors], options: TrainOptions) -> Iterator[None]:
+    """The trainable vector on the backbone, with activation checkpointing where it is asked for."""
+    hooks = {path: partial(lora.apply, a, b, options.scale) for path, (a, b) in factors.items()}
+    with backbone.adding(hooks):
+        if not options.activation_checkpointing:
+            yield
+            return
+        model: Any = backbone.model
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        layers = [m for m in model.modules() if getattr(m, "gradient_checkpointing", None) is not None]
+        try:
+            for layer in layers:
+                layer.training = True  # what switches it on; dropout inside stays off
+            yield
+        finally:
+            for layer in layers:
+                layer.training = False
+            model.gradient_checkpointing_disable()
+
+
+def _autocast(backbone: Backbone, precision: str) -> torch.autocast:
+    device = backbone.device.type
+    capable = device == "cuda" and torch.cuda.is_bf16_supported()
+    wanted = precision == "bfloat16" or (precision == "auto" and capable)
+    return torch.autocast(device, torch.bfloat16, enabled=wanted)
+
+
+def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_State, str]:
+    """The state to begin or to go on with, and the hash of the initial factors."""
+    start = lora.init(backbone.shapes, options.rank, options.init_seed)
+    start_hash = content_hash(Vector("", start, 1.0).tensors())
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = read_safetensors(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else {}
+    factors = {}
+    for path, pair in start.items():
+        home = next(backbone.projections[path].parameters()).device
+        values = (saved.get(f"{path}.{w}", t[None]) for w, t in zip("ab", pair, strict=True))
+        factors[path] = LoraFactors(*(value.to(home).requires_grad_() for value in values))
+    leaves = [tensor for pair in factors.values() for tensor in pair]
+    optimizer = torch.optim.AdamW(leaves, lr=options.learning_rate, weight_decay=options.weight_decay)
+    state = _State(0, factors, optimizer)
+    if saved:
+        counts = json.loads(bytes(saved["counts"].tolist()))
+        state.step, state.seconds, state.tokens = counts["step"], counts["seconds"], counts["tokens"]
+        for key, leaf in state.leaves().items():
+            moments = {"exp_avg": saved[f"{key}.exp_avg"], "exp_avg_sq": saved[f"{key}.exp_avg_sq"]}
+            optimizer.state[leaf] = {"step": torch.tensor(float(state.step))} | {k: v.to(leaf.device) for k, v in moments.items()}
+    return state, start_hash
+
+
+def _save(folder: Path, state: _State, lines: list[dict[str, float]]) -> None:
+    """The log first, then the checkpoint: lines that it does not cover are dropped on resuming."""
+    with open(folder / LOG, "a", encoding="utf-8") as log:
+        log.write("".join(json.dumps(line) + "\n" for line in lines))
+    tensors = {}
+    for key, leaf in state.leaves().items():
+        tensors[key] = leaf.detach()
+        for moment in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}.{moment}"] = state.optimizer.state[leaf][moment]
+    counts = json.dumps({"step": state.step, "seconds": state.seconds, "tokens": state.tokens})
+    tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
+    write_safetensors(folder / CHECKPOINT, tensors)
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop log lines beyond the checkpoint, and one that a crash cut off."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").split("\n")[:-1]
+    log.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")

@@ -1,0 +1,105 @@
+"""Outputs of a composition scored against references, one record for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..algebra import Combination
+from ..errors import LingarithError
+from ..languages.codes import SEEN, UNSEEN
+from ..model.backbone import Backbone
+from ..model.generate import Decoding, generate
+from ..scores.output import kind_of_output, known_languages
+from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer, rouge2
+from ..text.tasks.summarisation import Labelled
+from ..vectors.realise import realise
+from ..vectors.vector import Update, Vector
+from .ingredients import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One output with its ROUGE-2 (0..100) and its kind (target, source, other, empty, copied)."""
+
+    id: str
+    output: str
+    score: float
+    kind: str
+
+
+@dataclass
+class Bench:
+    """A backbone with what is needed to try compositions on it.
+
+    Identical compositions are generated once: outcomes are kept by target, split and the
+    expression's hash.
+    """
+
+    backbone: Backbone
+    vectors: Mapping[str, Vector]
+    space: str
+    rank: int | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    score_model: Path | None = None
+    sources: Sequence[str] = ("en",)
+    done: dict[tuple[str, str, str], list[Outcome]] = field(default_factory=dict)
+
+    def update(self, expression: Combination) -> Update | None:
+        """The update of an expression; None for the empty one, which is the bare backbone."""
+        return realise(expression, self.vectors, self.space, rank=self.rank) if expression.names else None
+
+    def outcomes(self, expression: Combination, data: Labelled, progress: Progress | None = None) -> list[Outcome]:
+        """What the composition writes for each example, scored."""
+        key = (data.language, data.split, expression.key)
+        if key not in self.done:
+            inputs = [example.input for example in data.examples]
+
+            def watch(done: int) -> None:
+                if progress:
+                    progress(f"{data.language}, {data.split}: {expression}", done, len(inputs))
+
+            with self.backbone.using(self.update(expression)):
+                outputs = generate(self.backbone, inputs, self.decoding, watch=watch)
+            self.done[key] = self.score(outputs, data)
+        return self.done[key]
+
+    def score(self, outputs: Sequence[str], data: Labelled) -> list[Outcome]:
+        """ROUGE-2 and kind of each output."""
+        scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
+        sources = [source for source in self.sources if source != data.language]
+        # A headline alone is too short to be told from its language's neighbours among all languages.
+        candidates = {*SEEN, *UNSEEN, data.language, *sources} & known_languages()
+        kinds = (
+            kind_of_output(output, example.article, data.language, sources, candidates)
+            for example, output in zip(data.examples, outputs, strict=True)
+        )
+        return [
+            Outcome(example.id, output, round(float(score), 4), kind)
+            for example, output, score, kind in zip(data.examples, outputs, scores, kinds, strict=True)
+        ]
+
+    def tokenizer(self, language: str) -> Tokenizer | None:
+        """How ROUGE-2 cuts texts of a language: None is rouge_score's own way, for English."""
+        if language == "en":
+            return None
+        if self.score_model is not None:
+            return SentencePieceTokenizer(self.score_model)
+        return CallableTokenizer(self.backbone.tokenizer.tokenize)
+
+    def scoring(self, language: str) -> str:
+        """The same in words, for reports."""
+        if language == "en":
+            return "ROUGE-2 F of rouge_score with its English tokenizer, no stemmer"
+        if self.score_model is not None:
+            model = SentencePieceTokenizer(self.score_model)
+            return f"ROUGE-2 F over pieces of {self.score_model.name} (sha256 {model.sha256[:12]})"
+        return f"ROUGE-2 F over the pieces of the backbone's own tokenizer ({self.backbone.name})"
+
+
+def mean(outcomes: Sequence[Outcome]) -> float:
+    """Mean ROUGE-2, 0..100. Raises :class:`LingarithError` where there is nothing to average."""
+    if not outcomes:
+        raise LingarithError("nothing was evaluated: the data has no examples")
+    return sum(outcome.score for outcome in outcomes) / len(outcomes)

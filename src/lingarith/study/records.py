@@ -1,0 +1,154 @@
+"""What an evaluation leaves behind: JSON lines, from which every table and figure is made.
+
+A run folder holds ``run.json`` (what was run, written first), ``examples.jsonl`` (each article
+once), ``records.jsonl`` (each output), ``choices.jsonl`` (each chosen weight), ``vectors.jsonl``
+(origin and cost of each vector). Lines are only ever appended; a line that was cut off by a
+crash is dropped on reading when it is the last one, and is an error elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import LingarithError
+
+BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED = "baseline", "add", "add_subtract", "uncoupled"
+EQUATIONS = {
+    BASELINE: "Baseline (task vector alone)",
+    ADD: "Add (Eq. 1)",
+    ADD_SUBTRACT: "Add and Subtract (Eq. 2)",
+    UNCOUPLED: "Uncoupled (task + β·language)",
+}
+"""The rows of a table, in their order, and what they are called there."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled example of a target language: the article and its reference summary."""
+
+    target: str
+    split: str
+    id: str
+    input: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One output. ``weight`` is λ (Eq. 1, 2) or β (uncoupled), None for the baseline; ``score`` is
+    ROUGE-2 in 0..100; ``kind`` is target, source, other, empty or copied (:mod:`..scores.output`)."""
+
+    target: str
+    split: str
+    equation: str
+    weight: float | None
+    id: str
+    output: str
+    score: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weight that a protocol chose for an equation and a target, and on what grounds.
+
+    ``value`` is what the protocol maximised at each weight of ``curve`` (oracle and sources: mean
+    ROUGE-2; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight.
+    """
+
+    target: str
+    equation: str
+    protocol: str
+    weight: float
+    value: float
+    expression: str
+    curve: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A vector that the run used: its name, content hash, origin, and what it cost to train."""
+
+    name: str
+    hash: str
+    seconds: float
+    tokens: int
+    examples: int
+    steps: int
+    origin: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything in a run folder. ``about`` is ``run.json``: plain facts, among them task, space,
+    protocol, sources, targets, backbone, score (how ROUGE-2 was tokenised, by language)."""
+
+    about: dict[str, Any]
+    examples: list[Example] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    ingredients: list[Ingredient] = field(default_factory=list)
+
+
+Line = TypeVar("Line", Example, Record, Choice, Ingredient)
+FILES: dict[str, type] = {
+    "examples.jsonl": Example,
+    "records.jsonl": Record,
+    "choices.jsonl": Choice,
+    "vectors.jsonl": Ingredient,
+}
+
+
+def append(folder: Path, lines: Iterable[Line]) -> None:
+    """Add lines to the file of their type."""
+    texts: dict[str, list[str]] = {}
+    names = {kind: name for name, kind in FILES.items()}
+    for line in lines:
+        texts.setdefault(names[type(line)], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+    for name, rows in texts.items():
+        with open(folder / name, "a", encoding="utf-8") as file:
+            file.write("".join(rows))
+
+
+def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+    """The lines of one file; none if it is not there yet.
+
+    Raises :class:`LingarithError` naming file and line where a line is no JSON or lacks a field.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    found = []
+    for number, text in enumerate(lines, 1):
+        if not text:
+            continue
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError:
+            if number == len(lines):  # no newline after it: the writer was stopped here
+                continue
+            raise LingarithError(f"{path}, line {number}: not JSON; delete that line or run the evaluation again") from None
+        missing = [f.name for f in fields(kind) if f.name not in values]
+        if missing:
+            raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
+        found.append(kind(**{f.name: values[f.name] for f in fields(kind)}))
+    return found
+
+
+def read_run(folder: Path) -> Run:
+    """The whole run folder. Raises :class:`LingarithError` when it is none."""
+    try:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        raise LingarithError(f"{folder} is no run folder: it has no readable run.json; name one made by `lingarith adapt`") from None
+    return Run(
+        about,
+        read_lines(folder / "examples.jsonl", Example),
+        read_lines(folder / "records.jsonl", Record),
+        read_lines(folder / "choices.jsonl", Choice),
+        read_lines(folder / "vectors.jsonl", Ingredient),
+    )

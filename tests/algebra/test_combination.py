@@ -1,0 +1,147 @@
+import contextlib
+import copy
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lingarith.algebra import Combination, parse, vector
+from lingarith.errors import LingarithError
+
+NAMES = ["xlsum[en]", "xlsum[zh-Hans]", "mc4[pt]", "mc4[pt]@3f2a", "_x", "a.b", "e", "e5"]
+hundredths = st.integers(-500, 500).map(lambda n: n / 100)
+any_coefficient = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
+
+
+def combinations(coefficients):
+    return st.lists(st.tuples(st.sampled_from(NAMES), coefficients), max_size=6).map(lambda t: Combination(tuple(t)))
+
+
+@given(combinations(hundredths | any_coefficient | st.sampled_from([1 / 3, -1 / 3, 1.0, -1.0])))
+def test_what_is_printed_parses_back(c):
+    assert parse(str(c)) == c
+    assert eval(repr(c), {"parse": parse}) == c
+    assert Combination(tuple(reversed(c.terms))).key == c.key
+    assert pickle.loads(pickle.dumps(c)) == copy.deepcopy(c) == c
+
+
+@given(combinations(hundredths), combinations(hundredths), combinations(hundredths), hundredths)
+def test_laws(a, b, c, k):
+    assert a + b == b + a
+    assert hash(a + b) == hash(b + a)
+    assert (a + b) + c == a + (b + c)
+    assert k * (a + b) == k * a + k * b == (a + b) * k
+    assert a - b == a + -b == -(b - a)
+    assert a - a == 0 * a == Combination()
+    assert (a + a + a) / 3 == a
+    assert sum([a, b, c]) == a + b + c
+
+
+@given(st.text(alphabet="ab[]()+-*/.019e@ \n", max_size=20))
+def test_any_text_parses_or_is_refused_in_words(text):
+    with contextlib.suppress(LingarithError):
+        assert parse(str(parse(text))) == parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])", "0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])"),
+        ("(1-0.9)*a - 0.1*b", "0.1*(a - b)"),
+        ("(a[y] + b[x]) / 3", "0.333333333333*(a[y] + b[x])"),
+        ("a*2e-1 + .5*b - 1.*c", "0.5*b + 0.2*a - c"),
+        ("-a - b", "-(a + b)"),
+        ("-2*a + b", "b - 2*a"),
+        ("--a + +b - c", "a + b - c"),
+        ("a-b", "a - b"),
+        ("x[zh-Hans]-x[en]@3f", "x[zh-Hans] - x[en]@3f"),
+        ("6/2/3*a", "a"),
+        ("a - a", "0"),
+        ("0", "0"),
+        ("a + (1 - 0.9 - 0.1)", "a"),
+        ("  ( ( a ) )\n", "a"),
+    ],
+)
+def test_printed_form(text, printed):
+    assert str(parse(text)) == printed
+
+
+def test_what_a_combination_tells():
+    c = parse("0.4*(mc4[pt] - mc4[en]) + 0.6*xlsum[en]")
+    assert c.weights == {"xlsum[en]": 0.6, "mc4[pt]": 0.4, "mc4[en]": -0.4}
+    assert c.names == ("xlsum[en]", "mc4[pt]", "mc4[en]")
+    assert len(c.key) == 64
+    assert c.key != (2 * c).key
+    assert Combination().names == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "at"),
+    [
+        ("", "empty", 0),
+        ("2*a b", "operator", 4),
+        ("2 a", "operator", 2),
+        ("2(a)", "operator", 1),
+        ("1.5.2*a", "operator", 3),
+        ("a*b", "two vectors", 1),
+        ("a / b", "only a number", 2),
+        ("a/(1-1)", "zero", 1),
+        ("a + 1", "number alone", 2),
+        ("3", "number alone", 0),
+        ("2*(a + b", "never closed", 2),
+        ("a)", "closes nothing", 1),
+        ("a + ", "missing here", 4),
+        ("a + * b", "missing here", 4),
+        ("a ? b", "'?' means nothing", 2),
+        ("1e999*a", "too large", 0),
+        ("2*x[../en]", "not a name", 2),
+        ("2*x[a/b]", "not a name", 2),
+        ("x[en", "not a name", 0),
+        ("x[]", "not a name", 0),
+        ("x[en]@3G", "not a name", 0),
+        ("a..b", "not a name", 0),
+        ("xl/sum", "only a number", 2),
+    ],
+)
+def test_errors_point_at_the_place(text, sentence, at):
+    with pytest.raises(LingarithError) as caught:
+        parse(text)
+    said, shown, caret = str(caught.value).split("\n")
+    assert sentence in said
+    assert shown == f"  {text}"
+    assert caret.index("^") - 2 == at
+
+
+@pytest.mark.parametrize("text", ["1e200*1e200*a", "a/1e-200/1e-200", "(" * 100_000 + "a"])
+def test_extremes_are_refused(text):
+    with pytest.raises(LingarithError):
+        parse(text)
+
+
+def test_operators_refuse_what_has_no_meaning():
+    a = vector("a")
+    for number in (math.nan, math.inf):
+        with pytest.raises(LingarithError, match="coefficient of a"):
+            a * number
+    with pytest.raises(LingarithError, match="zero"):
+        a / 0
+    for wrong in (lambda: a + 1, lambda: 1 - a, lambda: a * a, lambda: a + "b", lambda: 1 / a):
+        with pytest.raises(TypeError):
+            wrong()
+    with pytest.raises(LingarithError, match="not a name"):
+        vector("mc4[pt]/..")
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert np.float32(0.5) * vector("a") == vector("a") * np.int64(1) / 2
+    assert np.float64(0.5) * vector("a") == 0.5 * vector("a")
+
+
+def test_importing_the_algebra_loads_no_heavy_library():
+    code = "import sys, lingarith.algebra; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

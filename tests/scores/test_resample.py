@@ -1,0 +1,121 @@
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lingarith.errors import LingarithError
+from lingarith.scores.resample import bootstrap_difference, bootstrap_interval, holm, paired_test
+
+rng = np.random.default_rng(5)
+A = rng.normal(30, 10, 60)
+B = A - rng.normal(1.5, 6, 60)
+
+
+def oracle_p(a, b, **options):
+    return scipy.stats.permutation_test(
+        (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples", vectorized=True, **options
+    ).pvalue
+
+
+def test_interval_agrees_with_scipy():
+    oracle = scipy.stats.bootstrap((A,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
+    np.testing.assert_allclose(bootstrap_interval(A), oracle, atol=0.15)
+
+
+def test_interval_of_a_difference_is_the_paired_one():
+    assert bootstrap_difference(A, B) == bootstrap_interval(A - B)
+    low, high = bootstrap_difference(B, A)
+    assert low < np.mean(B - A) < high
+    assert high - low < np.subtract(*bootstrap_interval(A)[::-1])  # pairing takes the examples' spread out
+
+
+def test_interval_of_a_constant_is_the_constant_and_levels_nest():
+    assert bootstrap_interval([7.0] * 9) == (7.0, 7.0)
+    wide, narrow = bootstrap_interval(A, level=0.99), bootstrap_interval(A, level=0.5)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_seeds_decide():
+    assert bootstrap_interval(A, seed=3) == bootstrap_interval(A, seed=3) != bootstrap_interval(A, seed=4)
+    assert paired_test(A, B, seed=3) == paired_test(A, B, seed=3)
+
+
+def test_paired_test_by_hand():
+    assert paired_test([1, 2, 3], [0, 0, 0]) == 2 / 8  # only +++ and --- reach a sum of 6
+    assert paired_test([1, 1, -1], [0, 0, 0]) == 1.0  # every pattern reaches a sum of 1
+    assert paired_test([0.1, 0.7, 0.7, 0.9], [0.0, 0.8, 0.8, 0.8]) == 1.0  # though 0.7 - 0.8 is not quite -0.1
+    assert paired_test([5.0, 6.0], [5.0, 6.0]) == 1.0
+    assert paired_test(np.ones(100), np.zeros(100), draws=999) == 1 / 1000
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=7))
+def test_exact_p_agrees_with_scipy(pairs):
+    a, b = np.array(pairs, dtype=float).T
+    assert paired_test(a, b) == pytest.approx(oracle_p(a, b))
+    assert paired_test(a, b) == paired_test(b, a)
+
+
+def test_random_p_agrees_with_scipy():
+    assert paired_test(A, B) == pytest.approx(oracle_p(A, B, n_resamples=10_000, rng=1), abs=0.01)
+    exact = paired_test(A[:12], B[:12])
+    assert exact == pytest.approx(oracle_p(A[:12], B[:12]))
+    # two examples that are equal on both sides change nothing but the way of counting
+    a, b = np.append(A[:12], [1, 1]), np.append(B[:12], [1, 1])
+    assert paired_test(a, b) == pytest.approx(exact, abs=0.02)
+
+
+def test_many_examples_are_drawn_in_blocks():
+    many = np.random.default_rng(0).normal(0, 1, 5_000)
+    low, high = bootstrap_interval(many, draws=1_000)
+    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(5_000), rel=0.15)
+    assert 0 < paired_test(many, np.zeros(5_000), draws=1_000) <= 1
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.5; times 4, 3, 2, 1; never falling
+    assert holm({"d": 0.5, "a": 0.01, "c": 0.03, "b": 0.02}) == pytest.approx(
+        {"d": 0.5, "a": 0.04, "c": 0.06, "b": 0.06}
+    )
+    assert list(holm({"b": 0.2, "a": 0.1})) == ["b", "a"]
+    assert holm({"only": 0.3}) == {"only": 0.3}
+    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+
+@given(st.dictionaries(st.text(max_size=2), st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_keeps_the_order_and_never_lowers(p_values):
+    adjusted = holm(p_values)
+    assert all(p_values[name] <= adjusted[name] <= 1 for name in p_values)
+    ranked = sorted(p_values, key=lambda name: p_values[name])
+    assert [adjusted[name] for name in ranked] == sorted(adjusted.values())
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: bootstrap_interval([]), "at least one"),
+        (lambda: bootstrap_interval([[1.0]]), "shape"),
+        (lambda: bootstrap_interval([1.0, float("nan")]), "score 1 is nan"),
+        (lambda: bootstrap_interval([1.0], level=95), "level"),
+        (lambda: bootstrap_interval([1.0], draws=0), "draws"),
+        (lambda: bootstrap_difference([1.0], [1.0, 2.0]), "1 and 2 scores"),
+        (lambda: paired_test([], []), "at least one"),
+        (lambda: paired_test([1.0, 2.0], [1.0]), "2 and 1 scores"),
+        (lambda: holm({}), "at least one"),
+        (lambda: holm({"pt": 1.5}), "p-value of pt is 1.5"),
+        (lambda: holm({"pt": float("nan")}), "p-value of pt is nan"),
+    ],
+)
+def test_bad_input(call, sentence):
+    with pytest.raises(LingarithError, match=sentence):
+        call()
+
+
+def test_quick_enough_to_be_called_per_language():
+    a, b = np.random.default_rng(0).normal(size=(2, 200))
+    start = time.process_time()
+    bootstrap_difference(a, b)
+    paired_test(a, b)
+    assert time.process_time() - start < 2  # 0.1 s on an idle core; the margin is for shared ones

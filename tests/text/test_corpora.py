@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_hub import write_mc4, write_parquet
+
+from lingarith.errors import LingarithError
+from lingarith.newsroom.pages import page
+from lingarith.text import hub
+from lingarith.text.corpora import PlainText, plain_text
+from lingarith.text.rows import fingerprint
+
+REAL = Path("/work/shared/data/unlabelled")
+
+
+def test_newsroom(tmp_path: Path) -> None:
+    text = plain_text("newsroom", "pt", limit_characters=2000, folder=tmp_path)
+    assert (text.language, text.source, text.name) == ("pt", "newsroom", "news")
+    assert text.documents[0] == page("text", "pt", 0)
+    assert sum(map(len, text.documents)) == 2000
+    assert text.fingerprint == fingerprint(text.documents)
+    assert text == plain_text("newsroom", "pt", limit_characters=2000, folder=tmp_path)
+
+
+def test_newsroom_ends_at_its_last_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 3)
+    assert len(plain_text("newsroom", "yo", folder=tmp_path).documents) == 3
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "pt-1.jsonl").write_text(json.dumps({"body": " Um. "}) + "\n" + json.dumps({"body": " "}) + "\n")
+    (tmp_path / "pt-2.jsonl").write_text(json.dumps({"body": "Dois e três."}) + "\nnever read\n")
+    source = f"{tmp_path}/{{language}}-*.jsonl"
+    text = plain_text(source, "pt", field="body", limit_characters=7, folder=tmp_path)
+    assert text == PlainText("pt", source, "text", ("Um.", "Dois"), fingerprint(["Um.", "Dois"]))
+    with pytest.raises(LingarithError, match="pt-2.jsonl, line 2: no JSON"):
+        plain_text(source, "pt", field="body", folder=tmp_path)
+
+
+def test_hub_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hub.ROOT, str(tmp_path))
+    write_mc4(tmp_path, "yo", ["ọkan", "meji"])
+    write_parquet(tmp_path / "HuggingFaceFW/fineweb-2/data/yor_Latn/train/000.parquet", [{"text": "mẹta", "id": "1"}])
+    write_parquet(tmp_path / "HuggingFaceFW/fineweb/sample/10BT/000.parquet", [{"text": "one", "id": "1"}])
+    folder = tmp_path / "shards"
+    assert plain_text("mc4", "yo", folder=folder).documents == ("ọkan", "meji")
+    assert plain_text("fineweb2", "yo", folder=folder).documents == ("mẹta",)
+    english = plain_text("fineweb2@a1b2", "en", folder=folder)
+    assert (english.name, english.source, english.documents) == ("fineweb2", "fineweb2@a1b2", ("one",))
+    assert len(list(folder.glob("*.jsonl"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "language", "said"),
+    [
+        ("newsrom", "pt", "there is no source 'newsrom'; did you mean newsroom"),
+        ("newsroom", "xx", "the newsroom does not write 'xx'"),
+        ("newsroom", "../pt", "the newsroom does not write"),
+        ("mc4", "../pt", "mc4 has no language"),
+        ("{folder}/{language}.txt", "../pt", "is no language code"),
+        ("{folder}/{language}.txt", "pt", "no file"),
+        ("{folder}/blank.jsonl", "pt", "holds no text of 'pt': every 'text' is blank"),
+        ("{folder}/wrong.jsonl", "pt", "wrong.jsonl, line 1: there is no field 'text'; did you mean txt"),
+    ],
+)
+def test_errors(tmp_path: Path, source: str, language: str, said: str) -> None:
+    (tmp_path / "blank.jsonl").write_text('{"text": " "}\n')
+    (tmp_path / "wrong.jsonl").write_text('{"txt": "a"}\n')
+    with pytest.raises(LingarithError, match=said):
+        plain_text(source.replace("{folder}", str(tmp_path)), language, folder=tmp_path)
+
+
+def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LingarithError, match="limit_characters is 0"):
+        plain_text("newsroom", "pt", limit_characters=0, folder=tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real texts are not here")
+def test_real_text(tmp_path: Path) -> None:
+    text = plain_text(f"{REAL}/{{language}}.jsonl.gz", "si", limit_characters=50_000, folder=tmp_path)
+    assert len(text.documents) > 10
+    with pytest.raises(LingarithError, match="known are: ar, bn, en"):
+        plain_text(f"{REAL}/{{language}}.jsonl.gz", "xx", folder=tmp_path)
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, lingarith.text.corpora, lingarith.text.tasks.summarisation, lingarith.text.prefix_lm;"
+        "sys.exit(', '.join({'torch', 'transformers', 'datasets', 'pyarrow', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

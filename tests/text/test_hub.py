@@ -1,0 +1,180 @@
+"""The hub in its layout, as local files: the same loading code, no network."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from lingarith.errors import LingarithError
+from lingarith.text import hub
+
+
+def write_mc4(root: Path, language: str, texts: list[str]) -> None:
+    folder = root / "allenai/c4/multilingual"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"text": text, "timestamp": "2020-01-01", "url": "x"}) for text in texts]
+    half = (len(lines) + 1) // 2
+    for part, some in enumerate((lines[:half], lines[half:])):
+        path = folder / f"c4-{language}.tfrecord-0000{part}-of-00002.json.gz"
+        path.write_bytes(gzip.compress("".join(line + "\n" for line in some).encode()))
+    (folder / f"c4-{language}-validation.tfrecord-00000-of-00001.json.gz").write_bytes(b"never read")
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def lines(shard: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shard.read_text().splitlines()]
+
+
+TEXTS = [f"page {number} in yo" for number in range(6)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_mc4(tmp_path / "hub", "yo", [*TEXTS[:2], "  ", *TEXTS[2:]])
+    return tmp_path / "hub"
+
+
+def test_a_shard_is_fetched_once_and_says_where_it_comes_from(root: Path, tmp_path: Path) -> None:
+    heard: list[tuple[int, int | None]] = []
+    shard = hub.materialised(
+        hub.mc4("yo"),
+        ("text",),
+        tmp_path / "shards",
+        root=root,
+        progress=lambda done, total: heard.append((done, total)),
+    )
+    assert lines(shard) == [{"row": row, "text": text} for row, text in zip((0, 1, 3, 4, 5, 6), TEXTS, strict=True)]
+    assert heard[-1] == (sum(map(len, TEXTS)), None)
+    manifest = json.loads(shard.with_suffix(".json").read_text())
+    assert manifest | {"sha256": ""} == {
+        "dataset": "allenai/c4",
+        "configuration": "yo",
+        "files": "multilingual/c4-yo.tfrecord-*.json.gz",
+        "split": "train",
+        "revision": "local",
+        "fields": ["text"],
+        "limit_characters": None,
+        "documents": 6,
+        "characters": sum(map(len, TEXTS)),
+        "sha256": "",
+    }
+    # The hub is gone, the shard is not.
+    again = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=tmp_path / "gone")
+    assert again == shard
+    assert not list(shard.parent.glob("*.partial"))
+
+
+def test_the_limit_ends_the_stream(root: Path, tmp_path: Path) -> None:
+    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path, limit_characters=20, root=root)
+    assert [row["text"] for row in lines(shard)] == TEXTS[:2]
+
+
+def test_english_mc4_is_not_c4() -> None:
+    assert hub.mc4("en").configuration == "en-multi"
+    assert hub.mc4("en").path.replace("{language}", hub.mc4("en").language) == "multilingual/c4-en.tfrecord-*.json.gz"
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"row": 2, "te', b'{"row": 2}\n', b"\0\0\n"])
+def test_an_interrupted_download_goes_on(
+    root: Path, tmp_path: Path, torn: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "whole", root=root)
+    folder = tmp_path / "torn"
+    folder.mkdir()
+    begun = b"".join(whole.read_bytes().splitlines(keepends=True)[:3])
+    (folder / f"{whole.stem}.local.partial").write_bytes(begun + torn)
+    asked: list[int] = []
+    stream = hub._stream
+
+    def spy(wanted: hub.HubFiles, revision: str, root: Path | None, start: int) -> Any:
+        asked.append(start)
+        return stream(wanted, revision, root, start)
+
+    monkeypatch.setattr(hub, "_stream", spy)
+    shard = hub.materialised(hub.mc4("yo"), ("text",), folder, root=root)
+    assert asked == [4]  # rows 0, 1 and 3 had come; 2 is blank
+    assert shard.read_bytes() == whole.read_bytes()
+
+
+def test_what_came_before_an_error_is_kept_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(wanted: hub.HubFiles, revision: str, root: Path | None, start: int) -> Any:
+        revisions.append(revision)
+        yield from ((number, {"text": str(number)}) for number in range(start, 3))
+        if len(revisions) == 1:
+            raise LingarithError("the line is down")
+
+    revisions: list[str] = []
+    moving = iter(("first", "second"))
+    monkeypatch.delenv(hub.ROOT, raising=False)
+    monkeypatch.setattr(hub, "_revision", lambda wanted, root: next(moving))
+    monkeypatch.setattr(hub, "_stream", breaking)
+    with pytest.raises(LingarithError, match="the line is down"):
+        hub.materialised(hub.mc4("yo"), ("text",), tmp_path)
+    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path)
+    assert revisions == ["first", "first"]
+    assert [row["text"] for row in lines(shard)] == ["0", "1", "2"]
+    assert json.loads(shard.with_suffix(".json").read_text())["revision"] == "first"
+
+
+@pytest.mark.parametrize("damage", ["shard", "manifest", "gone"])
+def test_a_damaged_shard_is_refused(root: Path, tmp_path: Path, damage: str) -> None:
+    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=root)
+    if damage == "shard":
+        shard.write_bytes(shard.read_bytes()[:-1])
+    elif damage == "manifest":
+        shard.with_suffix(".json").write_text('{"sha')
+    else:
+        shard.unlink()
+    with pytest.raises(LingarithError, match="is damaged; delete it"):
+        hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=root)
+
+
+def test_a_full_disk_is_one_sentence(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(LingarithError, match="No space left on device; what has come"):
+        patch.setattr("os.fsync", full)
+        hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root)
+    assert len(lines(hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root))) == 6
+
+
+def test_rows_that_cannot_serve(root: Path, tmp_path: Path) -> None:
+    write_mc4(root, "pt", [" ", "\n"])
+    with pytest.raises(LingarithError, match=r"allenai/c4 \(pt\) holds no row with text"):
+        hub.materialised(hub.mc4("pt"), ("text",), tmp_path, root=root)
+    with pytest.raises(LingarithError, match=r"allenai/c4 \(yo\), row 0: there is no field 'txt'; did you mean text"):
+        hub.materialised(hub.mc4("yo"), ("txt",), tmp_path, root=root)
+    (root / "allenai/c4/multilingual/c4-fi.tfrecord-00000-of-00001.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(LingarithError, match=r"allenai/c4 \(fi\) could not be read: .*; run again"):
+        hub.materialised(hub.mc4("fi"), ("text",), tmp_path, root=root)
+
+
+def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(LingarithError, match="mc4 has no language 'you'; did you mean yo"):
+        hub.mc4("you")
+    with pytest.raises(LingarithError, match="fineweb2 has no language 'xx' here; known are: ar, bn"):
+        hub.fineweb2("xx")
+    with pytest.raises(LingarithError, match="xlsum has no language 'fi' here"):
+        hub.xlsum("fi", "train")
+    with pytest.raises(LingarithError, match="no file .*c4-ru.*; known are: yo"):
+        hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=root)
+    with pytest.raises(LingarithError, match="is no folder"):
+        hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=tmp_path / "gone")
+
+
+def test_every_language_of_the_paper_has_a_configuration() -> None:
+    paper = set("ar bn en ja ko id sw ru te th tr mr gu zh ne pt si so vi yo uk fa".split())
+    assert set(hub.XLSUM) == paper
+    assert paper < set(hub.FINEWEB2)
+    assert paper < set(hub.MC4)
+    for table in (hub.XLSUM, hub.FINEWEB2):
+        assert len(set(table.values())) == len(table)

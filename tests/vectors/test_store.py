@@ -1,0 +1,338 @@
+"""The store: content-addressed, atomic, verified; names move, objects stay."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lingarith.errors import LingarithError
+from lingarith.vectors.files import TEMPORARY
+from lingarith.vectors.store import Store, check_name, vector_hash
+from lingarith.vectors.vector import LoraFactors, Vector
+
+HERE, ELSEWHERE = "f" * 64, "e" * 64
+
+
+def made(name: str = "xlsum[en]", value: float = 1.0, backbone: str = HERE, **origin: Any) -> Vector:
+    pair = LoraFactors(torch.full((2, 3), value), torch.ones(4, 2))
+    facts = {"kind": "task", "language": "en", "steps": 5, "backbone": {"name": "tiny", "fingerprint": backbone}}
+    return Vector(name, {"layer.0.q": pair, "layer.0.v": pair}, 1.0, facts | origin)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def object_file(store: Store, digest: str, name: str = "vector.safetensors") -> Path:
+    return store.folder / "objects" / digest / name
+
+
+def same(left: Vector, right: Vector) -> bool:
+    ours, theirs = left.tensors(), right.tensors()
+    equal = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    return equal and (left.name, left.scale, left.origin) == (right.name, right.scale, right.origin)
+
+
+def test_what_is_put_comes_back(store: Store) -> None:
+    vector = made(options={"rate": 2e-4}, cost={"seconds": 1.5})
+    digest = store.put(vector, "recipe1")
+    assert digest == vector_hash(vector) == store.resolve("xlsum[en]", HERE)
+    for back in (store.get("xlsum[en]", HERE), store.get("xlsum[en]"), store.get(digest), store.by_recipe("recipe1")):
+        assert back is not None
+        assert same(back, vector)
+    assert store.verify() == []
+
+
+def test_layout(store: Store) -> None:
+    digest = store.put(made(), "r1")
+    files = {str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file()}
+    expected = {f"objects/{digest}/{name}" for name in ("vector.safetensors", "origin.json")}
+    assert files == expected | {"names/ffffffffffffffff/xlsum%5Ben%5D.json", "recipes/r1.json"}
+
+
+def test_hash_covers_all_but_name_and_volatile_facts() -> None:
+    base = vector_hash(made())
+    for volatile in ("cost", "versions", "made"):
+        assert vector_hash(made(**{volatile: {"any": 1}})) == base
+    assert vector_hash(made("other")) == base
+    others = [made(value=2.0), made(seed=1), replace(made(), scale=2.0), made(backbone=ELSEWHERE)]
+    assert len({base, *map(vector_hash, others)}) == 5
+
+
+def test_hash_is_the_same_after_a_round_trip_of_odd_json(store: Store) -> None:
+    vector = made(options={10: "ten", 9: (1, 2)}, text="ж\u2028", tiny=5e-324)
+    assert vector_hash(store.get(store.put(vector))) == vector_hash(vector)
+
+
+def test_put_twice_changes_nothing(store: Store) -> None:
+    digest = store.put(made(cost={"seconds": 1}))
+    assert store.put(made(cost={"seconds": 2})) == digest
+    assert store.get(digest).origin["cost"] == {"seconds": 1}
+    assert len(store.entries()) == 1
+
+
+def test_one_object_under_two_names(store: Store) -> None:
+    digest = store.put(made("first"))
+    assert store.put(made("second"), "r2") == digest
+    assert store.get("second").name == "second"
+    recalled = store.by_recipe("r2")
+    assert recalled is not None
+    assert recalled.name == "second"
+    assert [(entry.name, entry.current) for entry in store.entries()] == [("first", True), ("second", True)]
+
+
+def test_moved_name_leaves_the_old_object(store: Store) -> None:
+    old, new = store.put(made(value=1.0)), store.put(made(value=2.0))
+    assert store.resolve("xlsum[en]", HERE) == new
+    assert store.resolve(f"xlsum[en]@{old[:4]}", HERE) == old
+    assert store.get(f"xlsum[en]@{old[:12]}").name == "xlsum[en]"
+    assert [(entry.hash, entry.current) for entry in store.entries()] == [(new, True), (old, False)]
+    with pytest.raises(LingarithError, match=rf"no vector matches .*; there are: .*xlsum\[en\]@{old[:12]}"):
+        store.resolve("xlsum[en]@0123456789", HERE)
+    with pytest.raises(LingarithError, match="no vector matches"):
+        store.resolve("xlsum[en]@", HERE)
+
+
+def test_entry(store: Store) -> None:
+    digest = store.put(made())
+    (entry,) = store.entries()
+    assert (entry.name, entry.hash, entry.backbone, entry.kind) == ("xlsum[en]", digest, HERE, "task")
+    assert (entry.language, entry.steps, entry.current) == ("en", 5, True)
+    assert entry.size_bytes == sum(path.stat().st_size for path in object_file(store, digest).parent.iterdir())
+    assert entry.origin == made().origin
+
+
+def test_unknown_name_and_other_backbone(store: Store) -> None:
+    store.put(made())
+    with pytest.raises(LingarithError) as problem:
+        store.resolve("xlsum[eng]", HERE)
+    assert str(problem.value) == f"no vector named 'xlsum[eng]' in {store.folder}; did you mean xlsum[en]?"
+    belongs = r"'xlsum\[en\]' in .* belongs to backbone tiny \(f{16}\), not to e{16}; train"
+    with pytest.raises(LingarithError, match=belongs):
+        store.resolve("xlsum[en]", ELSEWHERE)
+    with pytest.raises(LingarithError, match=belongs):
+        store.get(store.resolve("xlsum[en]"), ELSEWHERE)
+    with pytest.raises(LingarithError, match="train it first"):
+        store.resolve("xlsum[eng]", ELSEWHERE)
+    store.put(made(backbone=ELSEWHERE))
+    assert store.get("xlsum[en]", ELSEWHERE).origin["backbone"]["fingerprint"] == ELSEWHERE
+    with pytest.raises(LingarithError, match="exists for several backbones"):
+        store.get("xlsum[en]")
+
+
+def test_missing_store(store: Store) -> None:
+    for read in (store.entries, store.verify, lambda: store.get("xlsum[en]"), lambda: store.get("0" * 64)):
+        with pytest.raises(LingarithError, match="there is no store at"):
+            read()
+    assert store.by_recipe("r1") is None
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "../a", "a..b", "a\0", "a\n", "a b", "a[b", "a]b[", "a[b][c]", "a[../b]", "a[]", "-a", "a-b"]
+    + ["%2e%2e", "naïve", "a@3f2a", "f" * 64, "a" * 101],  # fmt: skip
+)
+def test_names_that_are_none(store: Store, name: str) -> None:
+    with pytest.raises(LingarithError, match=r"cannot name a vector|at most 100 characters"):
+        store.put(made(name))
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["xlsum[en]", "mc4[zh-Hans]", "a_1.b", "A" * 100])
+def test_names(name: str) -> None:
+    assert check_name(name) == name
+
+
+def test_vectors_that_cannot_be_put(store: Store) -> None:
+    odd = LoraFactors(torch.ones(2, 3), torch.ones(4, 3))
+    nan = LoraFactors(torch.full((2, 3), float("nan")), torch.ones(4, 2))
+    for vector, sentence in [
+        (replace(made(), origin={}), "names no backbone"),
+        (made(backbone="../../x"), "names no backbone"),
+        (made(note=float("nan")), "must be plain JSON"),
+        (made(note={1, 2}), "must be plain JSON"),
+        (replace(made(), factors={}), "no projection"),
+        (replace(made(), factors={"q": odd}), "'q' has no factors"),
+        (replace(made(), factors={"q": nan}), r"vector xlsum\[en\]: tensor 'q.a' holds NaN or Inf"),
+    ]:
+        with pytest.raises(LingarithError, match=sentence):
+            store.put(vector)
+    with pytest.raises(LingarithError, match="is no recipe's hash"):
+        store.by_recipe("../x")
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+
+
+def poisoned(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4] + b"\x00\x00\xc0\x7f")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [(truncated, "is damaged"), (flipped, "was changed"), (poisoned, "NaN"), (os.remove, "does not exist")],
+)
+def test_damaged_tensors(store: Store, damage: Any, sentence: str) -> None:
+    digest = store.put(made(), "r1")
+    damage(object_file(store, digest))
+    expected = rf"vector\.safetensors.*{sentence}.*; delete the folder .*{digest} and train the vector again$"
+    for read in (lambda: store.get("xlsum[en]", HERE), lambda: store.by_recipe("r1")):
+        with pytest.raises(LingarithError, match=expected):
+            read()
+    assert len(store.verify()) == 1
+    assert sentence in store.verify()[0]
+    assert store.put(made(), "r1") == digest  # putting it again mends it
+    assert store.verify() == []
+    assert os.listdir(store.folder / "objects") == [digest]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"scale": 2.0}, "was changed"),
+        ({"origin": made(seed=3).origin}, "was changed"),
+        ({"origin": {}}, "names no backbone"),
+        ({"scale": "1"}, "its scale is wrong"),
+        ({"name": "../x"}, "its hash or name is wrong"),
+        ({"hash": "0" * 64}, "its hash or name is wrong"),
+        ({"schema": 99}, "another version"),
+    ],
+)
+def test_changed_manifest(store: Store, change: dict[str, Any], sentence: str) -> None:
+    digest = store.put(made())
+    path = object_file(store, digest, "origin.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(LingarithError, match=sentence):
+        store.get("xlsum[en]", HERE)
+    assert len(store.verify()) == 1
+
+
+def test_half_written_object(store: Store) -> None:
+    digest = store.put(made(), "r1")
+    object_file(store, digest, "origin.json").unlink()
+    assert store.by_recipe("r1") is None  # made again rather than believed
+    assert store.entries() == []
+    (problem,) = store.verify()
+    assert problem.startswith(f"{store.folder}/objects/{digest} is half-written: it has no origin.json; delete")
+    store.put(made(), "r1")
+    assert store.verify() == []
+
+
+def test_dangling_and_damaged_names(store: Store) -> None:
+    digest = store.put(made(), "r1")
+    shutil.rmtree(store.folder / "objects" / digest)
+    assert store.by_recipe("r1") is None
+    assert [problem.partition(": ")[2] for problem in store.verify()] == [
+        "the object xlsum[en] means is gone; train it again or delete this file"
+    ]
+    with pytest.raises(LingarithError, match="no object"):
+        store.get("xlsum[en]", HERE)
+    (store.folder / "names" / HERE[:16] / "xlsum%5Ben%5D.json").write_text("{}")
+    assert ["it names no vector" in problem for problem in store.verify()] == [True]
+    assert store.entries() == []
+
+
+def test_reads_stay_inside(store: Store, tmp_path: Path) -> None:
+    digest = store.put(made())
+    outside = tmp_path / "outside.safetensors"
+    object_file(store, digest).rename(outside)
+    object_file(store, digest).symlink_to(outside)
+    with pytest.raises(LingarithError, match="leads out of the store"):
+        store.get("xlsum[en]", HERE)
+    assert ["leads out of the store" in problem for problem in store.verify()] == [True]
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_full_disk_at_any_moment(store: Store, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    old = store.put(made(value=1.0), "r1")
+    fsync, calls = os.fsync, []
+
+    def fail(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == moment + 1:
+            raise OSError(errno.ENOSPC, "full")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(LingarithError, match="no space left to write"):
+        store.put(made(value=2.0), "r1")
+    monkeypatch.undo()
+    assert store.verify() == []
+    assert same(store.get(old), made(value=1.0))
+    assert not list(store.folder.rglob(f"{TEMPORARY}*"))
+
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from lingarith.errors import LingarithError
+from lingarith.vectors.store import Store
+from lingarith.vectors.vector import LoraFactors, Vector
+store = Store(Path(sys.argv[1]))
+origin = {"backbone": {"name": "tiny", "fingerprint": "f" * 64}}
+try:
+    for number in range(int(sys.argv[2])):
+        pair = LoraFactors(torch.full((2, 3), float(number)), torch.ones(int(sys.argv[3]), 2))
+        store.put(Vector(f"v[{number % 7}]", {"q": pair}, 1.0, origin), f"r{number}")
+        print(number, flush=True)
+except LingarithError as problem:
+    print(problem)
+print(*store.verify(), sep="\\n")
+"""
+
+
+def start(folder: Path, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(folder), str(count), "4"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": "src"})
+
+
+def test_two_processes_put_the_same_at_once_and_one_is_killed(store: Store) -> None:
+    writers = [start(store.folder, 60) for _ in range(3)]
+    victim = writers[2]
+    assert victim.stdout is not None
+    for _ in range(random.Random(0).randrange(5, 20)):
+        victim.stdout.readline()
+    time.sleep(0.003)
+    victim.send_signal(signal.SIGKILL)
+    for writer in writers:
+        writer.communicate(timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0, -signal.SIGKILL]
+    assert [problem for problem in store.verify() if TEMPORARY not in problem] == []
+    assert len({entry.hash for entry in store.entries()}) == 60
+    assert all(store.by_recipe(f"r{number}") is not None for number in range(60))
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    inside = 'mount -t tmpfs -o size=192k tmpfs "$1" && exec "$2" -c "$3" "$1/store" 1000 2000'
+    command = ["unshare", "-Urm", "sh", "-c", inside, "sh", str(tmp_path), sys.executable, WRITER]
+    if not shutil.which("unshare") or subprocess.run([*command[:4], "mount -t tmpfs tmpfs /mnt"]).returncode:
+        pytest.skip("mounting is not permitted here")
+    lines = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "src"}, check=True
+    ).stdout.splitlines()
+    written, message, problems = lines[:-2], lines[-2], lines[-1]
+    assert len(written) > 2
+    assert message.startswith(f"no space left to write {tmp_path}/store/")
+    assert problems == ""

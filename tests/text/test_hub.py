@@ -1,32 +1,18 @@
 """The hub in its layout, as local files: the same loading code, no network."""
 
-import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from lingarith.errors import LingarithError
+from lingarith.newsroom.writer import LANGUAGES
 from lingarith.text import hub
 
-
-def write_mc4(root: Path, language: str, texts: list[str]) -> None:
-    folder = root / "allenai/c4/multilingual"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"text": text, "timestamp": "2020-01-01", "url": "x"}) for text in texts]
-    half = (len(lines) + 1) // 2
-    for part, some in enumerate((lines[:half], lines[half:])):
-        path = folder / f"c4-{language}.tfrecord-0000{part}-of-00002.json.gz"
-        path.write_bytes(gzip.compress("".join(line + "\n" for line in some).encode()))
-    (folder / f"c4-{language}-validation.tfrecord-00000-of-00001.json.gz").write_bytes(b"never read")
-
-
-def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+WriteTexts = Callable[[Path, str, list[str]], None]
 
 
 def lines(shard: Path) -> list[dict[str, Any]]:
@@ -37,7 +23,7 @@ TEXTS = [f"page {number} in yo" for number in range(6)]
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, write_mc4: WriteTexts) -> Path:
     write_mc4(tmp_path / "hub", "yo", [*TEXTS[:2], "  ", *TEXTS[2:]])
     return tmp_path / "hub"
 
@@ -111,10 +97,15 @@ def test_what_came_before_an_error_is_kept_at_its_revision(tmp_path: Path, monke
         if len(revisions) == 1:
             raise LingarithError("the line is down")
 
+    class MovingHub:
+        def dataset_info(self, dataset: str, revision: str) -> SimpleNamespace:
+            assert (dataset, revision) == ("allenai/c4", "main")
+            return SimpleNamespace(sha=next(moving))
+
     revisions: list[str] = []
     moving = iter(("first", "second"))
     monkeypatch.delenv(hub.ROOT, raising=False)
-    monkeypatch.setattr(hub, "_revision", lambda wanted, root: next(moving))
+    monkeypatch.setattr("huggingface_hub.HfApi", MovingHub)
     monkeypatch.setattr(hub, "_stream", breaking)
     with pytest.raises(LingarithError, match="the line is down"):
         hub.materialised(hub.mc4("yo"), ("text",), tmp_path)
@@ -122,6 +113,19 @@ def test_what_came_before_an_error_is_kept_at_its_revision(tmp_path: Path, monke
     assert revisions == ["first", "first"]
     assert [row["text"] for row in lines(shard)] == ["0", "1", "2"]
     assert json.loads(shard.with_suffix(".json").read_text())["revision"] == "first"
+
+
+def test_a_pinned_revision_is_asked_for_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(form: str, *, data_files: dict[str, list[str]], split: str, streaming: bool) -> Any:
+        assert (form, split, streaming) == ("parquet", "test", True)
+        assert data_files == {"test": ["hf://datasets/csebuetnlp/xlsum@c0ffee/persian/test/*.parquet"]}
+        raise ConnectionError("no route to the hub\nmore lines")
+
+    monkeypatch.delenv(hub.ROOT, raising=False)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_, revision: SimpleNamespace(sha=revision))
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(LingarithError, match=r"xlsum \(persian\) could not be read: no route to the hub; run again"):
+        hub.materialised(hub.xlsum("fa", "test", "c0ffee"), ("text",), tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["shard", "manifest", "gone"])
@@ -141,13 +145,14 @@ def test_a_full_disk_is_one_sentence(root: Path, tmp_path: Path, monkeypatch: py
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(LingarithError, match="No space left on device; what has come"):
+    with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root)
+        with pytest.raises(LingarithError, match="No space left on device; what has come"):
+            hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root)
     assert len(lines(hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root))) == 6
 
 
-def test_rows_that_cannot_serve(root: Path, tmp_path: Path) -> None:
+def test_rows_that_cannot_serve(root: Path, tmp_path: Path, write_mc4: WriteTexts) -> None:
     write_mc4(root, "pt", [" ", "\n"])
     with pytest.raises(LingarithError, match=r"allenai/c4 \(pt\) holds no row with text"):
         hub.materialised(hub.mc4("pt"), ("text",), tmp_path, root=root)
@@ -165,14 +170,14 @@ def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
         hub.fineweb2("xx")
     with pytest.raises(LingarithError, match="xlsum has no language 'fi' here"):
         hub.xlsum("fi", "train")
-    with pytest.raises(LingarithError, match="no file .*c4-ru.*; known are: yo"):
+    with pytest.raises(LingarithError, match=r"no file .*c4-ru.*; known are: yo"):
         hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=root)
     with pytest.raises(LingarithError, match="is no folder"):
         hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=tmp_path / "gone")
 
 
 def test_every_language_of_the_paper_has_a_configuration() -> None:
-    paper = set("ar bn en ja ko id sw ru te th tr mr gu zh ne pt si so vi yo uk fa".split())
+    paper = set(LANGUAGES) - {"fi"}
     assert set(hub.XLSUM) == paper
     assert paper < set(hub.FINEWEB2)
     assert paper < set(hub.MC4)

@@ -40,7 +40,7 @@ def test_csv_with_quoted_line_breaks_and_long_fields(tmp_path: Path, gz: str) ->
 
 
 def test_text_is_one_document_a_line(tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.txt.gz", "Um.\n\n \nDois.".encode())
+    path = _write(tmp_path / "a.txt.gz", b"Um.\n\n \nDois.")
     assert list(read_rows(path)) == [(1, {"text": "Um."}), (4, {"text": "Dois."})]
 
 

@@ -104,7 +104,7 @@ def test_one_module_of_many_is_adapted_alone(tmp_path: Path) -> None:
     write_peft(SMALL, tmp_path / "adapter", base_model="tiny", task_type="CAUSAL_LM")
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config | {"task_type": None}))
-    adapted = PeftModel.from_pretrained(Wrapped(), tmp_path / "adapter")  # type: ignore[arg-type]
+    adapted = PeftModel.from_pretrained(Wrapped(), tmp_path / "adapter")
     assert [path for path, module in adapted.base_model.model.named_modules() if hasattr(module, "lora_A")] == [
         "layer.q"
     ]
@@ -115,7 +115,7 @@ def test_adapter_that_peft_saved(rslora: bool, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=4, lora_alpha=6, use_rslora=rslora, target_modules=["q_proj"], init_lora_weights=False)
-    model = get_peft_model(tiny_llama(), config)  # type: ignore[arg-type]
+    model = get_peft_model(tiny_llama(), config)
     model.save_pretrained(tmp_path, save_embedding_layers=False)
     update = read_peft(tmp_path)
     modules = {path: module for path, module in model.base_model.model.named_modules() if hasattr(module, "lora_A")}

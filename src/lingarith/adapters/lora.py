@@ -41,9 +41,10 @@ def apply(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
     """What K adapters add to a projection's output.
 
     ``a`` (K × r × in), ``b`` (K × out × r), ``x`` (K·rows × … × in) → (K·rows × … × out), in the
-    type of ``x``. Two small matrix products; ΔW is never formed.
+    type of the factors. Two small matrix products; ΔW is never formed.
     """
     groups = x.to(a.dtype).reshape(a.shape[0], -1, x.shape[-1])
-    added = torch.bmm(torch.bmm(groups, a.transpose(1, 2)), b.transpose(1, 2)) * scale
-    return added.to(x.dtype).reshape(*x.shape[:-1], b.shape[1])
-
+    inner = torch.bmm(groups, a.transpose(1, 2))
+    if scale != 1:
+        inner = inner * scale  # here, where the tensor is r wide
+    return torch.bmm(inner, b.transpose(1, 2)).reshape(*x.shape[:-1], b.shape[1])

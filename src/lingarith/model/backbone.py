@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
 
 from ..errors import LingarithError
 from ..vectors.vector import Update
-from .projections import projections, sizes
+from .projections import home, projections, sizes
 
 NEWSROOM = "newsroom"
 """The name of the embedded default."""
@@ -73,8 +82,8 @@ class Backbone:
         """The tokens of each text, nothing added."""
         if not texts:
             return []
-        rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[assignment]
-        return rows
+        rows: Any = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return list(rows)
 
     def framed(self, ids: Sequence[int], longest: int | None = None) -> list[int]:
         """The tokens of an input with what stands around it, cut to ``longest`` in all."""
@@ -87,11 +96,10 @@ class Backbone:
 
         By forward hooks, so that no module is replaced and a quantised one works.
         """
-        handles = [
-            self.projections[path].register_forward_hook(lambda _, inputs, output, f=f: output + f(inputs[0]))
-            for path, f in add.items()
-        ]
+        handles = []
         try:
+            for path, f in add.items():
+                handles.append(self.projections[path].register_forward_hook(_hook(f)))
             yield
         finally:
             for handle in handles:
@@ -110,10 +118,19 @@ class Backbone:
         if set(update.terms) != set(self.projections):
             path = sorted(set(update.terms) ^ set(self.projections))[0]
             raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
-        dense = {p: m.weight for p, m in self.projections.items() if _is_dense(m)}
+        for path, (out, inner) in self.shapes.items():
+            for term in update.terms[path]:
+                if (term.b.shape[0], term.a.shape[1]) != (out, inner):
+                    raise LingarithError(
+                        f"the update does not fit {self.name}: {path} is {out} × {inner} there and "
+                        f"{term.b.shape[0]} × {term.a.shape[1]} in the update; compose it of vectors of this backbone"
+                    )
+        dense: dict[str, Tensor] = {p: m.weight for p, m in self.projections.items() if _is_dense(m)}  # type: ignore[misc]
         kept = {path: weight.data for path, weight in dense.items()}
         packed = {
-            path: _terms_as_function(update, path, self.device) for path in self.projections if path not in dense
+            path: _terms_as_function(update, path, home(module))
+            for path, module in self.projections.items()
+            if path not in dense
         }
         try:
             for path, weight in dense.items():
@@ -143,71 +160,131 @@ def load(
 
     Raises :class:`LingarithError` when there is no such model or it cannot be adapted.
     """
-    where: str | Path = name
-    if name == NEWSROOM:
-        where = Path(str(resources.files("lingarith.newsroom") / "backbone"))
-        if not (where / "model.safetensors").exists():
-            raise LingarithError("the newsroom backbone is missing; make it by `python -m lingarith.newsroom.pretrain`")
+    where = _place(name)
     quantised: dict[str, Any] = {}
     if bits is not None:
         if bits not in (4, 8):
             raise LingarithError(f"bits={bits} is not known; choose 4 or 8, or leave it out")
         from transformers import BitsAndBytesConfig
 
-        quantised = {"quantization_config": BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+        packing: Any = BitsAndBytesConfig
+        quantised = {"quantization_config": packing(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
     try:
-        config = AutoConfig.from_pretrained(where, revision=revision)
-        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
-            where, revision=revision, dtype=dtype, device_map=device_map, use_safetensors=True, **quantised
+        # Without this False, transformers asks on the terminal whether to run a repository's code.
+        common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(where, **common)
+        kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model, report = kind.from_pretrained(
+            where,
+            dtype=dtype,
+            device_map=device_map,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported below, in one sentence
+            output_loading_info=True,
+            **common,
+            **quantised,
         )
-        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
-    except (OSError, ValueError, ImportError, KeyError) as problem:
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise LingarithError(f"no backbone could be loaded from {name!r}: {first}") from problem
+        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as problem:
+        why = " ".join(str(problem).split()).split(". ")[0].rstrip(". ")[:200] or type(problem).__name__
+        raise LingarithError(
+            f"no backbone can be loaded from {name!r} ({why}); check it or choose another"
+        ) from problem
+    absent = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
+    if absent:
+        raise LingarithError(
+            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), and "
+            "random ones would take their place; choose a complete checkpoint"
+        )
     if device_map is None and bits is None:
         model.to(device or _best_device())
     return wrap(model, tokenizer, name=name, revision=getattr(config, "_commit_hash", None) or revision)
+
+
+def _place(name: str) -> str | Path:
+    """The folder that a name means, checked, or the name itself where it is one of the hub."""
+    if name == NEWSROOM:
+        folder = Path(str(resources.files("lingarith.newsroom") / "backbone"))
+        if not (folder / "model.safetensors").exists():
+            raise LingarithError("the newsroom backbone is missing; make it by `python -m lingarith.newsroom.pretrain`")
+        return folder
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+            return name
+        raise LingarithError(f"there is no folder {name}; give a folder with a model, a name on the hub, or {NEWSROOM}")
+    if not (folder / "config.json").exists():
+        raise LingarithError(f"{name} holds no model (no config.json); give the folder that save_pretrained wrote")
+    if not any(folder.glob("*.safetensors")):
+        raise LingarithError(
+            f"{name} has no weights in safetensors, and other files are not read since a pickle can run code; "
+            "save the model again with save_pretrained"
+        )
+    return folder
 
 
 def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision: str | None = None) -> Backbone:
     """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode."""
     model.requires_grad_(False)
     model.eval()
+    # A checkpoint's sampling and penalties have no part in greedy and beam search.
+    start = model.generation_config.decoder_start_token_id
+    model.generation_config = GenerationConfig(decoder_start_token_id=start)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    found = projections(model)
+    if any(home(module).type == "meta" for module in found.values()):
+        raise LingarithError(
+            f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
+            "use bits=8 or 4, or a smaller backbone"
+        )
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
-    start = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
-    closing = whole[start + len(plain) :] if model.config.is_encoder_decoder else []
-    return Backbone(
-        name, revision, model, tokenizer, projections(model), fingerprint(model, tokenizer), whole[:start], closing
-    )
+    at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
+    closing = whole[at + len(plain) :] if model.config.is_encoder_decoder else []
+    return Backbone(name, revision, model, tokenizer, found, fingerprint(model, tokenizer), whole[:at], closing)
 
 
-_VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache", "_attn_implementation")
+_VOLATILE = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "use_cache"}
+"""What a configuration holds that makes no other model."""
 
 
 def fingerprint(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 over the configuration, names and shapes of tensors, 16 numbers of each, and the vocabulary.
+    """sha256 over configuration, names and shapes of tensors, 16 numbers of each row, and the vocabulary.
 
     The numbers are rounded to bfloat16, so that one checkpoint has one fingerprint in float32 and
     in bfloat16. A quantised backbone has its own.
     """
     digest = hashlib.sha256()
-    settings = {k: v for k, v in model.config.to_diff_dict().items() if k not in _VOLATILE}
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(_lasting(model.config.to_diff_dict()), sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.named_parameters()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        flat = tensor.detach().flatten()
-        at = torch.linspace(0, max(len(flat) - 1, 0), 16, dtype=torch.float64).long().unique()
-        sample = flat[at.to(flat.device)]
+        sample = _sample(tensor.detach())
         if sample.is_floating_point():
             sample = sample.to(torch.bfloat16).view(torch.int16)
         digest.update(sample.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     for piece, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
         digest.update(f"{piece}\0{index}\n".encode())
     return digest.hexdigest()
+
+
+def _lasting(settings: Any) -> Any:
+    """A configuration without what is volatile, at every depth."""
+    if not isinstance(settings, dict):
+        return settings
+    return {key: _lasting(value) for key, value in settings.items() if key not in _VOLATILE}
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    """16 numbers or a few more of each row, so that no row changes unseen; of packed 4-bit weights as many in all."""
+    if tensor.ndim < 2:
+        return tensor.reshape(-1)
+    width = tensor.shape[-1] if tensor.shape[-1] > 1 else tensor.numel()
+    return tensor.reshape(-1, width)[:, :: max(1, width // 16)]
+
+
+def _hook(add: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    return lambda _, inputs, output: output + add(inputs[0]).to(output.dtype)
 
 
 def _is_dense(module: nn.Module) -> bool:
@@ -219,7 +296,7 @@ def _terms_as_function(update: Update, path: str, device: torch.device) -> Calla
     terms = [(term.a.to(device), term.b.to(device)) for term in update.terms[path]]
 
     def add(x: Tensor) -> Tensor:
-        return torch.stack([x.to(a.dtype) @ a.T @ b.T for a, b in terms]).sum(0).to(x.dtype)
+        return torch.stack([x.to(a.dtype) @ a.T @ b.T for a, b in terms]).sum(0)
 
     return add
 

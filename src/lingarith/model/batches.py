@@ -6,8 +6,9 @@ the order. Examples of similar length share a batch: little is padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ Item = tuple[list[int], list[int]]
 POOL = 32  # batches that share one draw of examples, sorted by length
 
 
-class TrainingData(Protocol):
+class TrainingData(Hashable, Protocol):
     """Examples by number; ``draw`` is the position in the endless stream of examples."""
 
     def __len__(self) -> int: ...
@@ -36,7 +37,7 @@ class TrainingData(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaskItems:
     """Labelled examples, the same at every draw."""
 
@@ -49,7 +50,7 @@ class TaskItems:
         return self.items[index]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PrefixItems:
     """Chunks of plain text, each split anew at every draw (T5's ``prefix_lm``)."""
 
@@ -92,15 +93,19 @@ def prefix_items(backbone: Backbone, text: PlainText, *, length: int) -> PrefixI
 def batch_of(data: TrainingData, seed: int, step: int, size: int) -> list[Item]:
     """The examples of a step: every example once in each epoch, neighbours in length together."""
     pool, place = divmod(step, POOL)
+    turn = int(np.random.default_rng((seed, pool)).permutation(POOL)[place])
+    return _pool(data, seed, pool, size)[turn * size : (turn + 1) * size]
+
+
+@lru_cache(maxsize=2)  # neighbouring steps share a pool; it is known by the identity of its data
+def _pool(data: TrainingData, seed: int, pool: int, size: int) -> list[Item]:
     first = pool * POOL * size
     items = [data.item(_example_at(draw, len(data), seed), seed, draw) for draw in range(first, first + POOL * size)]
     # In bands of similar targets, neighbours in the input: both sides get little padding.
     items.sort(key=lambda item: len(item[1]))
     band = max(size, POOL * size // 8)
     bands = [sorted(items[k : k + band], key=lambda item: len(item[0])) for k in range(0, len(items), band)]
-    items = [item for one in bands for item in one]
-    turn = int(np.random.default_rng((seed, pool)).permutation(POOL)[place])
-    return items[turn * size : (turn + 1) * size]
+    return [item for one in bands for item in one]
 
 
 def _example_at(draw: int, count: int, seed: int) -> int:
@@ -108,16 +113,9 @@ def _example_at(draw: int, count: int, seed: int) -> int:
     return int(_epoch_order(seed, epoch, count)[place])
 
 
-_orders: dict[tuple[int, int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=16)
 def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    key = (seed, epoch, count)
-    if key not in _orders:
-        while len(_orders) > 16:
-            _orders.pop(next(iter(_orders)))
-        _orders[key] = np.random.default_rng((seed, epoch, count)).permutation(count)
-    return _orders[key]
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
 @dataclass(frozen=True)
@@ -161,6 +159,11 @@ def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: 
         # position i is taught token i+1
         labels = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], NO_LOSS)], dim=1)
         if bidirectional_prefix:
+            if backbone.model.config.model_type == "bloom":  # type: ignore[union-attr]
+                raise LingarithError(
+                    f"{backbone.name} takes positions from its mask, so an input cannot see itself whole there; "
+                    "leave bidirectional_prefix off"
+                )
             mask = prefix_mask(mask, [len(source) for source, _ in items], next(backbone.model.parameters()).dtype)
         inputs = {"input_ids": ids, "attention_mask": mask}
     device = backbone.device

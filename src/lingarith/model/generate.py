@@ -39,6 +39,10 @@ def generate(
     # A decoder goes on where the input ends, so its padding lies on the left.
     side = "right" if backbone.encoder_decoder else "left"
     encoded = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs)]
+    if not all(encoded):
+        raise LingarithError(
+            f"input {encoded.index([]) + 1} is empty, so there is nothing to go on from; give some text"
+        )
     order = sorted(range(len(inputs)), key=lambda k: (len(encoded[k]), k))
     outputs = [""] * len(inputs)
     for start in range(0, len(order), decoding.batch_size):
@@ -52,6 +56,7 @@ def generate(
                 num_beams=decoding.beams,
                 max_new_tokens=decoding.max_output,
                 pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=backbone.eos,
             )
         if not backbone.encoder_decoder:
             made = made[:, batch["input_ids"].shape[1] :]

@@ -6,6 +6,9 @@ matches: a projection is a linear child of a module that has the *whole* set of 
 
 from __future__ import annotations
 
+from itertools import chain
+
+import torch
 from torch import nn
 
 from ..errors import LingarithError
@@ -40,11 +43,17 @@ def projections(model: nn.Module) -> dict[str, nn.Module]:
     if not found:
         kinds = "; ".join(f"{family}: {' '.join(names)}" for family, names in ATTENTIONS.items())
         raise LingarithError(
-            f"no attention projections were found in {type(model).__name__}; families known are {kinds}"
+            f"no attention projections were found in {type(model).__name__}; choose a backbone whose attentions hold "
+            f"one of these sets: {kinds}"
+        )
+    if len({id(getattr(module, "weight", module)) for module in found.values()}) != len(found):
+        raise LingarithError(
+            f"attentions of {type(model).__name__} share a projection, so a change to one would change both; "
+            "choose another backbone"
         )
     if attentions != expected:
         raise LingarithError(
-            f"{type(model).__name__} has {expected} attentions, but only {attentions} have all projections of their own; "
+            f"{type(model).__name__} has {expected} attentions, but {attentions} have all projections of their own; "
             "a vector on a part of the layers would be misleading, so choose another backbone"
         )
     return found
@@ -55,6 +64,11 @@ def sizes(projection: nn.Module) -> tuple[int, int]:
     return int(projection.out_features), int(projection.in_features)  # type: ignore[arg-type]
 
 
+def home(projection: nn.Module) -> torch.device:
+    """Where a projection's numbers lie, be they parameters or, when packed, buffers."""
+    return next(chain(projection.parameters(), projection.buffers())).device
+
+
 def _is_linear(module: nn.Module | None) -> bool:
     return module is not None and hasattr(module, "in_features") and hasattr(module, "out_features")
 
@@ -62,14 +76,14 @@ def _is_linear(module: nn.Module | None) -> bool:
 def _text_model(model: nn.Module) -> nn.Module:
     if model.config.is_encoder_decoder:  # type: ignore[union-attr]
         return model
-    decoder = model.get_decoder()  # type: ignore[operator]
+    decoder: nn.Module = model.get_decoder()  # type: ignore[operator]
     return getattr(decoder, "language_model", decoder)
 
 
 def _expected(model: nn.Module) -> int:
     config = model.config.get_text_config()  # type: ignore[union-attr, operator]
     if model.config.is_encoder_decoder:  # type: ignore[union-attr]
-        encoder = getattr(config, "num_layers", None) or getattr(config, "encoder_layers", None) or config.num_hidden_layers
+        encoder = getattr(config, "num_layers", None) or getattr(config, "encoder_layers", config.num_hidden_layers)
         decoder = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None) or encoder
         return int(encoder) + 2 * int(decoder)
     return int(config.num_hidden_layers)

@@ -12,20 +12,23 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..adapters import lora
 from ..errors import LingarithError
-from ..vectors.files import read_safetensors, write_safetensors
+from ..vectors.files import read_safetensors, write_atomically, write_safetensors
 from ..vectors.vector import LoraFactors, Vector, content_hash
 from .backbone import Backbone
 from .batches import Batch, TrainingData, batch_of, collate
+from .projections import home
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 Watch = Callable[[int, int, float], None]
@@ -69,8 +72,14 @@ class TrainOptions:
         for name in ("steps", "batch_size", "rank", "accumulation", "max_input", "max_target", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise LingarithError(f"learning_rate={self.learning_rate} must be a positive number, such as 2e-4")
+        for name in ("learning_rate", "clip", "alpha"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise LingarithError(f"{name}={value} must be a positive number")
+        if not 0 <= self.warmup <= 1:
+            raise LingarithError(f"warmup={self.warmup} is a share of the steps, so it must lie in 0..1")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise LingarithError(f"weight_decay={self.weight_decay} must be 0 or a positive number")
         if self.batch_size % self.accumulation:
             raise LingarithError(
                 f"batch_size={self.batch_size} cannot be shared out over accumulation={self.accumulation} micro-batches"
@@ -97,6 +106,7 @@ class _State:
     step: int
     factors: dict[str, LoraFactors]
     optimizer: torch.optim.Optimizer
+    log: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     tokens: int = 0
 
@@ -121,37 +131,31 @@ def train(
     loss, rate, tokens, padding; validation loss), and a run finds its state there. ``origin``
     says what the vector is trained on; the options, seeds and cost are added to it.
 
-    Raises :class:`LingarithError` when the loss is no longer a number; the checkpoint stays.
+    Raises :class:`LingarithError` when loss or gradient are no longer numbers; the checkpoint stays.
     """
     state, start_hash = _start(backbone, options, folder)
-    _forget_after(folder / LOG, state.step)
     began = time.perf_counter() - state.seconds
-    losses: list[dict[str, float]] = []
-
-    def keep() -> None:
-        state.seconds = time.perf_counter() - began
-        _save(folder, state, losses)
-        losses.clear()
-
     with _attached(backbone, state.factors, options):
         while state.step < options.steps:
             items = batch_of(data, options.seed, state.step, options.batch_size)
             loss, tokens, positions = _step(backbone, items, state, options)
             if not math.isfinite(loss):
-                kept = f"the checkpoint in {folder} is the last good one" if (folder / CHECKPOINT).exists() else "nothing was kept"
+                kept = f"{folder} keeps the last good state" if (folder / CHECKPOINT).exists() else "nothing was kept"
                 raise LingarithError(
-                    f"training {name}: the loss is {loss} at step {state.step + 1}; {kept}; lower the learning rate "
-                    f"({options.learning_rate:g}) or train in float32"
+                    f"training {name}: loss or gradient is no longer a number at step {state.step + 1} ({kept}); "
+                    f"lower the learning rate ({options.learning_rate:g}) or train in float32"
                 )
             state.step += 1
             state.tokens += tokens
             padding = round(1 - tokens / positions, 4)
-            losses.append({"step": state.step, "loss": loss, "rate": options.rate(state.step - 1), "tokens": tokens, "padding": padding})
+            rate = options.rate(state.step - 1)
+            state.log.append({"step": state.step, "loss": loss, "rate": rate, "tokens": tokens, "padding": padding})
             done = state.step == options.steps
             if validation and (done or (options.validate_every and state.step % options.validate_every == 0)):
-                losses.append({"step": state.step, "validation_loss": mean_loss(backbone, validation, options)})
+                state.log.append({"step": state.step, "validation_loss": mean_loss(backbone, validation, options)})
             if done or state.step % options.checkpoint_every == 0:
-                keep()
+                state.seconds = time.perf_counter() - began
+                _save(folder, state)
             if watch:
                 watch(state.step, options.steps, loss)
     finished = {path: LoraFactors(a[0].detach().cpu(), b[0].detach().cpu()) for path, (a, b) in state.factors.items()}
@@ -206,7 +210,10 @@ def versions() -> dict[str, str]:
 
 
 def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOptions) -> tuple[float, int, int]:
-    """One update of the factors; (mean loss, tokens, positions with padding)."""
+    """One update of the factors; (mean loss, tokens, positions with padding).
+
+    Where loss or gradient is no number, the factors stay as they are and the loss comes back NaN.
+    """
     size = options.batch_size // options.accumulation
     batches = [
         collate(backbone, items[k : k + size], bidirectional_prefix=options.bidirectional_prefix)
@@ -217,16 +224,16 @@ def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOpt
     for batch in batches:
         with _autocast(backbone, options.precision):
             loss, _ = summed_loss(backbone, batch)
-        (loss / taught).backward()
+        (loss / taught).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    leaves = list(state.leaves().values())
-    if math.isfinite(total):
-        nn.utils.clip_grad_norm_(leaves, options.clip)
+    norm = nn.utils.clip_grad_norm_(state.leaves().values(), options.clip).item()
+    good = math.isfinite(total) and math.isfinite(norm)
+    if good:
         for group in state.optimizer.param_groups:
             group["lr"] = options.rate(state.step)
         state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
-    return total / taught, sum(b.tokens for b in batches), sum(b.size for b in batches)
+    return total / taught if good else math.nan, sum(b.tokens for b in batches), sum(b.size for b in batches)
 
 
 @contextmanager
@@ -237,17 +244,18 @@ def _attached(backbone: Backbone, factors: dict[str, LoraFactors], options: Trai
         if not options.activation_checkpointing:
             yield
             return
-        model: Any = backbone.model
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        layers = [m for m in model.modules() if getattr(m, "gradient_checkpointing", None) is not None]
+        # transformers' own switch works in training mode only, where dropout is on.
+        layers = [m for m in backbone.model.modules() if isinstance(m, GradientCheckpointingLayer)]
+        before = [vars(layer).get("forward") for layer in layers]  # device_map puts one there
         try:
             for layer in layers:
-                layer.training = True  # what switches it on; dropout inside stays off
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
             yield
         finally:
-            for layer in layers:
-                layer.training = False
-            model.gradient_checkpointing_disable()
+            for layer, forward in zip(layers, before, strict=True):
+                del layer.forward
+                if forward is not None:
+                    layer.forward = forward
 
 
 def _autocast(backbone: Backbone, precision: str) -> torch.autocast:
@@ -262,28 +270,29 @@ def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_St
     start = lora.init(backbone.shapes, options.rank, options.init_seed)
     start_hash = content_hash(Vector("", start, 1.0).tensors())
     folder.mkdir(parents=True, exist_ok=True)
-    saved = read_safetensors(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else {}
+    place = folder / CHECKPOINT
+    saved = read_safetensors(place, mend="delete it to train from the start") if place.exists() else {}
     factors = {}
     for path, pair in start.items():
-        home = next(backbone.projections[path].parameters()).device
         values = (saved.get(f"{path}.{w}", t[None]) for w, t in zip("ab", pair, strict=True))
-        factors[path] = LoraFactors(*(value.to(home).requires_grad_() for value in values))
+        factors[path] = LoraFactors(*(v.to(home(backbone.projections[path])).requires_grad_() for v in values))
     leaves = [tensor for pair in factors.values() for tensor in pair]
-    optimizer = torch.optim.AdamW(leaves, lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
     state = _State(0, factors, optimizer)
     if saved:
         counts = json.loads(bytes(saved["counts"].tolist()))
         state.step, state.seconds, state.tokens = counts["step"], counts["seconds"], counts["tokens"]
+        lines = (folder / LOG).read_text(encoding="utf-8").splitlines() if (folder / LOG).exists() else []
+        state.log = [entry for entry in map(json.loads, lines) if entry["step"] <= state.step]
         for key, leaf in state.leaves().items():
-            moments = {"exp_avg": saved[f"{key}.exp_avg"], "exp_avg_sq": saved[f"{key}.exp_avg_sq"]}
-            optimizer.state[leaf] = {"step": torch.tensor(float(state.step))} | {k: v.to(leaf.device) for k, v in moments.items()}
+            moments = {name: saved[f"{key}.{name}"].to(leaf.device) for name in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[leaf] = {"step": torch.tensor(float(state.step), device=leaf.device)} | moments
     return state, start_hash
 
 
-def _save(folder: Path, state: _State, lines: list[dict[str, float]]) -> None:
+def _save(folder: Path, state: _State) -> None:
     """The log first, then the checkpoint: lines that it does not cover are dropped on resuming."""
-    with open(folder / LOG, "a", encoding="utf-8") as log:
-        log.write("".join(json.dumps(line) + "\n" for line in lines))
+    write_atomically(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.log))
     tensors = {}
     for key, leaf in state.leaves().items():
         tensors[key] = leaf.detach()
@@ -292,11 +301,3 @@ def _save(folder: Path, state: _State, lines: list[dict[str, float]]) -> None:
     counts = json.dumps({"step": state.step, "seconds": state.seconds, "tokens": state.tokens})
     tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
     write_safetensors(folder / CHECKPOINT, tensors)
-
-
-def _forget_after(log: Path, step: int) -> None:
-    """Drop log lines beyond the checkpoint, and one that a crash cut off."""
-    if not log.exists():
-        return
-    lines = log.read_text(encoding="utf-8").split("\n")[:-1]
-    log.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")

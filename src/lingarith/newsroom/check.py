@@ -22,7 +22,13 @@ def main() -> None:
         wrong = sorted(set(guesses) - {code})
         print(f"  py3langid: {guesses.count(code) / 2:.1f} % are {code}" + (f", others {wrong}" if wrong else ""))
         for article in articles[:8]:
-            print("", article.text, f"  = {article.summary}", *map("  ? {0[0]} {0[1]}".format, article.questions), sep="\n")
+            print(
+                "",
+                article.text,
+                f"  = {article.summary}",
+                *map("  ? {0[0]} {0[1]}".format, article.questions),
+                sep="\n",
+            )
 
 
 if __name__ == "__main__":

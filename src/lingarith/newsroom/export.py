@@ -20,7 +20,7 @@ from .pretrain import SENTINELS, configuration
 
 def tokenizer(model: Path) -> PreTrainedTokenizerFast:
     """The SentencePiece model for transformers: same pieces, EOS after an input, sentinels at the end."""
-    proto = sentencepiece_model_pb2.ModelProto()
+    proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     proto.ParseFromString(model.read_bytes())
     sentinels = [f"<extra_id_{k}>" for k in reversed(range(SENTINELS))]
     vocabulary = [(piece.piece, piece.score) for piece in proto.pieces] + [(name, 0.0) for name in sentinels]

@@ -154,7 +154,7 @@ def problems(code: str) -> Iterator[str]:
         return
     for name in EVENTS:
         mine, reference = file["events"][name], english["events"][name]
-        assert len(reference["leads"]) == LEADS and len(reference["details"]) == DETAILS
+        assert (len(reference["leads"]), len(reference["details"])) == (LEADS, DETAILS)
         for part in ("leads", "details"):
             yield from compare(f"events.{name}.{part}", mine[part], reference[part])
         for part in ("summary", "category"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from ..model.backbone import NEWSROOM, Backbone
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
 from ..model.train import TrainOptions, versions
-from ..text.corpora import PlainText, plain_text
-from ..text.tasks.summarisation import Labelled, TaskExample, summaries
+from ..text.corpora import PlainText, plain_text, text_name
+from ..text.tasks.summarisation import Labelled, TaskExample, summaries, task_name
 from ..vectors.files import write_atomically
 from ..vectors.formats import write_peft
 from ..vectors.realise import SPACES
@@ -38,6 +39,7 @@ from .records import (
     Choice,
     Example,
     Ingredient,
+    Line,
     Record,
     Run,
     append,
@@ -77,6 +79,18 @@ class AdaptOptions:
     seed: int = 0
 
 
+def defaults(backbone: str) -> AdaptOptions:
+    """The options to begin with: the paper's for a real model, short ones for the newsroom's small one."""
+    if backbone != NEWSROOM:
+        return AdaptOptions()
+    return AdaptOptions(
+        task_training=TrainOptions(steps=300, batch_size=32, learning_rate=5e-3, max_input=128, max_target=48),
+        language_training=TrainOptions(steps=200, batch_size=32, learning_rate=2e-3, max_input=128, max_target=48),
+        decoding=Decoding(max_output=40),
+        validation_limit=64,
+    )
+
+
 @dataclass(frozen=True)
 class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.
@@ -114,9 +128,44 @@ class Plan:
             "options": options,
             "protocol": self.protocol,
             "jobs": [job.recipe(backbone) for job in self.jobs],
-            "data": {f"{d.language}/{d.split}": d.fingerprint for d in [*self.validation.values(), *self.test.values()]},
+            "data": {
+                f"{d.language}/{d.split}": d.fingerprint for d in [*self.validation.values(), *self.test.values()]
+            },
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The data that options speak of; what comes from a hub is kept in ``folder``."""
+
+    options: AdaptOptions
+    folder: Path
+
+    def labelled(self, language: str, split: str, limit: int | None) -> Labelled:
+        """Labelled examples. Raises :class:`MissingData` if there are none of the language and split."""
+        o = self.options
+        return summaries(
+            o.task, language, split, text_field=o.text_field, summary_field=o.summary_field, prompt=o.prompt,
+            limit=limit, seed=o.seed, folder=self.folder,
+        )  # fmt: skip
+
+    def optional(self, languages: Sequence[str], split: str, limit: int | None) -> dict[str, Labelled]:
+        """Labelled examples of those languages that have any."""
+        found = {}
+        for language in languages:
+            with suppress(MissingData):
+                found[language] = self.labelled(language, split, limit)
+        return found
+
+    def plain(self, language: str) -> PlainText:
+        """Plain text of a language."""
+        o = self.options
+        return plain_text(o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder)
+
+    def names(self) -> tuple[str, str]:
+        """What vectors trained on these data are called: of the task, of the language."""
+        return task_name(self.options.task), text_name(self.options.text)
 
 
 def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
@@ -136,48 +185,15 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
         for name in names:
             if names.count(name) > 1:
                 raise LingarithError(f"{kind} {name} is named twice; name it once")
-    folder = store.folder / "text"
-
-    def labelled(language: str, split: str, limit: int | None) -> Labelled:
-        return summaries(
-            options.task,
-            language,
-            split,
-            text_field=options.text_field,
-            summary_field=options.summary_field,
-            prompt=options.prompt,
-            limit=limit,
-            seed=options.seed,
-            folder=folder,
-        )
-
-    def optional(languages: Sequence[str], split: str, limit: int | None) -> dict[str, Labelled]:
-        found = {}
-        for language in languages:
-            try:
-                found[language] = labelled(language, split, limit)
-            except MissingData:
-                continue
-        return found
-
-    validation = optional([*options.sources, *targets], "validation", options.validation_limit)
-    test = optional(targets, "test", options.test_limit)
+    read = Reading(options, store.folder / "text")
+    validation = read.optional([*options.sources, *targets], "validation", options.validation_limit)
+    test = read.optional(targets, "test", options.test_limit)
     tasks = {
-        source: Job(labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
+        source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
         for source in options.sources
     }
     languages = {
-        language: Job(
-            plain_text(
-                options.text,
-                language,
-                field=options.text_field,
-                limit_characters=options.text_characters,
-                folder=folder,
-            ),
-            options.language_training,
-        )
-        for language in [*options.sources, *targets]
+        language: Job(read.plain(language), options.language_training) for language in [*options.sources, *targets]
     }
     protocol = _protocol(targets, options, validation)
     return Plan(tuple(targets), options, protocol, tasks, languages, validation, test)
@@ -259,7 +275,7 @@ class RunFolder:
             run = read_run(self.path)
             if run.about.get("identity") != self.identity:
                 raise LingarithError(
-                    f"{self.path} holds another run (other data, options or backbone); choose another --out or delete it"
+                    f"{self.path} holds another run (other data, options or backbone); choose another --out"
                 )
             return run
         if self.path.exists() and any(self.path.iterdir()):
@@ -273,14 +289,15 @@ class RunFolder:
         text = json.dumps({**about, "identity": self.identity}, ensure_ascii=False, indent=1)
         write_atomically(self.path / "run.json", text)
 
-    def add(self, lines: Sequence[Example | Record | Choice | Ingredient]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Append the lines that are not there yet."""
         run = read_run(self.path)
-        there = {_key(line) for line in [*run.examples, *run.records, *run.choices, *run.ingredients]}
+        known: list[Line] = [*run.examples, *run.records, *run.choices, *run.ingredients]
+        there = {_key(line) for line in known}
         append(self.path, [line for line in lines if _key(line) not in there])
 
 
-def _key(line: Example | Record | Choice | Ingredient) -> tuple[Any, ...]:
+def _key(line: Line) -> tuple[Any, ...]:
     match line:
         case Example():
             return (line.target, line.split, line.id)
@@ -318,7 +335,12 @@ class Attempt:
 
     def try_out(self, equation: str, weight: float | None, data: Labelled) -> None:
         """Generate, score and record one composition on labelled data of the target."""
-        outcomes = self.bench.outcomes(self.terms.at(equation, weight), data, self.progress)
+
+        def watch(done: int) -> None:
+            if self.progress:
+                self.progress(f"testing {self.target}, {equation}", done, len(data.examples))
+
+        outcomes = self.bench.outcomes(self.terms.at(equation, weight), data, watch)
         self.write(equation, [(weight, outcomes)], data)
 
     def write(self, equation: str, tried: Sequence[tuple[float | None, Sequence[Outcome]]], data: Labelled) -> None:
@@ -353,27 +375,74 @@ def _choices(what: Plan, attempt: Attempt) -> list[Choice]:
     if what.protocol == "unlabelled":
         text = what.languages[target].data
         assert isinstance(text, PlainText)
-        probe = prefix_items(bench.backbone, text, length=options.language_training.max_input)
         curves["unlabelled"] = {
-            e: choose.unlabelled(
-                bench, attempt.terms, e, probe_articles(text, options.prompt), probe, options.language_training, attempt.progress
-            )
-            for e in COMPOSED
+            e: _unlabelled(bench, attempt.terms, e, text, options, attempt.progress) for e in COMPOSED
         }
     made = [c for protocol, found in curves.items() for c in choose.choices(target, attempt.terms, protocol, found)]
     attempt.folder.add(made)
     return made
 
 
+def _unlabelled(
+    bench: Bench, terms: choose.Terms, equation: str, text: PlainText, options: AdaptOptions, progress: Progress | None
+) -> choose.Curve:
+    articles = probe_articles(text, options.prompt)
+    prefixes = prefix_items(bench.backbone, text, length=options.language_training.max_input)
+    return choose.unlabelled(bench, terms, equation, articles, prefixes, options.language_training, progress)
+
+
+def weigh(
+    target: str,
+    equation: str,
+    backbone: Backbone,
+    store: Store,
+    options: AdaptOptions,
+    *,
+    progress: Progress | None = None,
+) -> Choice:
+    """The weight of one equation for one target, from vectors that the store has; nothing is trained.
+
+    Vectors are found by the names that their data give them (``xlsum[en]``, ``mc4[pt]``).
+    Raises :class:`LingarithError` for an unknown equation or protocol, and a vector or data that is not there.
+    """
+    if equation not in COMPOSED:
+        raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
+    read = Reading(options, store.folder / "text")
+    held_out = {}
+    if options.protocol in ("oracle", "sources"):
+        languages = [target] if options.protocol == "oracle" else options.sources
+        held_out = {language: read.labelled(language, "validation", options.validation_limit) for language in languages}
+    protocol = _protocol([target], options, held_out)
+    task, text = read.names()
+    sources = options.sources
+    terms = choose.Terms(
+        tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
+    )
+    vectors = {name: store.get(name, backbone.fingerprint) for name in (*terms.tasks, *terms.sources, terms.target)}
+    bench = Bench(backbone, vectors, options.space, options.rank, options.decoding, options.score_model, sources)
+    if protocol == "oracle":
+        curve = choose.oracle(bench, terms, equation, held_out[target], progress)
+    elif protocol == "sources":
+        curve = choose.sources(bench, terms, sources, equation, [held_out[s] for s in sources], progress)
+    else:
+        curve = _unlabelled(bench, terms, equation, read.plain(target), options, progress)
+    return choose.choices(target, terms, protocol, {equation: curve})[0]
+
+
 def probe_articles(text: PlainText, prompt: str) -> Labelled:
     """Documents of plain text as articles without references, for the protocol ``unlabelled``."""
     documents = text.documents[:: max(1, len(text.documents) // PROBE)][:PROBE]
     examples = tuple(
-        TaskExample(id=f"probe-{k}", input=prompt.format(text=document), target="", article=document)
+        TaskExample(id=f"probe-{k}", input=prompt.replace("{text}", document), target="", article=document)
         for k, document in enumerate(documents)
     )
     return Labelled(
-        task="probe", language=text.language, split="unlabelled", source=text.source, examples=examples, fingerprint=text.fingerprint
+        task="probe",
+        language=text.language,
+        split="unlabelled",
+        source=text.source,
+        examples=examples,
+        fingerprint=text.fingerprint,
     )
 
 
@@ -387,7 +456,7 @@ def _protocol(targets: Sequence[str], options: AdaptOptions, validation: Mapping
         raise LingarithError(f"protocol 'oracle' needs labelled validation data of {lacking[0]}; choose 'unlabelled'")
     if wanted == "sources" and (unvalidated or len(options.sources) < 2):
         raise LingarithError(
-            "protocol 'sources' needs two or more sources with labelled validation data; choose 'oracle' or 'unlabelled'"
+            "protocol 'sources' needs two or more sources with labelled validation data; choose another protocol"
         )
     if wanted != "auto":
         return wanted

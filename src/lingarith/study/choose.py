@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..algebra import Combination, add, add_subtract_related, average, uncoupled
@@ -21,7 +21,7 @@ from ..model.batches import PrefixItems
 from ..model.train import TrainOptions, mean_loss
 from ..scores.output import shares
 from ..text.tasks.summarisation import Labelled
-from .evaluate import Bench, mean
+from .evaluate import Bench, Outcome, mean
 from .ingredients import Progress
 from .records import ADD, ADD_SUBTRACT, BASELINE, EQUATIONS, UNCOUPLED, Choice
 
@@ -86,12 +86,19 @@ def oracle(bench: Bench, terms: Terms, equation: str, data: Labelled, progress: 
     """Mean ROUGE-2 (0..100) on labelled validation examples at each weight of the grid."""
     if data.split == "test":
         raise LingarithError("a weight is never chosen on a test split; give validation data")
-    weights = grid(equation, bench.space)
-    return [(w, round(mean(bench.outcomes(terms.at(equation, w), data, progress)), 4)) for w in weights]
+    return [
+        (weight, round(mean(outcomes), 4))
+        for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress)
+    ]
 
 
 def sources(
-    bench: Bench, terms: Terms, languages: Sequence[str], equation: str, data: Sequence[Labelled], progress: Progress | None = None
+    bench: Bench,
+    terms: Terms,
+    languages: Sequence[str],
+    equation: str,
+    data: Sequence[Labelled],
+    progress: Progress | None = None,
 ) -> Curve:
     """The mean of :func:`oracle` over the source languages, each played as target by the others' vectors.
 
@@ -106,15 +113,19 @@ def sources(
     curves = []
     for k, held_out in enumerate(data):
         others = [j for j in range(len(languages)) if j != k]
-        played = Terms(
-            tuple(terms.tasks[j] for j in others), tuple(terms.sources[j] for j in others), terms.sources[k]
-        )
+        played = Terms(tuple(terms.tasks[j] for j in others), tuple(terms.sources[j] for j in others), terms.sources[k])
         curves.append(oracle(bench, played, equation, held_out, progress))
     return [(points[0][0], round(sum(v for _, v in points) / len(points), 4)) for points in zip(*curves, strict=True)]
 
 
 def unlabelled(
-    bench: Bench, terms: Terms, equation: str, articles: Labelled, text: PrefixItems, options: TrainOptions, progress: Progress | None = None
+    bench: Bench,
+    terms: Terms,
+    equation: str,
+    articles: Labelled,
+    text: PrefixItems,
+    options: TrainOptions,
+    progress: Progress | None = None,
 ) -> Curve:
     """100 · (share of outputs in the target language) · (task's share of the weight)-free evidence.
 
@@ -123,13 +134,27 @@ def unlabelled(
     Both lie in 0..1; the product is given in 0..100.
     """
     curve = []
-    for weight in grid(equation, bench.space):
-        expression = terms.at(equation, weight)
-        share = shares([outcome.kind for outcome in bench.outcomes(expression, articles, progress)])["target"]
-        with bench.backbone.using(bench.update(expression)):
+    label = f"choosing λ without labels on {articles.language}"
+    for weight, outcomes in _tried(bench, terms, equation, articles, label, progress):
+        share = shares([outcome.kind for outcome in outcomes])["target"]
+        with bench.backbone.using(bench.update(terms.at(equation, weight))):
             loss = mean_loss(bench.backbone, text, options, limit=64)
         curve.append((weight, round(100 * share * math.exp(-loss), 4)))
     return curve
+
+
+def _tried(
+    bench: Bench, terms: Terms, equation: str, data: Labelled, label: str, progress: Progress | None
+) -> Iterator[tuple[float, list[Outcome]]]:
+    """Each weight of the grid with what its composition writes."""
+    weights, size = grid(equation, bench.space), len(data.examples)
+    for place, weight in enumerate(weights):
+
+        def watch(done: int, before: int = place * size) -> None:
+            if progress:
+                progress(f"{label}, {equation}", before + done, len(weights) * size)
+
+        yield weight, bench.outcomes(terms.at(equation, weight), data, watch)
 
 
 def choices(target: str, terms: Terms, protocol: str, curves: dict[str, Curve]) -> list[Choice]:
@@ -150,5 +175,3 @@ def hand_over(made: Sequence[Choice]) -> str:
     alone = dict(first.curve)[NEUTRAL[first.equation]]
     top = max(made, key=lambda choice: choice.value)
     return top.equation if top.value > alone and top.weight != NEUTRAL[top.equation] else BASELINE
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer,
 from ..text.tasks.summarisation import Labelled
 from ..vectors.realise import realise
 from ..vectors.vector import Update, Vector
-from .ingredients import Progress
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,13 @@ class Bench:
         """The update of an expression; None for the empty one, which is the bare backbone."""
         return realise(expression, self.vectors, self.space, rank=self.rank) if expression.names else None
 
-    def outcomes(self, expression: Combination, data: Labelled, progress: Progress | None = None) -> list[Outcome]:
-        """What the composition writes for each example, scored."""
+    def outcomes(
+        self, expression: Combination, data: Labelled, watch: Callable[[int], None] | None = None
+    ) -> list[Outcome]:
+        """What the composition writes for each example, scored; ``watch`` hears how many are done."""
         key = (data.language, data.split, expression.key)
         if key not in self.done:
             inputs = [example.input for example in data.examples]
-
-            def watch(done: int) -> None:
-                if progress:
-                    progress(f"{data.language}, {data.split}: {expression}", done, len(inputs))
-
             with self.backbone.using(self.update(expression)):
                 outputs = generate(self.backbone, inputs, self.decoding, watch=watch)
             self.done[key] = self.score(outputs, data)

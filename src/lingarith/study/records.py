@@ -94,7 +94,8 @@ class Run:
     ingredients: list[Ingredient] = field(default_factory=list)
 
 
-Line = TypeVar("Line", Example, Record, Choice, Ingredient)
+Line = Example | Record | Choice | Ingredient
+Kind = TypeVar("Kind", Example, Record, Choice, Ingredient)
 FILES: dict[str, type] = {
     "examples.jsonl": Example,
     "records.jsonl": Record,
@@ -114,7 +115,7 @@ def append(folder: Path, lines: Iterable[Line]) -> None:
             file.write("".join(rows))
 
 
-def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     """The lines of one file; none if it is not there yet.
 
     Raises :class:`LingarithError` naming file and line where a line is no JSON or lacks a field.
@@ -131,7 +132,9 @@ def read_lines(path: Path, kind: type[Line]) -> list[Line]:
         except json.JSONDecodeError:
             if number == len(lines):  # no newline after it: the writer was stopped here
                 continue
-            raise LingarithError(f"{path}, line {number}: not JSON; delete that line or run the evaluation again") from None
+            raise LingarithError(
+                f"{path}, line {number}: not JSON; delete that line or run the evaluation again"
+            ) from None
         missing = [f.name for f in fields(kind) if f.name not in values]
         if missing:
             raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
@@ -144,7 +147,9 @@ def read_run(folder: Path) -> Run:
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
-        raise LingarithError(f"{folder} is no run folder: it has no readable run.json; name one made by `lingarith adapt`") from None
+        raise LingarithError(
+            f"{folder} is no run folder: it has no readable run.json; name one made by `lingarith adapt`"
+        ) from None
     return Run(
         about,
         read_lines(folder / "examples.jsonl", Example),

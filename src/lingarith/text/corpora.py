@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lingarith.errors import LingarithError, did_you_mean
+from lingarith.errors import LingarithError, MissingData, did_you_mean
 from lingarith.text import hub
 from lingarith.text.patterns import matching_files
 from lingarith.text.rows import fingerprint, place, read_rows, text_of
@@ -53,17 +53,27 @@ def plain_text(
         raise LingarithError(f"limit_characters is {limit_characters}; it must be at least 1")
     known, _, revision = source.partition("@")
     if known == "newsroom":
-        name, documents = "news", _newsroom(language)
+        documents = _newsroom(language)
     elif known in HUB:
         wanted = HUB[known](language, revision)
         shard = hub.materialised(wanted, ("text",), folder, limit_characters=limit_characters, progress=progress)
-        name, documents = known, _from_files((shard,), "text")
+        documents = _from_files((shard,), "text")
     else:
-        name, documents = "text", _from_files(files_of(source, ("newsroom", *HUB), language=language), field)
+        documents = _from_files(files_of(source, ("newsroom", *HUB), language=language), field)
     taken = tuple(_until(documents, limit_characters))
     if not taken:
         raise LingarithError(f"{source} holds no text of '{language}': every '{field}' is blank")
-    return PlainText(language, source, name, taken, fingerprint(taken))
+    return PlainText(language, source, text_name(source), taken, fingerprint(taken))
+
+
+def text_name(source: str) -> str:
+    """What a vector trained on that plain text is called.
+
+    >>> text_name("newsroom"), text_name("mc4"), text_name("plain/{language}.txt")
+    ('news', 'mc4', 'text')
+    """
+    known = source.partition("@")[0]
+    return "news" if known == "newsroom" else known if known in HUB else "text"
 
 
 def files_of(source: str, names: Sequence[str], *, language: str, split: str | None = None) -> tuple[Path, ...]:
@@ -79,7 +89,7 @@ def known_to_newsroom(language: str) -> None:
     from lingarith.newsroom.writer import LANGUAGES
 
     if language not in LANGUAGES:
-        raise LingarithError(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
+        raise MissingData(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
 
 
 def _newsroom(language: str) -> Iterator[str]:

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lingarith.errors import LingarithError, did_you_mean
+from lingarith.errors import LingarithError, MissingData, did_you_mean
 from lingarith.text.patterns import matching_files
 from lingarith.text.rows import Row, text_of
 
 ROOT = "LINGARITH_HUB"
 """The environment variable that names a local folder in the hub's layout (``<root>/allenai/c4/…``)."""
+LOCAL = "local"
+"""What stands for the revision of a local copy."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the characters that have come, and how many will (None: unknown)."""
@@ -127,7 +129,7 @@ def fineweb2(language: str, revision: str = "") -> HubFiles:
 def xlsum(language: str, split: str, revision: str = "") -> HubFiles:
     """XL-Sum of a language and split, in the hub's Parquet conversion (no dataset script runs)."""
     if language not in XLSUM:
-        raise LingarithError(f"xlsum has no language '{language}' here{did_you_mean(language, XLSUM)}")
+        raise MissingData(f"xlsum has no language '{language}' here{did_you_mean(language, XLSUM)}")
     name, branch = XLSUM[language], "refs/convert/parquet"
     return HubFiles("csebuetnlp/xlsum", name, "{language}/{split}/*.parquet", name, split, revision or branch)
 
@@ -175,8 +177,7 @@ def _fetch(
     progress: Progress | None,
 ) -> None:
     root = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
-    begun = next(shard.parent.glob(f"{shard.stem}.*.partial"), None)
-    revision = begun.name.removesuffix(".partial").rpartition(".")[2] if begun else _revision(wanted, root)
+    revision = _revision(wanted, root, shard)
     partial = shard.with_suffix(f".{revision}.partial")
     with partial.open("ab+") as file:
         start, documents, characters = _resume(file, fields)
@@ -253,12 +254,16 @@ def _stream(wanted: HubFiles, revision: str, root: Path | None, start: int) -> I
         raise LingarithError(_failed(wanted, error)) from error
 
 
-def _revision(wanted: HubFiles, root: Path | None) -> str:
-    """The commit that the wanted revision names now, or ``local``."""
+def _revision(wanted: HubFiles, root: Path | None, shard: Path) -> str:
+    """``local``; or the commit of the download that has begun; or the one that the revision names now."""
     if root is not None:
         if not root.is_dir():
             raise LingarithError(f"the local copy of the hub, {root} ({ROOT}), is no folder")
-        return "local"
+        return LOCAL
+    for partial in sorted(shard.parent.glob(f"{shard.stem}.*.partial")):
+        begun = partial.name.removesuffix(".partial").rpartition(".")[2]
+        if begun != LOCAL:
+            return begun
     import huggingface_hub
 
     try:

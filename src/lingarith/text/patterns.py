@@ -6,7 +6,7 @@ import glob
 import re
 from pathlib import Path
 
-from lingarith.errors import LingarithError, did_you_mean
+from lingarith.errors import LingarithError, MissingData, did_you_mean
 
 SPLITS = {"train": ("train", "training"), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
 """The splits, and how files spell each; the first spelling that exists is taken."""
@@ -34,7 +34,7 @@ def matching_files(pattern: str, *, language: str, split: str | None = None) -> 
         found = _glob(pattern.replace("{language}", language).replace("{split}", spelling))
         if found:
             return found
-    raise LingarithError(_no_file(pattern, language, split))
+    raise MissingData(_no_file(pattern, language, split))
 
 
 def _spellings(split: str | None) -> tuple[str, ...]:

@@ -68,7 +68,16 @@ def check_fit(vectors: list[Vector], space: str) -> None:
             )
         if set(first.factors) != set(other.factors):
             path = sorted(set(first.factors) ^ set(other.factors))[0]
-            raise LingarithError(f"{first.name} and {other.name} adapt different projections: only one has {path}")
+            raise LingarithError(
+                f"{first.name} and {other.name} adapt different projections: only one has {path}; "
+                "train both on the same ones"
+            )
+        for path, (a, b) in first.factors.items():
+            if (b.shape[0], a.shape[1]) != (other.factors[path].b.shape[0], other.factors[path].a.shape[1]):
+                raise LingarithError(
+                    f"{first.name} and {other.name} belong to different backbones: the sizes of {path} differ; "
+                    "train both on one backbone"
+                )
         if space == "delta":
             continue
         for path, (a, b) in first.factors.items():
@@ -105,7 +114,9 @@ def starting_point(vector: Vector) -> dict[str, LoraFactors]:
     return start
 
 
-def as_vector(update: Update, combination: Combination, parents: Mapping[str, Vector], hashes: Mapping[str, str]) -> Vector:
+def as_vector(
+    update: Update, combination: Combination, parents: Mapping[str, Vector], hashes: Mapping[str, str]
+) -> Vector:
     """A composed update as a vector of its own, whose origin says how it was made.
 
     ``hashes`` gives the store's hash of each parent. All projections get one rank: what a smaller

@@ -1,9 +1,8 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from lingarith.errors import LingarithError
@@ -89,12 +88,13 @@ def test_a_prompt_fills_only_the_text(tmp_path: Path) -> None:
     assert example.input == '{"a": {text} {0}}'
 
 
-def test_xlsum_in_the_layout_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xlsum_in_the_layout_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_parquet: Callable[[Path, list[dict[str, Any]]], None]
+) -> None:
     monkeypatch.setenv(hub.ROOT, str(tmp_path))
     path = tmp_path / "csebuetnlp/xlsum/yoruba/validation/0000.parquet"
-    path.parent.mkdir(parents=True)
     row = {"id": "y1", "url": "u", "title": "t", "summary": "Ní kúkúrú", "text": "Ìròyìn"}
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row, row | {"id": "y2", "summary": ""}]), path)
+    write_parquet(path, [row, row | {"id": "y2", "summary": ""}])
     for _ in range(2):  # from the hub, then from the shard
         labelled = summaries("xlsum", "yo", "validation", folder=tmp_path / "shards")
         assert labelled.task == "xlsum"

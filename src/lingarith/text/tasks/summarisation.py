@@ -77,14 +77,14 @@ def summaries(
     _checked(prompt, split, limit)
     known, _, revision = source.partition("@")
     if known == "newsroom":
-        task, rows = "headlines", list(_newsroom(language, split, limit))
+        rows = list(_newsroom(language, split, limit))
     elif known == "xlsum":
         wanted = hub.xlsum(language, split, revision)
         shard = hub.materialised(wanted, ("id", "text", "summary"), folder, progress=progress)
-        task, rows = "xlsum", list(_from_files((shard,), split, "text", "summary"))
+        rows = list(_from_files((shard,), split, "text", "summary"))
     else:
         paths = files_of(source, ("newsroom", "xlsum"), language=language, split=split)
-        task, rows = "summaries", list(_from_files(paths, split, text_field, summary_field))
+        rows = list(_from_files(paths, split, text_field, summary_field))
     if not rows:
         raise LingarithError(
             f"{source} holds no example of '{language}' ({split}): every '{text_field}' or '{summary_field}' is blank"
@@ -92,7 +92,17 @@ def summaries(
     examples = tuple(TaskExample(id, prompt.replace("{text}", text), summary, text) for id, text, summary in rows)
     examples = _sample(examples, limit, seed)
     contents = fingerprint(text for example in examples for text in (example.input, example.target))
-    return Labelled(task, language, split, source, examples, contents)
+    return Labelled(task_name(source), language, split, source, examples, contents)
+
+
+def task_name(source: str) -> str:
+    """What a vector trained on those labelled examples is called.
+
+    >>> task_name("newsroom"), task_name("xlsum"), task_name("summ/{language}/{split}.jsonl")
+    ('headlines', 'xlsum', 'summaries')
+    """
+    known = source.partition("@")[0]
+    return {"newsroom": "headlines", "xlsum": "xlsum"}.get(known, "summaries")
 
 
 def _checked(prompt: str, split: str, limit: int | None) -> None:

@@ -1,0 +1,30 @@
+# Two commands do all on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all check bench clean
+
+demo: .venv/installed
+	$(BIN)/lingarith demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest -q
+
+test-all: .venv/installed
+	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+check: .venv/installed
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf .venv
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,239 @@
+"""``lingarith demo`` and ``lingarith adapt``: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .opening import open_backbone, open_store, print_json
+from .progress import shown
+from .training import train_options
+
+if TYPE_CHECKING:
+    from ..model.backbone import Backbone
+    from ..study.adapt import AdaptOptions
+    from ..study.records import Run
+    from ..vectors.store import Store
+
+DEMO_TARGETS = ["pt", "uk", "fa"]
+DEMO_NOTES = (
+    "The newsroom is synthetic newswire written by a program in real languages: it shows and tests the method "
+    "and is no benchmark of any language.",
+)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")] = Path("lingarith-demo"),
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    space: o.Space = "factors",
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:
+    """The method whole, in minutes: English labels, plain text of four languages, three adapters.
+
+    It is `lingarith adapt pt uk fa` on the embedded newsroom. Run again, it takes what exists.
+    """
+    from dataclasses import replace
+
+    from ..study.adapt import defaults
+
+    base = defaults("newsroom")
+    options = replace(base, space=space, seed=seed)
+    model, vectors = open_backbone("newsroom"), open_store(store)
+    if not as_json:
+        print(
+            "Labels in English, plain text in English, Portuguese, Ukrainian and Persian: one task vector and four "
+            "language vectors, added and subtracted.\n" + DEMO_NOTES[0],
+            file=sys.stderr,
+        )
+    run = _adapt(DEMO_TARGETS, model, vectors, out, options, as_json, DEMO_NOTES)
+    if not as_json:
+        _side_by_side(run)
+        _where(run, out)
+
+
+def adapt(
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET…", help="Languages without labels: pt yo zh")],
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="A language with labels; may be repeated.")
+    ] = None,
+    task: o.TaskData = "newsroom",
+    text: o.PlainData = "newsroom",
+    text_field: o.TextField = "text",
+    summary_field: o.SummaryField = "summary",
+    prompt: o.Prompt = "summarize: {text}",
+    characters: o.Characters = 2_000_000,
+    limit: o.Limit = None,
+    validation_limit: Annotated[int | None, typer.Option(help="Validation examples of a language, at most.")] = None,
+    test_limit: Annotated[int | None, typer.Option(help="Test examples of a language, at most.")] = None,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    out: Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")] = Path("adapted"),
+    space: o.Space = "factors",
+    rank_out: o.Rank = None,
+    choose_by: Annotated[
+        str,
+        typer.Option(
+            "--choose-by", help="How λ is chosen: oracle, sources, unlabelled, or what the data allow (auto)."
+        ),
+    ] = "auto",
+    steps: o.Steps = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    language_steps: Annotated[int | None, typer.Option(help="Steps of a language vector, if others.")] = None,
+    language_learning_rate: Annotated[float | None, typer.Option(help="Its learning rate, if another.")] = None,
+    rank: o.LoraRank = 4,
+    alpha: o.Alpha = None,
+    max_input: o.MaxInput = None,
+    max_target: o.MaxTarget = None,
+    accumulation: o.Accumulation = 1,
+    precision: o.TrainPrecision = "auto",
+    activation_checkpointing: o.Checkpointing = False,
+    init_seed: o.InitSeed = 0,
+    beams: o.Beams = 1,
+    max_output: Annotated[int | None, typer.Option(help="Tokens of a summary, at most.")] = None,
+    generate_batch: o.GenerateBatch = 64,
+    score_model: o.ScoreModel = None,
+    seed: o.Seed = 0,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the steps, what exists, and the estimated time.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """An adapter for each TARGET from labels in the sources and plain text of both.
+
+    Trains the vectors that the store lacks, adds and subtracts them, chooses λ, tests, and says
+    whether it helped.
+
+    `lingarith adapt pt yo -b google/mt5-base --task 'summ/{language}/{split}.jsonl' --text 'plain/{language}.txt'`
+    """
+    from dataclasses import replace
+
+    from ..study.adapt import defaults, plan
+
+    base = defaults(backbone)
+    common = {
+        "batch_size": batch_size, "rank": rank, "alpha": alpha, "max_input": max_input, "max_target": max_target,
+        "accumulation": accumulation, "precision": precision, "activation_checkpointing": activation_checkpointing,
+        "seed": seed, "init_seed": init_seed,
+    }  # fmt: skip
+    language_rate = language_learning_rate or learning_rate
+    decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
+    if max_input is not None:
+        decoding = replace(decoding, max_input=max_input)
+    if max_output is not None:
+        decoding = replace(decoding, max_output=max_output)
+    options = replace(
+        base,
+        task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
+        prompt=prompt, space=space, rank=rank_out, protocol=choose_by, decoding=decoding, train_limit=limit,
+        validation_limit=validation_limit or base.validation_limit, test_limit=test_limit,
+        text_characters=characters, score_model=score_model, seed=seed,
+        task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),
+        language_training=train_options(
+            base.language_training, steps=language_steps or steps, learning_rate=language_rate, **common
+        ),
+    )  # fmt: skip
+    vectors = open_store(store)
+    plan(targets, options, vectors)  # what is wrong with the data is said before a large model is loaded
+    model = open_backbone(backbone, dtype, bits, device_map)
+    if dry_run:
+        _dry_run(targets, options, model, vectors, as_json)
+        return
+    notes = DEMO_NOTES if "newsroom" in (task, text) else ()
+    run = _adapt(targets, model, vectors, out, options, as_json, notes)
+    if not as_json:
+        _where(run, out)
+
+
+def _adapt(
+    targets: list[str],
+    backbone: Backbone,
+    store: Store,
+    out: Path,
+    options: AdaptOptions,
+    as_json: bool,
+    notes: tuple[str, ...],
+) -> Run:
+    """Run, write the report, print the table and the verdict."""
+    from ..report.page import page
+    from ..report.table import as_json as rows_as_json
+    from ..report.table import as_markdown, as_text, rows
+    from ..report.verdict import verdict
+    from ..study.adapt import adapt as run_adapt
+    from ..vectors.files import write_atomically
+
+    with shown() as progress:
+        command = " ".join(["lingarith", *sys.argv[1:]])
+        run = run_adapt(targets, backbone, store, out, options, progress=progress, command=command, notes=notes)
+    found = rows(run)
+    write_atomically(out / "report.html", page(run))
+    write_atomically(out / "table.md", as_markdown(found))
+    if as_json:
+        print(rows_as_json(found))
+        return run
+    from rich.console import Console
+
+    console = Console()
+    console.print(as_text(found))
+    console.print(verdict(run), markup=False, highlight=False)
+    return run
+
+
+def _side_by_side(run: Run) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from ..report.page import examples
+
+    console = Console()
+    for target in run.about["targets"]:
+        for shown_example in examples(run, target, 1):
+            console.print(Text(f"\n{target}  {shown_example.example.id}", style="bold"))
+            console.print(Text(f"  reference   {shown_example.example.reference}"))
+            for output in shown_example.outputs:
+                console.print(Text(f"  {output.label:<11.11} {output.text}  ({output.score:.0f})"))
+
+
+def _where(run: Run, out: Path) -> None:
+    print(f"\nadapters: {', '.join(str(out / target) for target in run.about['targets'])} (load them with PEFT)")
+    print(f"report:   {out / 'report.html'}")
+
+
+def _dry_run(targets: list[str], options: AdaptOptions, backbone: Backbone, store: Store, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..study.adapt import plan
+    from ..study.estimate import estimate
+
+    what = plan(targets, options, store)
+    stages = estimate(what, backbone, store)
+    total = sum(stage.seconds for stage in stages)
+    if as_json:
+        print_json({"protocol": what.protocol, "stages": [asdict(stage) for stage in stages], "seconds": total})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Step", "Amount", "State", "Estimated", box=None, pad_edge=False)
+    for stage in stages:
+        state = "in the store" if stage.done else "to do"
+        table.add_row(
+            stage.what.replace("[", "\\["), stage.amount, state, "" if stage.done else _duration(stage.seconds)
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"λ is chosen by protocol '{what.protocol}'. About {_duration(total)} in all; nothing was trained.")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,290 @@
+"""``lingarith compose``, ``choose``, ``evaluate`` and ``generate``: vectors that exist, put to use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .opening import open_backbone, open_store, print_json
+from .progress import shown
+
+if TYPE_CHECKING:
+    from ..vectors.store import Store
+    from ..vectors.vector import Vector
+
+Expression = Annotated[
+    str, typer.Argument(metavar="EXPRESSION", help="Such as '0.6\\*xlsum[en] + 0.4\\*(mc4[pt] - mc4[en])'.")
+]
+
+
+def _vectors(store: Store, names: tuple[str, ...], backbone: str | None) -> dict[str, Vector]:
+    return {name: store.get(name, backbone) for name in names}
+
+
+def compose(
+    expression: Expression,
+    space: o.Space = "factors",
+    rank_out: o.Rank = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the adapter to this folder, for PEFT.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Put the adapter into the store under this name.")] = None,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="The backbone is decoder-only (for PEFT's task type).")
+    ] = False,
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    as_json: o.Json = False,
+) -> None:
+    """Add and subtract vectors of the store; the backbone is not needed.
+
+    `lingarith compose '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --out adapter-pt`
+    """
+    from dataclasses import replace
+
+    from ..algebra import parse
+    from ..vectors.formats import write_peft
+    from ..vectors.realise import as_vector, realise
+
+    combination = parse(expression)
+    shelf = open_store(store)
+    found = _vectors(shelf, combination.names, None)
+    update = realise(combination, found, space, rank=rank_out)
+    hashes = {n: shelf.resolve(n) for n in combination.names}
+    made = as_vector(update, combination, found, hashes)
+    norm = sum(float(update.delta(path).norm()) ** 2 for path in update.terms) ** 0.5
+    facts: dict[str, Any] = {
+        "expression": str(combination), "space": update.space, "rank": made.rank, "norm": norm, "error": update.error,
+        "parents": hashes,
+    }  # fmt: skip
+    if name:
+        facts["hash"] = shelf.put(replace(made, name=name))
+    if out:
+        task_type = "CAUSAL_LM" if causal else "SEQ_2_SEQ_LM"
+        base = str(made.origin["backbone"]["name"])
+        write_peft(update, out, base_model=base, task_type=task_type, origin=dict(made.origin))  # type: ignore[arg-type]
+        facts["folder"] = str(out)
+    if as_json:
+        print_json(facts)
+        return
+    lost = f", {update.error:.2%} of it lost by the cut" if update.error else ""
+    print(f"{combination}\nin {update.space}: rank {made.rank}, |ΔW| {norm:.4g}{lost}")
+    if name:
+        print(f"stored as {name} ({facts['hash'][:12]})")
+    if out:
+        print(f"written to {out} for PEFT")
+
+
+def choose(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The language to compose for.")],
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="A language with labels; may be repeated.")
+    ] = None,
+    equation: Annotated[str, typer.Option(help="add (Eq. 1), add_subtract (Eq. 2, 4) or uncoupled.")] = "add_subtract",
+    by: Annotated[str, typer.Option("--choose-by", help="oracle, sources or unlabelled.")] = "oracle",
+    task: o.TaskData = "newsroom",
+    text: o.PlainData = "newsroom",
+    text_field: o.TextField = "text",
+    summary_field: o.SummaryField = "summary",
+    prompt: o.Prompt = "summarize: {text}",
+    limit: o.Limit = None,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    space: o.Space = "factors",
+    rank_out: o.Rank = None,
+    beams: o.Beams = 1,
+    generate_batch: o.GenerateBatch = 64,
+    score_model: o.ScoreModel = None,
+    seed: o.Seed = 0,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    as_json: o.Json = False,
+) -> None:
+    """The weight (λ or β) of an equation for TARGET, from vectors that are in the store.
+
+    `lingarith choose pt --equation add_subtract --choose-by unlabelled`
+    """
+    from dataclasses import replace
+
+    from ..model.generate import Decoding
+    from ..study.adapt import AdaptOptions, defaults, weigh
+
+    base: AdaptOptions = defaults(backbone)
+    decoding: Decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
+    options = replace(
+        base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
+        prompt=prompt, space=space, rank=rank_out, protocol=by, decoding=decoding,
+        validation_limit=limit or base.validation_limit, score_model=score_model, seed=seed,
+    )  # fmt: skip
+    model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
+    with shown() as progress:
+        made = weigh(target, equation, model, shelf, options, progress=progress)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(made))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    symbol = "β" if equation == "uncoupled" else "λ"
+    table = Table(symbol, "ROUGE-2" if by != "unlabelled" else "Value", "", box=None, pad_edge=False)
+    top = max(value for _, value in made.curve) or 1.0
+    for weight, value in made.curve:
+        mark = " ← chosen" if weight == made.weight else ""
+        table.add_row(f"{weight:g}", f"{value:.2f}", "█" * round(24 * value / top) + mark)
+    console = Console()
+    console.print(table)
+    console.print(f"{target}, protocol '{by}': {made.expression}", markup=False, highlight=False)
+
+
+def evaluate(
+    expression: Expression,
+    lang: Annotated[str, typer.Argument(metavar="LANG", help="The language of the examples.")],
+    split: Annotated[str, typer.Option(help="validation or test.")] = "test",
+    task: o.TaskData = "newsroom",
+    text_field: o.TextField = "text",
+    summary_field: o.SummaryField = "summary",
+    prompt: o.Prompt = "summarize: {text}",
+    limit: o.Limit = None,
+    baseline: Annotated[str | None, typer.Option(help="An expression to compare with, on the same examples.")] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", help="What counts as a source language.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Write one JSON line for each example to this file.")] = None,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    space: o.Space = "factors",
+    rank_out: o.Rank = None,
+    beams: o.Beams = 1,
+    generate_batch: o.GenerateBatch = 64,
+    score_model: o.ScoreModel = None,
+    seed: o.Seed = 0,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    as_json: o.Json = False,
+) -> None:
+    """ROUGE-2 of a composition on labelled examples, with its interval, and what kind of text came out.
+
+    `lingarith evaluate 'xlsum[en] + 0.4*(mc4[pt] - mc4[en])' pt --baseline 'xlsum[en]'`
+    """
+    from dataclasses import asdict, replace
+
+    from ..algebra import parse
+    from ..scores.output import shares
+    from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
+    from ..study.adapt import defaults
+    from ..study.evaluate import Bench, mean
+    from ..text.tasks.summarisation import summaries
+    from ..vectors.files import write_atomically
+
+    first, second = parse(expression), parse(baseline) if baseline else None
+    data = summaries(
+        task, lang, split, text_field=text_field, summary_field=summary_field, prompt=prompt, limit=limit, seed=seed,
+        folder=store / "text",
+    )  # fmt: skip
+    model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
+    names = tuple(dict.fromkeys((*first.names, *(second.names if second else ()))))
+    decoding = replace(defaults(backbone).decoding, beams=beams, batch_size=generate_batch)
+    bench = Bench(
+        model,
+        _vectors(shelf, names, model.fingerprint),
+        space,
+        rank_out,
+        decoding,
+        score_model,
+        tuple(source or ["en"]),
+    )
+    with shown() as progress:
+        size = len(data.examples)
+        outcomes = bench.outcomes(first, data, lambda done: progress(f"evaluating on {lang}", done, size))
+        others = (
+            bench.outcomes(second, data, lambda done: progress(f"baseline on {lang}", done, size)) if second else None
+        )
+    scores = [outcome.score for outcome in outcomes]
+    low, high = bootstrap_interval(scores)
+    facts: dict[str, Any] = {
+        "expression": str(first), "space": space, "language": lang, "split": split, "examples": size,
+        "score": mean(outcomes), "interval": [low, high], "kinds": shares([outcome.kind for outcome in outcomes]),
+        "scoring": bench.scoring(lang),
+    }  # fmt: skip
+    if second and others:
+        before = [outcome.score for outcome in others]
+        facts |= {
+            "baseline": str(second), "baseline_score": mean(others), "gain": mean(outcomes) - mean(others),
+            "gain_interval": bootstrap_difference(scores, before), "p": paired_test(scores, before),
+        }  # fmt: skip
+    if records:
+        write_atomically(records, "".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in outcomes))
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{first} in {space}, {lang} {split}, {size} examples")
+    print(f"ROUGE-2 {facts['score']:.1f} (95 % interval {low:.1f} to {high:.1f}); {facts['scoring']}")
+    print("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in facts["kinds"].items() if share))
+    if second:
+        below, above = facts["gain_interval"]
+        print(
+            f"against {second} ({facts['baseline_score']:.1f}): {facts['gain']:+.1f} "
+            f"(95 % interval {below:+.1f} to {above:+.1f}, p = {facts['p']:.2g})"
+        )
+
+
+def generate(
+    expression: Expression,
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]…", help="Articles; without them, lines of stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Articles from a .txt, .jsonl, .csv or .parquet file.")
+    ] = None,
+    text_field: o.TextField = "text",
+    prompt: o.Prompt = "summarize: {text}",
+    max_output: Annotated[int | None, typer.Option(help="Tokens of an output, at most.")] = None,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    space: o.Space = "factors",
+    rank_out: o.Rank = None,
+    beams: o.Beams = 1,
+    generate_batch: o.GenerateBatch = 64,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    as_json: o.Json = False,
+) -> None:
+    """What the backbone writes with a composition on it: one line for each article.
+
+    `lingarith generate '0.9*headlines[en] + 0.1*(news[pt] - news[en])' "Uma ponte nova foi aberta …"`
+    """
+    from dataclasses import replace
+
+    from ..algebra import parse
+    from ..errors import LingarithError
+    from ..model.generate import generate as write
+    from ..study.adapt import defaults
+    from ..study.evaluate import Bench
+    from ..text.rows import place, read_rows, text_of
+
+    combination = parse(expression)
+    if file:
+        articles = [text_of(row, text_field, place(file, number)) for number, row in read_rows(file)]
+    else:
+        articles = list(text or [line.strip() for line in sys.stdin if line.strip()])
+    if not articles:
+        raise LingarithError("there is no article; give texts, --file, or lines on standard input")
+    if "{text}" not in prompt:
+        raise LingarithError(f"the prompt {prompt!r} has no place for the article; write {{text}} where it goes")
+    model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
+    decoding = replace(defaults(backbone).decoding, beams=beams, batch_size=generate_batch)
+    if max_output is not None:
+        decoding = replace(decoding, max_output=max_output)
+    bench = Bench(model, _vectors(shelf, combination.names, model.fingerprint), space, rank_out)
+    with model.using(bench.update(combination)), shown() as progress:
+        inputs = [prompt.replace("{text}", article) for article in articles]
+        outputs = write(model, inputs, decoding, watch=lambda done: progress("writing", done, len(inputs)))
+    if as_json:
+        print_json([{"input": article, "output": output} for article, output in zip(articles, outputs, strict=True)])
+    else:
+        print("\n".join(outputs))

@@ -1,0 +1,63 @@
+"""The command ``lingarith``: thin doors to the library, one function each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import LingarithError
+from . import adapting, composing, training, vectors
+
+app = typer.Typer(
+    help="Language and task arithmetic: add and subtract small adapters to serve languages without labels.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(adapting.demo)
+app.command()(adapting.adapt)
+app.add_typer(training.app, name="train")
+app.add_typer(vectors.app, name="vectors")
+app.command()(composing.compose)
+app.command()(composing.choose)
+app.command()(composing.evaluate)
+app.command()(composing.generate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"lingarith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one sentence on stderr and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        app()
+    except LingarithError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of the output has enough (`lingarith vectors list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,34 @@
+"""What most commands begin with: a backbone and a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..model.backbone import Backbone
+    from ..vectors.store import Store
+
+
+def open_backbone(name: str, dtype: str = "auto", bits: int | None = None, device_map: str | None = None) -> Backbone:
+    """The backbone, without the noise that libraries make while loading."""
+    from transformers.utils import logging
+
+    from ..model.backbone import load
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    return load(name, dtype=dtype, bits=bits, device_map=device_map)
+
+
+def open_store(folder: Path) -> Store:
+    """The store in a folder, which need not exist yet."""
+    from ..vectors.store import Store
+
+    return Store(folder)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))

@@ -1,0 +1,90 @@
+"""The options that commands share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_STORE = Path("lingarith-store")
+
+_DATA, _TRAINING, _DECODING = "Data", "Training", "Writing"
+
+BackboneName = Annotated[
+    str, typer.Option("--backbone", "-b", help="A hub name, a folder, or `newsroom`, the embedded default.")
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", envvar="LINGARITH_STORE", help="The folder of vectors.", file_okay=False)
+]
+Space = Annotated[str, typer.Option("--space", help="Where sums are taken: factors, anchored or delta.")]
+Rank = Annotated[int | None, typer.Option("--rank-out", help="In delta: cut the sum to its best rank k.")]
+Seed = Annotated[int, typer.Option("--seed", help="Order of examples, splits, samples.")]
+Json = Annotated[bool, typer.Option("--json", help="The same facts for a program.")]
+Precision = Annotated[
+    str, typer.Option("--dtype", help="Type of the backbone's weights: auto, float32, bfloat16, float16.")
+]
+Bits = Annotated[int | None, typer.Option("--bits", help="Quantise the backbone to 8 or 4 bits (bitsandbytes).")]
+DeviceMap = Annotated[str | None, typer.Option("--device-map", help="Handed to transformers, such as `auto`.")]
+
+TaskData = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        rich_help_panel=_DATA,
+        help="Labelled data: `newsroom`, `xlsum`, or a pattern such as data/{language}/{split}.jsonl.gz.",
+    ),
+]
+PlainData = Annotated[
+    str,
+    typer.Option(
+        "--text", rich_help_panel=_DATA, help="Plain text: `newsroom`, `fineweb2`, `mc4`, or a pattern with {language}."
+    ),
+]
+TextField = Annotated[str, typer.Option("--text-field", rich_help_panel=_DATA, help="The field that holds the text.")]
+SummaryField = Annotated[
+    str, typer.Option("--summary-field", rich_help_panel=_DATA, help="The field that holds the summary.")
+]
+Prompt = Annotated[
+    str, typer.Option("--prompt", rich_help_panel=_DATA, help="What the model reads; {text} is the article.")
+]
+Characters = Annotated[
+    int, typer.Option("--characters", rich_help_panel=_DATA, help="How much plain text of a language to use at most.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", rich_help_panel=_DATA, help="Use so many examples at most.")]
+
+Steps = Annotated[int | None, typer.Option("--steps", rich_help_panel=_TRAINING, help="Optimiser steps.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", rich_help_panel=_TRAINING, help="Examples in a step.")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", rich_help_panel=_TRAINING, help="Its peak.")]
+LoraRank = Annotated[int, typer.Option("--rank", rich_help_panel=_TRAINING, help="Rank of the LoRA vector.")]
+Alpha = Annotated[
+    float | None,
+    typer.Option("--alpha", rich_help_panel=_TRAINING, help="LoRA's α; without it α = rank, a scale of 1."),
+]
+InitSeed = Annotated[
+    int, typer.Option("--init-seed", rich_help_panel=_TRAINING, help="Where vectors start; one for all that are added.")
+]
+Accumulation = Annotated[
+    int, typer.Option("--accumulation", rich_help_panel=_TRAINING, help="Micro-batches in a step.")
+]
+TrainPrecision = Annotated[
+    str, typer.Option("--precision", rich_help_panel=_TRAINING, help="Computing in float32, bfloat16 or auto.")
+]
+Checkpointing = Annotated[
+    bool, typer.Option("--activation-checkpointing", rich_help_panel=_TRAINING, help="Less memory, more time.")
+]
+MaxInput = Annotated[int | None, typer.Option("--max-input", rich_help_panel=_TRAINING, help="Tokens read, at most.")]
+MaxTarget = Annotated[
+    int | None, typer.Option("--max-target", rich_help_panel=_TRAINING, help="Tokens written, at most.")
+]
+
+Beams = Annotated[int, typer.Option("--beams", rich_help_panel=_DECODING, help="1 is greedy.")]
+GenerateBatch = Annotated[int, typer.Option("--generate-batch", rich_help_panel=_DECODING, help="Inputs at a time.")]
+ScoreModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--score-model",
+        rich_help_panel=_DECODING,
+        help="SentencePiece .model for ROUGE-2 of languages other than English (the backbone's tokenizer without it).",
+    ),
+]

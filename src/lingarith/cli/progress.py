@@ -1,0 +1,62 @@
+"""What a person sees while something runs: one bar, with the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..study.ingredients import Progress
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """A progress callback: a live bar on a terminal, else a line now and then; both on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with Bars(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bars:
+        tasks: dict[str, object] = {}
+
+        def update(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for old in tasks.values():
+                    bars.remove_task(old)  # type: ignore[arg-type]
+                tasks.clear()
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield update
+
+
+class _Lines:
+    """Progress for a log file: the start of each thing, and every ten seconds how far it is."""
+
+    def __init__(self) -> None:
+        self.what, self.began, self.said = "", 0.0, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self.what:
+            self.what, self.began, self.said = what, now, now
+            print(f"{what} …", file=sys.stderr, flush=True)
+        elif now - self.said > 10 and done:
+            left = (now - self.began) / done * (total - done)
+            self.said = now
+            print(f"{what}: {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)

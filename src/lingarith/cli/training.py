@@ -1,0 +1,144 @@
+"""``lingarith train language`` and ``lingarith train task``: one vector each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .opening import open_backbone, open_store, print_json
+from .progress import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..model.train import TrainOptions
+
+app = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
+
+
+def train_options(defaults: TrainOptions, **given: Any) -> TrainOptions:
+    """The defaults with what was given on the command line (None means not given)."""
+    from dataclasses import replace
+
+    return replace(defaults, **{name: value for name, value in given.items() if value is not None})
+
+
+@app.command()
+def language(
+    lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as pt.")],
+    text: o.PlainData = "newsroom",
+    text_field: o.TextField = "text",
+    characters: o.Characters = 2_000_000,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    steps: o.Steps = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    rank: o.LoraRank = 4,
+    alpha: o.Alpha = None,
+    max_input: o.MaxInput = None,
+    accumulation: o.Accumulation = 1,
+    precision: o.TrainPrecision = "auto",
+    activation_checkpointing: o.Checkpointing = False,
+    seed: o.Seed = 0,
+    init_seed: o.InitSeed = 0,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    as_json: o.Json = False,
+) -> None:
+    """Train a language vector on plain text (prefix-LM).
+
+    `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
+    """
+    from ..study.adapt import defaults
+    from ..study.ingredients import Job
+    from ..text.corpora import plain_text
+
+    training = train_options(
+        defaults(backbone).language_training,
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, rank=rank, alpha=alpha, max_input=max_input,
+        accumulation=accumulation, precision=precision, activation_checkpointing=activation_checkpointing,
+        seed=seed, init_seed=init_seed,
+    )  # fmt: skip
+    document = plain_text(text, lang, field=text_field, limit_characters=characters, folder=store / "text")
+    _obtain(Job(document, training), backbone, store, dtype, bits, device_map, as_json)
+
+
+@app.command()
+def task(
+    task: Annotated[str, typer.Argument(help="`newsroom`, `xlsum`, or a path pattern with {language} and {split}.")],
+    lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as en.")],
+    text_field: o.TextField = "text",
+    summary_field: o.SummaryField = "summary",
+    prompt: o.Prompt = "summarize: {text}",
+    limit: o.Limit = None,
+    backbone: o.BackboneName = "newsroom",
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    steps: o.Steps = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    rank: o.LoraRank = 4,
+    alpha: o.Alpha = None,
+    max_input: o.MaxInput = None,
+    max_target: o.MaxTarget = None,
+    accumulation: o.Accumulation = 1,
+    precision: o.TrainPrecision = "auto",
+    activation_checkpointing: o.Checkpointing = False,
+    seed: o.Seed = 0,
+    init_seed: o.InitSeed = 0,
+    dtype: o.Precision = "auto",
+    bits: o.Bits = None,
+    device_map: o.DeviceMap = None,
+    as_json: o.Json = False,
+) -> None:
+    """Train a task vector on labelled examples of one language.
+
+    `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
+    """
+    from ..errors import MissingData
+    from ..study.adapt import defaults
+    from ..study.ingredients import Job
+    from ..text.tasks.summarisation import Labelled, summaries
+
+    training = train_options(
+        defaults(backbone).task_training,
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, rank=rank, alpha=alpha, max_input=max_input,
+        max_target=max_target, accumulation=accumulation, precision=precision,
+        activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
+    )  # fmt: skip
+
+    def read(split: str, most: int | None) -> Labelled:
+        return summaries(
+            task, lang, split, text_field=text_field, summary_field=summary_field, prompt=prompt, limit=most,
+            seed=seed, folder=store / "text",
+        )  # fmt: skip
+
+    try:
+        validation = read("validation", 128)
+    except MissingData:
+        validation = None
+    _obtain(Job(read("train", limit), training, validation), backbone, store, dtype, bits, device_map, as_json)
+
+
+def _obtain(
+    job: Any, backbone: str, store: Path, dtype: str, bits: int | None, device_map: str | None, as_json: bool
+) -> None:
+    from ..study.ingredients import have, obtain
+
+    model, vectors = open_backbone(backbone, dtype, bits, device_map), open_store(store)
+    existed = have(job, model, vectors)
+    with shown() as progress:
+        vector, digest = obtain(job, model, vectors, progress)
+    cost = vector.origin["cost"]
+    if as_json:
+        print_json({"name": vector.name, "hash": digest, "trained": not existed, "origin": dict(vector.origin)})
+    elif existed:
+        print(f"{vector.name} was in {store} already ({digest[:12]}): same data, backbone and options")
+    else:
+        print(
+            f"{vector.name} ({digest[:12]}) is in {store}: {vector.origin['steps']} steps, {cost['tokens']:,} tokens, "
+            f"{cost['seconds']:.0f} s; losses in objects/{digest[:12]}…/log.jsonl"
+        )

@@ -1,0 +1,72 @@
+"""``lingarith vectors``: what the store holds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import options as o
+from .opening import open_store, print_json
+
+app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(store: o.StoreFolder = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+    """Every vector: name, hash, kind, steps, size and the backbone it belongs to."""
+    from dataclasses import asdict
+
+    entries = open_store(store).entries()
+    if as_json:
+        print_json([asdict(entry) for entry in entries])
+        return
+    from rich import print as show
+    from rich.table import Table
+
+    table = Table("Name", "Hash", "Kind", "Steps", "kB", "Backbone", box=None, pad_edge=False)
+    for entry in entries:
+        name = entry.name if entry.current else f"{entry.name}@{entry.hash[:6]}"
+        size = f"{entry.size_bytes / 1000:.0f}"
+        table.add_row(
+            name.replace("[", "\\["), entry.hash[:12], entry.kind, str(entry.steps or ""), size, entry.backbone[:8]
+        )
+    show(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name (xlsum[en]), an older one (xlsum[en]@3f2a), or a hash.")],
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    as_json: o.Json = False,
+) -> None:
+    """One vector: where it comes from, and how large its update is in each projection."""
+    vectors = open_store(store)
+    vector = vectors.get(name)
+    digest = vectors.resolve(name) if name != vector.name or len(name) < 64 else name
+    norms = {path: float(vector.scale * (pair.b @ pair.a).norm()) for path, pair in vector.factors.items()}
+    if as_json:
+        print_json(
+            {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin), "norms": norms}
+        )
+        return
+    print(f"{vector.name}  {digest}")
+    whole = sum(norm * norm for norm in norms.values()) ** 0.5
+    print(f"rank {vector.rank}, scale {vector.scale:g}, {len(vector.factors)} projections, |ΔW| {whole:.4g}")
+    for key, value in vector.origin.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        print(f"{key}: {text}")
+
+
+@app.command()
+def verify(store: o.StoreFolder = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+    """Read every vector and compare it with its hash; exit code 2 if anything is wrong."""
+    vectors = open_store(store)
+    problems = vectors.verify()
+    if as_json:
+        print_json({"vectors": len(vectors.entries()), "problems": problems})
+    else:
+        print("\n".join(problems) or f"{len(vectors.entries())} vectors, all as they were written")
+    if problems:
+        sys.exit(2)

@@ -1,0 +1,81 @@
+"""How long an adaptation will take: a few steps of each kind are run, the rest is multiplied out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..model.backbone import Backbone
+from ..model.generate import generate
+from ..model.train import train
+from ..text.tasks.summarisation import Labelled
+from ..vectors.store import Store
+from . import choose
+from .adapt import COMPOSED, PROBE, Plan
+from .ingredients import Job, have
+
+TRIED_STEPS, TRIED_EXAMPLES = 3, 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the work. ``seconds`` is an estimate, 0 for what is there already."""
+
+    what: str
+    amount: str
+    done: bool
+    seconds: float
+
+
+def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
+    """The stages of a plan in their order: vectors, choosing weights, testing."""
+    stages, rates = [], {}
+    for job in plan.jobs:
+        done = have(job, backbone, store)
+        if not done and type(job.data) not in rates:
+            rates[type(job.data)] = _seconds_per_step(job, backbone)
+        seconds = 0.0 if done else rates[type(job.data)] * job.options.steps
+        stages.append(Stage(f"train {job.name}", f"{job.options.steps} steps", done, seconds))
+    options = plan.options
+    weights = sum(len(choose.grid(equation, options.space)) for equation in COMPOSED)
+    labelled = next(iter([*plan.validation.values(), *plan.test.values()]), None)
+    rate = _seconds_per_output(labelled, plan, backbone)
+    for target in plan.targets:
+        outputs = weights * len(plan.validation[target].examples) if target in plan.validation else 0
+        if plan.protocol == "unlabelled":
+            outputs += weights * PROBE
+        if plan.protocol == "sources":
+            outputs += weights * sum(len(plan.validation[source].examples) for source in options.sources)
+        stages.append(
+            Stage(f"choose λ and β for {target}", f"{outputs} outputs, {weights} compositions", False, rate * outputs)
+        )
+        if target in plan.test:
+            tested = (1 + len(COMPOSED)) * len(plan.test[target].examples)
+            stages.append(Stage(f"test {target}", f"{tested} outputs", False, rate * tested))
+    return stages
+
+
+def _seconds_per_step(job: Job, backbone: Backbone) -> float:
+    # The first step pays for warming up, so the others are what counts.
+    options = replace(job.options, steps=1 + TRIED_STEPS)
+    moments: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            backbone, job.items(backbone), options, name=job.name, origin=job.origin(), folder=Path(folder),
+            watch=lambda *_: moments.append(time.perf_counter()),
+        )  # fmt: skip
+    return (moments[-1] - moments[0]) / TRIED_STEPS
+
+
+def _seconds_per_output(data: Labelled | None, plan: Plan, backbone: Backbone) -> float:
+    if data is None:
+        return 0.0
+    size = min(TRIED_EXAMPLES, len(data.examples))
+    inputs = [example.input for example in data.examples[:size]]
+    # Batches cost less by the example than single ones, up to the size of a batch.
+    inputs = (inputs * plan.options.decoding.batch_size)[: plan.options.decoding.batch_size]
+    began = time.perf_counter()
+    generate(backbone, inputs, plan.options.decoding)
+    return (time.perf_counter() - began) / len(inputs)

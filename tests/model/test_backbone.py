@@ -1,0 +1,316 @@
+"""The frozen model: what is put on it and taken off again, what it is called, how it is loaded."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lingarith.adapters import lora
+from lingarith.errors import LingarithError
+from lingarith.model.backbone import Backbone, fingerprint, load, wrap
+from lingarith.vectors.vector import LoraTerm, Update
+
+FAMILIES = ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"]
+Make = Callable[..., Any]
+
+
+def logits(model: nn.Module) -> Tensor:
+    ids = torch.tensor([[3, 10, 11, 12], [3, 20, 21, 22]])
+    read = {"decoder_input_ids": ids[:, :3]} if model.config.is_encoder_decoder else {}  # type: ignore[union-attr]
+    with torch.no_grad():
+        result: Tensor = model(input_ids=ids, **read).logits
+    return result
+
+
+def bits(model: nn.Module) -> dict[str, tuple[int, Tensor]]:
+    return {name: (t.data_ptr(), t.clone()) for name, t in model.state_dict().items()}
+
+
+def unchanged(model: nn.Module, before: dict[str, tuple[int, Tensor]]) -> bool:
+    after = model.state_dict()
+    same = all(after[n].data_ptr() == place and torch.equal(after[n], t) for n, (place, t) in before.items())
+    return same and not any(module._forward_hooks for module in model.modules())
+
+
+def dense(on: Backbone, update: Update) -> Tensor:
+    """The logits of the whole model in float64 with each ΔW added to its weight."""
+    model = copy.deepcopy(on.model)
+    if on.name != "xglm":  # which cannot compute in float64
+        model.double()
+    for path in on.projections:
+        weight = model.get_submodule(path).weight
+        weight.data += torch.stack([term.b.double() @ term.a.double() for term in update.terms[path]]).sum(0)
+    return logits(model)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_using_is_the_dense_update_and_leaves_no_trace(family: str, backbone: Make, update: Make) -> None:
+    on = backbone(family)
+    bare, before, more = logits(on.model), bits(on.model), update(on)
+    right = dense(on, more)
+    with on.using(more):
+        with_update = logits(on.model)
+    assert (with_update - right).abs().max() < 1e-5 * right.abs().max()
+    assert (with_update - bare).abs().max() > 1e-2 * bare.abs().max()
+    assert unchanged(on.model, before)
+    assert torch.equal(logits(on.model), bare)
+
+
+def test_using_restores_after_an_exception(backbone: Make, update: Make) -> None:
+    on = backbone("llama")
+    before = bits(on.model)
+    with pytest.raises(RuntimeError, match="in the middle"), on.using(update(on)):
+        raise RuntimeError("in the middle")
+    assert unchanged(on.model, before)
+
+
+def test_using_nests(backbone: Make, update: Make) -> None:
+    on = backbone("llama")
+    before, one = bits(on.model), update(on)
+    twice = Update({path: terms * 2 for path, terms in one.terms.items()}, "delta")
+    with on.using(one), on.using(one):
+        both = logits(on.model)
+    with on.using(twice):
+        torch.testing.assert_close(both, logits(on.model), rtol=1e-4, atol=1e-4)
+    assert unchanged(on.model, before)
+
+
+def test_using_nothing_is_the_bare_backbone(backbone: Make) -> None:
+    on = backbone("llama")
+    bare = logits(on.model)
+    with on.using(None):
+        assert torch.equal(logits(on.model), bare)
+
+
+def test_half_precision_weights_are_rounded_once(backbone: Make, update: Make) -> None:
+    on = backbone("llama", dtype=torch.bfloat16)
+    on.model.to(torch.bfloat16)
+    more = update(on)
+    path, module = next(iter(on.projections.items()))
+    right = (module.weight.float() + more.delta(path)).to(torch.bfloat16)
+    with on.using(more):
+        assert torch.equal(module.weight, right)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adding_by_hooks_equals_using(family: str, backbone: Make, factors: Make) -> None:
+    on = backbone(family)
+    before, pairs = bits(on.model), factors(on)
+    hooks = {path: partial(lora.apply, a[None], b[None], 0.5) for path, (a, b) in pairs.items()}
+    with on.adding(hooks):
+        added = logits(on.model)
+    merged = Update({path: (LoraTerm(a, 0.5 * b),) for path, (a, b) in pairs.items()}, "delta")
+    with on.using(merged):
+        torch.testing.assert_close(added, logits(on.model), rtol=1e-4, atol=1e-4)
+    assert unchanged(on.model, before)
+
+
+def test_adding_leaves_nothing_after_an_error(backbone: Make) -> None:
+    on = backbone("llama")
+    before = bits(on.model)
+    known = next(iter(on.projections))
+    with pytest.raises(KeyError), on.adding({known: torch.zeros_like, "nowhere": torch.zeros_like}):
+        pass
+    with pytest.raises(RuntimeError, match="in the middle"), on.adding({known: torch.zeros_like}):
+        raise RuntimeError("in the middle")
+    assert unchanged(on.model, before)
+
+
+class Packed(nn.Module):
+    """A linear layer in 8 bits, as quantisation libraries have them."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.scale = linear.weight.detach().abs().max() / 127
+        self.weight = nn.Parameter((linear.weight.detach() / self.scale).round().to(torch.int8), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.weight.to(x.dtype) * self.scale).T
+
+
+def test_packed_projections_go_by_hooks(model: Make, tokenizer: Make, update: Make) -> None:
+    made, plain = model("llama"), model("llama")
+    for layer, twin in zip(made.model.layers, plain.model.layers, strict=True):
+        layer.self_attn.v_proj = Packed(layer.self_attn.v_proj)
+        twin.self_attn.v_proj.weight.data = layer.self_attn.v_proj.weight * layer.self_attn.v_proj.scale
+    on, dense_one = (wrap(m, tokenizer("llama"), name="packed") for m in (made, plain))
+    assert on.shapes == dense_one.shapes
+    assert on.fingerprint != dense_one.fingerprint
+    before, more = bits(on.model), update(on)
+    with on.using(more):
+        torch.testing.assert_close(logits(on.model), dense(dense_one, more).float(), rtol=1e-4, atol=1e-4)
+    assert unchanged(on.model, before)
+
+
+def test_an_update_of_another_backbone_is_refused(backbone: Make, update: Make) -> None:
+    on = backbone("llama")
+    with (
+        pytest.raises(LingarithError, match="does not fit llama: only one of the two has a projection"),
+        on.using(update(backbone("bloom"))),
+    ):
+        pass
+    wide = update(backbone("llama", hidden_size=64))
+    with (
+        pytest.raises(LingarithError, match=r"q_proj is 32 × 32 there and 64 × 64 in the update; compose it"),
+        on.using(wide),
+    ):
+        pass
+
+
+def test_frames_of_inputs(backbone: Make) -> None:
+    t5, llama = backbone("t5"), backbone("llama")
+    assert (list(t5.opening), list(t5.closing)) == ([], [1])
+    assert (list(llama.opening), list(llama.closing)) == ([3], [])
+    assert t5.encode(["w0 w1", "w2"]) == [[4, 5], [6]]
+    assert t5.encode([]) == []
+    assert t5.framed([4, 5, 6]) == [4, 5, 6, 1]
+    assert t5.framed([4, 5, 6], longest=3) == [4, 5, 1]
+    assert llama.framed([4, 5, 6], longest=3) == [3, 4, 5]
+    assert (t5.eos, llama.eos) == (1, 1)
+    assert (t5.encoder_decoder, llama.encoder_decoder) == (True, False)
+
+
+def test_a_tokenizer_without_padding_or_end(model: Make, tokenizer: Make) -> None:
+    words = tokenizer("llama")
+    words.pad_token = None
+    assert wrap(model("llama"), words, name="no padding").tokenizer.pad_token_id == 1
+    words.pad_token = words.eos_token = None
+    with pytest.raises(LingarithError, match="the tokenizer of endless has no end-of-sequence token"):
+        _ = wrap(model("llama"), words, name="endless").eos
+
+
+def test_the_model_is_frozen_and_decodes_plainly(model: Make, tokenizer: Make) -> None:
+    made = model("llama")
+    made.generation_config.update(do_sample=True, temperature=0.6, repetition_penalty=1.3)
+    on = wrap(made.train(), tokenizer("llama"), name="llama")
+    assert not on.model.training
+    assert not any(p.requires_grad for p in on.model.parameters())
+    assert on.model.generation_config.repetition_penalty is None  # type: ignore[union-attr]
+    assert on.facts == {
+        "name": "llama",
+        "revision": None,
+        "fingerprint": on.fingerprint,
+        "parameters": sum(p.numel() for p in made.parameters()),
+    }
+
+
+def test_one_fingerprint_in_any_precision(model: Make, tokenizer: Make) -> None:
+    made, words = model("llama"), tokenizer("llama")
+    first = fingerprint(made, words)
+    assert len(first) == 64
+    assert fingerprint(model("llama"), words) == first
+    assert fingerprint(made.to(torch.bfloat16), words) == first
+
+
+def test_fingerprints_differ_after_any_change(model: Make, tokenizer: Make) -> None:
+    made, words = model("llama"), tokenizer("llama")
+    seen = {fingerprint(made, words)}
+    with torch.no_grad():
+        made.model.layers[1].mlp.up_proj.weight[7] += 0.5
+    seen.add(fingerprint(made, words))
+    made.config.rope_parameters = {**made.config.rope_parameters, "rope_theta": 5.0}
+    seen.add(fingerprint(made, words))
+    words.add_tokens(["w60"])
+    seen.add(fingerprint(made, words))
+    seen.add(fingerprint(model("llama", num_hidden_layers=3), words))
+    assert len(seen) == 5
+
+
+def test_every_row_counts(model: Make, tokenizer: Make) -> None:
+    made, words = model("llama"), tokenizer("llama")
+    seen = {fingerprint(made, words)}
+    weight = made.model.layers[0].self_attn.q_proj.weight
+    for row in range(len(weight)):
+        weight.data[row].mul_(1.1)
+        seen.add(fingerprint(made, words))
+    assert len(seen) == 1 + len(weight)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: Make, tokenizer: Make) -> Callable[[str], Path]:
+    """A folder in the hub's layout."""
+
+    def make(family: str) -> Path:
+        where = tmp_path / family
+        model(family).save_pretrained(where)
+        tokenizer(family).save_pretrained(where)
+        return where
+
+    return make
+
+
+@pytest.mark.parametrize("family", ["t5", "llama"])
+def test_load_from_a_folder(family: str, folder: Callable[[str], Path], backbone: Make) -> None:
+    where = folder(family)
+    loaded, made = load(str(where), device="cpu"), backbone(family)
+    assert loaded.name == str(where)
+    assert loaded.fingerprint == made.fingerprint
+    assert (loaded.opening, loaded.closing) == (made.opening, made.closing)
+    assert torch.equal(logits(loaded.model), logits(made.model))
+    half = load(str(where), dtype="bfloat16", device="cpu")
+    assert next(half.model.parameters()).dtype == torch.bfloat16
+    assert half.fingerprint == made.fingerprint
+
+
+def test_the_newsroom_is_the_default() -> None:
+    on = load(device="cpu")
+    assert on.name == "newsroom"
+    assert on.encoder_decoder
+    assert len(on.closing) == 1 == on.closing.count(on.eos)
+
+
+def refused(where: Path | str, message: str, **options: Any) -> None:
+    with pytest.raises(LingarithError, match=message) as caught:
+        load(str(where), device="cpu", **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    refused(tmp_path / "missing", "there is no folder .*missing; give a folder with a model, a name on the hub")
+    refused("../missing", r"there is no folder \.\./missing; give")
+    refused(tmp_path, r"holds no model \(no config.json\); give the folder")
+    refused("nobody/nothing", "no backbone can be loaded from 'nobody/nothing'")
+    refused("newsroom", "bits=3 is not known; choose 4 or 8", bits=3)
+
+
+def test_only_safetensors_are_read(folder: Callable[[str], Path]) -> None:
+    where = folder("llama")
+    torch.save({}, where / "pytorch_model.bin")
+    (where / "model.safetensors").unlink()
+    refused(where, "has no weights in safetensors, and other files are not read since a pickle can run code; save the")
+
+
+def test_damaged_and_incomplete_checkpoints(folder: Callable[[str], Path]) -> None:
+    where = folder("llama")
+    config, weights = where / "config.json", where / "model.safetensors"
+    settings, content = json.loads(config.read_text()), weights.read_bytes()
+    config.write_text(json.dumps(settings | {"num_hidden_layers": 3}))
+    refused(where, r"no fitting weights for 9 tensors of LlamaForCausalLM \(model.layers.2.input_layernorm.weight …\)")
+    config.write_text(json.dumps(settings | {"intermediate_size": 64}))
+    refused(where, r"no fitting weights for 6 tensors .*, and random ones would take their place; choose a complete")
+    config.write_text("{half")
+    refused(where, "not a valid JSON file")
+    config.write_text(json.dumps(settings))
+    weights.write_bytes(content[:-100])
+    refused(where, "incomplete metadata, file not fully covered")
+    weights.write_bytes(content)
+    (where / "tokenizer.json").unlink()
+    refused(where, "no backbone can be loaded from")
+
+
+def test_a_repositorys_code_is_never_run(folder: Callable[[str], Path]) -> None:
+    where = folder("llama")
+    custom = {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}}
+    (where / "config.json").write_text(json.dumps(custom))
+    (where / "code.py").write_text("raise SystemExit('this ran')")
+    refused(where, "contains custom code")

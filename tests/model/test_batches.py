@@ -58,9 +58,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (7, 2), (200, 4), (1, 2)])
 def test_every_example_once_in_an_epoch(count: int, size: int) -> None:
     data = Numbers(count)
-    seen = [
-        (target[0], source[0]) for step in range(3 * POOL) for source, target in batch_of(data, 0, step, size)
-    ]
+    seen = [(target[0], source[0]) for step in range(3 * POOL) for source, target in batch_of(data, 0, step, size)]
     assert sorted(draw for draw, _ in seen) == list(range(3 * POOL * size))
     order = [index for _, index in sorted(seen)]
     for start in range(0, len(order) - count + 1, count):

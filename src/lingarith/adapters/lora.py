@@ -26,7 +26,7 @@ def init(shapes: Mapping[str, tuple[int, int]], rank: int, seed: int) -> dict[st
 
     ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
     seed, its path and its shape alone, so every vector of a backbone starts at the same point
-    (METHOD, "one init_seed") and that point can be made again when arithmetic needs it.
+    and that point can be made again when arithmetic needs it.
     """
     start = {}
     for path, (out, inner) in shapes.items():

@@ -15,7 +15,7 @@ from .training import train_options
 
 if TYPE_CHECKING:
     from ..model.backbone import Backbone
-    from ..study.adapt import AdaptOptions
+    from ..study.adapt import Plan
     from ..study.records import Run
     from ..vectors.store import Store
 
@@ -39,18 +39,20 @@ def demo(
     """
     from dataclasses import replace
 
-    from ..study.adapt import defaults
+    from ..study.adapt import defaults, plan
 
     base = defaults("newsroom")
     options = replace(base, space=space, seed=seed)
-    model, vectors = open_backbone("newsroom"), open_store(store)
+    vectors = open_store(store)
+    what = plan(DEMO_TARGETS, options, vectors)
+    model = open_backbone("newsroom")
     if not as_json:
         print(
             "Labels in English, plain text in English, Portuguese, Ukrainian and Persian: one task vector and four "
             "language vectors, added and subtracted.\n" + DEMO_NOTES[0],
             file=sys.stderr,
         )
-    run = _adapt(DEMO_TARGETS, model, vectors, out, options, as_json, DEMO_NOTES)
+    run = _adapt(what, model, vectors, out, as_json, DEMO_NOTES)
     if not as_json:
         _side_by_side(run)
         _where(run, out)
@@ -124,7 +126,7 @@ def adapt(
         "accumulation": accumulation, "precision": precision, "activation_checkpointing": activation_checkpointing,
         "seed": seed, "init_seed": init_seed,
     }  # fmt: skip
-    language_rate = language_learning_rate or learning_rate
+    language_rate = learning_rate if language_learning_rate is None else language_learning_rate
     decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
     if max_input is not None:
         decoding = replace(decoding, max_input=max_input)
@@ -134,31 +136,31 @@ def adapt(
         base,
         task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
         prompt=prompt, space=space, rank=rank_out, protocol=choose_by, decoding=decoding, train_limit=limit,
-        validation_limit=validation_limit or base.validation_limit, test_limit=test_limit,
+        validation_limit=base.validation_limit if validation_limit is None else validation_limit, test_limit=test_limit,
         text_characters=characters, score_model=score_model, seed=seed,
         task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),
         language_training=train_options(
-            base.language_training, steps=language_steps or steps, learning_rate=language_rate, **common
+            base.language_training,
+            steps=steps if language_steps is None else language_steps, learning_rate=language_rate, **common,
         ),
     )  # fmt: skip
     vectors = open_store(store)
-    plan(targets, options, vectors)  # what is wrong with the data is said before a large model is loaded
+    what = plan(targets, options, vectors)  # what is wrong with the data is said before a large model is loaded
     model = open_backbone(backbone, dtype, bits, device_map)
     if dry_run:
-        _dry_run(targets, options, model, vectors, as_json)
+        _dry_run(what, model, vectors, as_json)
         return
     notes = DEMO_NOTES if "newsroom" in (task, text) else ()
-    run = _adapt(targets, model, vectors, out, options, as_json, notes)
+    run = _adapt(what, model, vectors, out, as_json, notes)
     if not as_json:
         _where(run, out)
 
 
 def _adapt(
-    targets: list[str],
+    what: Plan,
     backbone: Backbone,
     store: Store,
     out: Path,
-    options: AdaptOptions,
     as_json: bool,
     notes: tuple[str, ...],
 ) -> Run:
@@ -172,7 +174,10 @@ def _adapt(
 
     with shown() as progress:
         command = " ".join(["lingarith", *sys.argv[1:]])
-        run = run_adapt(targets, backbone, store, out, options, progress=progress, command=command, notes=notes)
+        run = run_adapt(
+            what.targets, backbone, store, out, what.options,
+            progress=progress, command=command, notes=notes, what=what,
+        )  # fmt: skip
     found = rows(run)
     write_atomically(out / "report.html", page(run))
     write_atomically(out / "table.md", as_markdown(found))
@@ -207,13 +212,11 @@ def _where(run: Run, out: Path) -> None:
     print(f"report:   {out / 'report.html'}")
 
 
-def _dry_run(targets: list[str], options: AdaptOptions, backbone: Backbone, store: Store, as_json: bool) -> None:
+def _dry_run(what: Plan, backbone: Backbone, store: Store, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..study.adapt import plan
     from ..study.estimate import estimate
 
-    what = plan(targets, options, store)
     stages = estimate(what, backbone, store)
     total = sum(stage.seconds for stage in stages)
     if as_json:

@@ -117,7 +117,7 @@ def choose(
     options = replace(
         base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
         prompt=prompt, space=space, rank=rank_out, protocol=by, decoding=decoding,
-        validation_limit=limit or base.validation_limit, score_model=score_model, seed=seed,
+        validation_limit=base.validation_limit if limit is None else limit, score_model=score_model, seed=seed,
     )  # fmt: skip
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
     with shown() as progress:
@@ -232,6 +232,15 @@ def evaluate(
         )
 
 
+def _lines_of_stdin() -> list[str]:
+    from ..errors import LingarithError
+
+    try:
+        return [line.strip() for line in sys.stdin if line.strip()]
+    except UnicodeDecodeError as problem:
+        raise LingarithError(f"standard input is not UTF-8 ({problem.reason}); convert it first") from None
+
+
 def generate(
     expression: Expression,
     text: Annotated[
@@ -271,7 +280,7 @@ def generate(
     if file:
         articles = [text_of(row, text_field, place(file, number)) for number, row in read_rows(file)]
     else:
-        articles = list(text or [line.strip() for line in sys.stdin if line.strip()])
+        articles = text or _lines_of_stdin()
     if not articles:
         raise LingarithError("there is no article; give texts, --file, or lines on standard input")
     if "{text}" not in prompt:

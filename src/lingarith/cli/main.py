@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
 from ..errors import LingarithError
 from . import adapting, composing, training, vectors
+
+USAGE: Any = typer.BadParameter.__base__
+"""A command line that cannot be understood; typer gives the class no public name."""
+STOPPED = 130
+"""The exit code after Ctrl-C, and what typer returns then."""
 
 app = typer.Typer(
     help="Language and task arithmetic: add and subtract small adapters to serve languages without labels.",
@@ -49,15 +54,32 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    code = 0
     try:
-        app()
+        code = app(prog_name="lingarith", standalone_mode=False) or 0
+        sys.stdout.flush()
     except LingarithError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        code = _failed(str(mistake))
+    except USAGE as mistake:
+        said = " ".join(mistake.format_message().split())
+        command = mistake.ctx.command_path if mistake.ctx else "lingarith"
+        # Without arguments the help was printed, and nothing is left to say.
+        code = _failed(f"{said.rstrip('.')}; see `{command} --help`") if said else 2
     except BrokenPipeError:
         # The reader of the output has enough (`lingarith vectors list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as problem:
+        if problem.strerror is None:
+            raise
+        where = f"{problem.filename}: " if problem.filename else ""
+        code = _failed(f"{where}{problem.strerror}; mend that and run the same command again")
+    except (typer.Abort, KeyboardInterrupt):
+        code = STOPPED
+    if code == STOPPED:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+    sys.exit(code)
+
+
+def _failed(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2

@@ -98,8 +98,10 @@ def task(
 
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
+    from contextlib import suppress
+
     from ..errors import MissingData
-    from ..study.adapt import defaults
+    from ..study.adapt import defaults, is_path
     from ..study.ingredients import Job
     from ..text.tasks.summarisation import Labelled, summaries
 
@@ -116,10 +118,10 @@ def task(
             seed=seed, folder=store / "text",
         )  # fmt: skip
 
-    try:
-        validation = read("validation", 128)
-    except MissingData:
-        validation = None
+    validation = None
+    if not is_path(task) or "{split}" in task:  # else it would be the training data themselves
+        with suppress(MissingData):
+            validation = read("validation", 128)
     _obtain(Job(read("train", limit), training, validation), backbone, store, dtype, bits, device_map, as_json)
 
 

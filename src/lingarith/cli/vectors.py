@@ -42,9 +42,11 @@ def show(
     as_json: o.Json = False,
 ) -> None:
     """One vector: where it comes from, and how large its update is in each projection."""
+    from ..vectors.store import HASH
+
     vectors = open_store(store)
     vector = vectors.get(name)
-    digest = vectors.resolve(name) if name != vector.name or len(name) < 64 else name
+    digest = name if HASH.fullmatch(name) else vectors.resolve(name)
     norms = {path: float(vector.scale * (pair.b @ pair.a).norm()) for path, pair in vector.factors.items()}
     if as_json:
         print_json(

@@ -193,8 +193,8 @@ def load(
     absent = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
     if absent:
         raise LingarithError(
-            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), and "
-            "random ones would take their place; choose a complete checkpoint"
+            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), "
+            "and random ones would take their place; choose a complete checkpoint"
         )
     if device_map is None and bits is None:
         model.to(device or _best_device())

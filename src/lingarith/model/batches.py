@@ -24,7 +24,7 @@ from .backbone import Backbone
 Item = tuple[list[int], list[int]]
 """Token numbers of an input and of the output that is to follow it (with EOS)."""
 
-POOL = 32  # batches that share one draw of examples, sorted by length
+POOL = 128  # batches that share one draw of examples, sorted by length; a power of 2
 
 
 class TrainingData(Hashable, Protocol):
@@ -94,18 +94,23 @@ def batch_of(data: TrainingData, seed: int, step: int, size: int) -> list[Item]:
     """The examples of a step: every example once in each epoch, neighbours in length together."""
     pool, place = divmod(step, POOL)
     turn = int(np.random.default_rng((seed, pool)).permutation(POOL)[place])
-    return _pool(data, seed, pool, size)[turn * size : (turn + 1) * size]
+    return _pool(data, seed, pool, size)[turn]
 
 
-@lru_cache(maxsize=2)  # neighbouring steps share a pool; it is known by the identity of its data
-def _pool(data: TrainingData, seed: int, pool: int, size: int) -> list[Item]:
-    first = pool * POOL * size
-    items = [data.item(_example_at(draw, len(data), seed), seed, draw) for draw in range(first, first + POOL * size)]
-    # In bands of similar targets, neighbours in the input: both sides get little padding.
-    items.sort(key=lambda item: len(item[1]))
-    band = max(size, POOL * size // 8)
-    bands = [sorted(items[k : k + band], key=lambda item: len(item[0])) for k in range(0, len(items), band)]
-    return [item for one in bands for item in one]
+@lru_cache(maxsize=2)  # neighbouring steps share a pool; data are known by their identity
+def _pool(data: TrainingData, seed: int, pool: int, size: int) -> list[list[Item]]:
+    draws = range(pool * POOL * size, (pool + 1) * POOL * size)
+    return _neighbours([data.item(_example_at(draw, len(data), seed), seed, draw) for draw in draws], size)
+
+
+def _neighbours(items: list[Item], size: int) -> list[list[Item]]:
+    """Batches of items alike in both lengths: halved again and again by the side that differs most."""
+    if len(items) == size:
+        return [items]
+    orders = [sorted(items, key=lambda item, s=side: (len(item[s]), len(item[1 - s]))) for side in (0, 1)]  # type: ignore[misc]
+    ordered = orders[max((0, 1), key=lambda s: len(orders[s][-1][s]) - len(orders[s][0][s]))]
+    half = len(items) // 2
+    return _neighbours(ordered[:half], size) + _neighbours(ordered[half:], size)
 
 
 def _example_at(draw: int, count: int, seed: int) -> int:

@@ -224,7 +224,7 @@ def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOpt
     for batch in batches:
         with _autocast(backbone, options.precision):
             loss, _ = summed_loss(backbone, batch)
-        (loss / taught).backward()  # type: ignore[no-untyped-call]
+        (loss / taught).backward()
         total += loss.item()
     norm = nn.utils.clip_grad_norm_(state.leaves().values(), options.clip).item()
     good = math.isfinite(total) and math.isfinite(norm)

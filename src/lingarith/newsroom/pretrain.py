@@ -12,7 +12,6 @@ finished one can be made longer with a larger ``--steps``.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import functools
 import json
 import multiprocessing
@@ -28,6 +27,7 @@ import sentencepiece
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from ..model.memory import keep_memory
 from . import pages
 from .writer import LANGUAGES
 
@@ -239,7 +239,7 @@ def copying(
 ) -> dict[str, float]:
     """Teacher-forced accuracy on headlines that follow their article, on digits and on the rest.
 
-    The stories are those of no other split, and hold names that pretraining never saw ("test").
+    The stories are those of no other split; the names in them are those of pretraining.
     """
     from .world import story
     from .writer import write
@@ -267,15 +267,6 @@ def save(folder: Path, state: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(folder / "checkpoint.pt")
-
-
-def keep_memory() -> None:
-    """Let glibc keep freed blocks: giving them back costs a third of a step in page faults."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        m_trim_threshold, m_mmap_max = -1, -4
-        libc.mallopt(m_mmap_max, 0)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def main() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ from ..model.backbone import NEWSROOM, Backbone
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
 from ..model.train import TrainOptions, versions
+from ..scores.rouge import SentencePieceTokenizer
 from ..text.corpora import PlainText, plain_text, text_name
 from ..text.tasks.summarisation import Labelled, TaskExample, summaries, task_name
-from ..vectors.files import write_atomically
+from ..vectors.files import TEMPORARY, write_atomically
 from ..vectors.formats import write_peft
 from ..vectors.realise import SPACES
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
 from .evaluate import Bench, Outcome
-from .ingredients import Job, Progress, have, obtain
+from .ingredients import Job, Progress, obtain
 from .records import (
     ADD,
     ADD_SUBTRACT,
@@ -123,16 +125,27 @@ class Plan:
     def identity(self, backbone: Backbone) -> str:
         """Hash of all that the records depend on: a run folder belongs to one identity."""
         options = asdict(self.options) | {"task_training": None, "language_training": None}
+        model = self.options.score_model
         facts = {
             "targets": self.targets,
             "options": options,
             "protocol": self.protocol,
             "jobs": [job.recipe(backbone) for job in self.jobs],
+            "score_model": model and SentencePieceTokenizer(model).sha256,
             "data": {
                 f"{d.language}/{d.split}": d.fingerprint for d in [*self.validation.values(), *self.test.values()]
             },
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def is_path(source: str) -> bool:
+    """Whether data are given as a path (pattern), not by a name such as ``xlsum`` or ``mc4@<commit>``.
+
+    >>> is_path("summ/{language}.jsonl"), is_path("mc4@3f2a")
+    (True, False)
+    """
+    return re.fullmatch(r"[\w-]+(@\w+)?", source) is None
 
 
 @dataclass(frozen=True)
@@ -174,17 +187,26 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     Raises :class:`LingarithError` for bad data, a target that is a source, an unknown space or
     protocol, and a protocol that the data do not allow.
     """
-    if not targets:
-        raise LingarithError("name at least one target language, such as pt")
+    for kind, names in (("target", targets), ("source", options.sources)):
+        if not names:
+            raise LingarithError(f"no {kind} language is named; name at least one, such as pt")
+        for name in names:
+            if names.count(name) > 1:
+                raise LingarithError(f"{kind} {name} is named twice; name it once")
+    if is_path(options.task) and not ("{language}" in options.task and "{split}" in options.task):
+        raise LingarithError(
+            f"the labelled data '{options.task}' would be the same for all languages or splits; "
+            "put {language} and {split} into the path, such as summ/{language}/{split}.jsonl"
+        )
+    if is_path(options.text) and "{language}" not in options.text:
+        raise LingarithError(
+            f"the plain text '{options.text}' would be the same for all languages; put {{language}} into the path"
+        )
     if options.space not in SPACES:
         raise LingarithError(f"no space named {options.space!r}{did_you_mean(options.space, SPACES)}")
     for target in targets:
         if target in options.sources:
             raise LingarithError(f"{target} is a target and a source; its own labels would make arithmetic needless")
-    for kind, names in (("target", targets), ("source", options.sources)):
-        for name in names:
-            if names.count(name) > 1:
-                raise LingarithError(f"{kind} {name} is named twice; name it once")
     read = Reading(options, store.folder / "text")
     validation = read.optional([*options.sources, *targets], "validation", options.validation_limit)
     test = read.optional(targets, "test", options.test_limit)
@@ -209,14 +231,16 @@ def adapt(
     progress: Progress | None = None,
     command: str = "",
     notes: Sequence[str] = (),
+    what: Plan | None = None,
 ) -> Run:
     """Adapters for the targets in ``out/<target>``, and what led to them in ``out``.
 
-    Returns the run as its records tell it. Raises :class:`LingarithError` as :func:`plan` does,
-    and if ``out`` belongs to another run.
+    ``what`` is the plan of the same targets and options, where it is made already. Returns the run
+    as its records tell it. Raises :class:`LingarithError` as :func:`plan` does, and if ``out``
+    belongs to another run.
     """
     options = options or AdaptOptions()
-    what = plan(targets, options, store)
+    what = what or plan(targets, options, store)
     folder = RunFolder(out, what.identity(backbone))
     about = _about(what, backbone, command, notes)
     run = folder.open(about)
@@ -233,7 +257,7 @@ def adapt(
         terms = what.terms(target)
         attempt = Attempt(bench, folder, terms, target, progress)
         attempt.recall(run, what)
-        made = _choices(what, attempt)
+        made = _choices(run, what, attempt)
         chosen = [choice for choice in made if choice.protocol == what.protocol]
         handed_over[target] = choose.hand_over(chosen) if chosen else BASELINE
         if target in what.test:
@@ -268,6 +292,8 @@ class RunFolder:
 
     path: Path
     identity: str
+    written: set[tuple[Any, ...]] = field(default_factory=set)
+    """What tells apart the lines that are there."""
 
     def open(self, about: Mapping[str, Any]) -> Run:
         """What is there already. Raises :class:`LingarithError` if it belongs to another run."""
@@ -277,10 +303,13 @@ class RunFolder:
                 raise LingarithError(
                     f"{self.path} holds another run (other data, options or backbone); choose another --out"
                 )
+            for lines in (run.examples, run.records, run.choices, run.ingredients):
+                self.written.update(map(_key, lines))
             return run
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and not self.path.is_dir():
+            raise LingarithError(f"{self.path} is a file; choose another --out")
+        if self.path.exists() and any(not path.name.startswith(TEMPORARY) for path in self.path.iterdir()):
             raise LingarithError(f"{self.path} is not empty and holds no run; choose another --out")
-        self.path.mkdir(parents=True, exist_ok=True)
         self.close(about)
         return read_run(self.path)
 
@@ -291,10 +320,8 @@ class RunFolder:
 
     def add(self, lines: Sequence[Line]) -> None:
         """Append the lines that are not there yet."""
-        run = read_run(self.path)
-        known: list[Line] = [*run.examples, *run.records, *run.choices, *run.ingredients]
-        there = {_key(line) for line in known}
-        append(self.path, [line for line in lines if _key(line) not in there])
+        append(self.path, [line for line in lines if _key(line) not in self.written])
+        self.written.update(map(_key, lines))
 
 
 def _key(line: Line) -> tuple[Any, ...]:
@@ -329,7 +356,7 @@ class Attempt:
                 if (r.target, r.split) == (self.target, data.split):
                     groups.setdefault((r.equation, r.weight), {})[r.id] = Outcome(r.id, r.output, r.score, r.kind)
             for (equation, weight), found in groups.items():
-                if len(found) == len(data.examples):
+                if found.keys() == {example.id for example in data.examples}:
                     key = (self.target, data.split, self.terms.at(equation, weight).key)
                     self.bench.done[key] = [found[example.id] for example in data.examples]
 
@@ -341,53 +368,53 @@ class Attempt:
                 self.progress(f"testing {self.target}, {equation}", done, len(data.examples))
 
         outcomes = self.bench.outcomes(self.terms.at(equation, weight), data, watch)
-        self.write(equation, [(weight, outcomes)], data)
+        self.write(equation, weight, outcomes, data)
 
-    def write(self, equation: str, tried: Sequence[tuple[float | None, Sequence[Outcome]]], data: Labelled) -> None:
-        """Records of compositions of one equation, and the examples that they are about."""
+    def write(self, equation: str, weight: float | None, outcomes: Sequence[Outcome], data: Labelled) -> None:
+        """Records of a composition, and the examples that they are about."""
         examples = [Example(self.target, data.split, e.id, e.article, e.target) for e in data.examples]
-        records = [
-            Record(self.target, data.split, equation, weight, o.id, o.output, o.score, o.kind)
-            for weight, outcomes in tried
-            for o in outcomes
-        ]
+        records = [Record(self.target, data.split, equation, weight, o.id, o.output, o.score, o.kind) for o in outcomes]
         self.folder.add([*examples, *records])
 
-    def curve(self, equation: str, data: Labelled) -> choose.Curve:
-        """The oracle's curve of an equation, with every output of it recorded."""
-        curve = choose.oracle(self.bench, self.terms, equation, data, self.progress)
-        tried = [(w, self.bench.outcomes(self.terms.at(equation, w), data)) for w, _ in curve]
-        self.write(equation, tried, data)
-        return curve
+    def choose(self, equation: str, protocol: str, what: Plan) -> Choice:
+        """The weight of an equation by a protocol, recorded; outputs for the target's examples too."""
+        bench, terms, options = self.bench, self.terms, what.options
+        if protocol == "oracle":
+            data = what.validation[self.target]
+
+            def keep(weight: float, outcomes: Sequence[Outcome]) -> None:
+                self.write(equation, weight, outcomes, data)
+
+            curve = choose.oracle(bench, terms, equation, data, self.progress, keep)
+        elif protocol == "sources":
+            held_out = [what.validation[source] for source in options.sources]
+            curve = choose.sources(bench, terms, options.sources, equation, held_out, self.progress)
+        else:
+            text = what.languages[self.target].data
+            assert isinstance(text, PlainText)
+            curve = _unlabelled(bench, terms, equation, text, options, self.progress)
+        made = choose.choice(self.target, terms, protocol, equation, curve)
+        self.folder.add([made])
+        return made
 
 
-def _choices(what: Plan, attempt: Attempt) -> list[Choice]:
+def _choices(run: Run, what: Plan, attempt: Attempt) -> list[Choice]:
     """The chosen weights: by the run's protocol, and by the oracle beside it where labels allow."""
-    options, target, bench = what.options, attempt.target, attempt.bench
-    curves: dict[str, dict[str, choose.Curve]] = {}
-    if target in what.validation:
-        curves["oracle"] = {e: attempt.curve(e, what.validation[target]) for e in COMPOSED}
-    if what.protocol == "sources":
-        held_out = [what.validation[s] for s in options.sources]
-        curves["sources"] = {
-            e: choose.sources(bench, attempt.terms, options.sources, e, held_out, attempt.progress) for e in COMPOSED
-        }
-    if what.protocol == "unlabelled":
-        text = what.languages[target].data
-        assert isinstance(text, PlainText)
-        curves["unlabelled"] = {
-            e: _unlabelled(bench, attempt.terms, e, text, options, attempt.progress) for e in COMPOSED
-        }
-    made = [c for protocol, found in curves.items() for c in choose.choices(target, attempt.terms, protocol, found)]
-    attempt.folder.add(made)
-    return made
+    known = {(c.equation, c.protocol): c for c in run.choices if c.target == attempt.target}
+    protocols = dict.fromkeys([*(["oracle"] if attempt.target in what.validation else []), what.protocol])
+    return [
+        known.get((equation, protocol)) or attempt.choose(equation, protocol, what)
+        for protocol in protocols
+        for equation in COMPOSED
+    ]
 
 
 def _unlabelled(
     bench: Bench, terms: choose.Terms, equation: str, text: PlainText, options: AdaptOptions, progress: Progress | None
 ) -> choose.Curve:
     articles = probe_articles(text, options.prompt)
-    prefixes = prefix_items(bench.backbone, text, length=options.language_training.max_input)
+    probes = replace(text, documents=[example.article for example in articles.examples])
+    prefixes = prefix_items(bench.backbone, probes, length=options.language_training.max_input)
     return choose.unlabelled(bench, terms, equation, articles, prefixes, options.language_training, progress)
 
 
@@ -408,17 +435,14 @@ def weigh(
     if equation not in COMPOSED:
         raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
     read = Reading(options, store.folder / "text")
-    held_out = {}
-    if options.protocol in ("oracle", "sources"):
-        languages = [target] if options.protocol == "oracle" else options.sources
-        held_out = {language: read.labelled(language, "validation", options.validation_limit) for language in languages}
-    protocol = _protocol([target], options, held_out)
     task, text = read.names()
     sources = options.sources
     terms = choose.Terms(
         tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
     )
     vectors = {name: store.get(name, backbone.fingerprint) for name in (*terms.tasks, *terms.sources, terms.target)}
+    held_out = read.optional([target, *sources], "validation", options.validation_limit)
+    protocol = _protocol([target], options, held_out)
     bench = Bench(backbone, vectors, options.space, options.rank, options.decoding, options.score_model, sources)
     if protocol == "oracle":
         curve = choose.oracle(bench, terms, equation, held_out[target], progress)
@@ -426,7 +450,7 @@ def weigh(
         curve = choose.sources(bench, terms, sources, equation, [held_out[s] for s in sources], progress)
     else:
         curve = _unlabelled(bench, terms, equation, read.plain(target), options, progress)
-    return choose.choices(target, terms, protocol, {equation: curve})[0]
+    return choose.choice(target, terms, protocol, equation, curve)
 
 
 def probe_articles(text: PlainText, prompt: str) -> Labelled:
@@ -503,8 +527,3 @@ def _about(what: Plan, backbone: Backbone, command: str, notes: Sequence[str]) -
         "command": command,
         "handed_over": {},
     }
-
-
-def missing(what: Plan, backbone: Backbone, store: Store) -> list[Job]:
-    """The jobs whose vectors the store does not have."""
-    return [job for job in what.jobs if not have(job, backbone, store)]

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..algebra import Combination, add, add_subtract_related, average, uncoupled
@@ -82,14 +82,26 @@ def best(equation: str, curve: Curve) -> tuple[float, float]:
     return max(curve, key=lambda point: (point[1], -abs(point[0] - NEUTRAL[equation])))
 
 
-def oracle(bench: Bench, terms: Terms, equation: str, data: Labelled, progress: Progress | None = None) -> Curve:
-    """Mean ROUGE-2 (0..100) on labelled validation examples at each weight of the grid."""
+def oracle(
+    bench: Bench,
+    terms: Terms,
+    equation: str,
+    data: Labelled,
+    progress: Progress | None = None,
+    keep: Callable[[float, list[Outcome]], None] | None = None,
+) -> Curve:
+    """Mean ROUGE-2 (0..100) on labelled validation examples at each weight of the grid.
+
+    ``keep`` hears of each weight's outcomes as they come. Raises :class:`LingarithError` for a test split.
+    """
     if data.split == "test":
         raise LingarithError("a weight is never chosen on a test split; give validation data")
-    return [
-        (weight, round(mean(outcomes), 4))
-        for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress)
-    ]
+    curve = []
+    for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress):
+        if keep:
+            keep(weight, outcomes)
+        curve.append((weight, round(mean(outcomes), 4)))
+    return curve
 
 
 def sources(
@@ -127,11 +139,10 @@ def unlabelled(
     options: TrainOptions,
     progress: Progress | None = None,
 ) -> Curve:
-    """100 · (share of outputs in the target language) · (task's share of the weight)-free evidence.
+    """Evidence at each weight without any label, 0..100.
 
-    At each weight: the share of outputs for ``articles`` (target language, no references) that are
-    in the target language, times the geometric mean probability of a token of plain ``text``.
-    Both lie in 0..1; the product is given in 0..100.
+    It is the share of outputs for ``articles`` (of the target, without references) that are in the
+    target language, times the geometric mean probability of a token of plain ``text``.
     """
     curve = []
     label = f"choosing λ without labels on {articles.language}"
@@ -157,13 +168,10 @@ def _tried(
         yield weight, bench.outcomes(terms.at(equation, weight), data, watch)
 
 
-def choices(target: str, terms: Terms, protocol: str, curves: dict[str, Curve]) -> list[Choice]:
-    """The choice that a protocol's curves amount to, one for each equation."""
-    made = []
-    for equation, curve in curves.items():
-        weight, value = best(equation, curve)
-        made.append(Choice(target, equation, protocol, weight, value, str(terms.at(equation, weight)), curve))
-    return made
+def choice(target: str, terms: Terms, protocol: str, equation: str, curve: Curve) -> Choice:
+    """The choice that a protocol's curve of an equation amounts to."""
+    weight, value = best(equation, curve)
+    return Choice(target, equation, protocol, weight, value, str(terms.at(equation, weight)), curve)
 
 
 def hand_over(made: Sequence[Choice]) -> str:

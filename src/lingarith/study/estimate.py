@@ -10,10 +10,11 @@ from pathlib import Path
 from ..model.backbone import Backbone
 from ..model.generate import generate
 from ..model.train import train
+from ..text.corpora import PlainText
 from ..text.tasks.summarisation import Labelled
 from ..vectors.store import Store
 from . import choose
-from .adapt import COMPOSED, PROBE, Plan
+from .adapt import COMPOSED, PROBE, Plan, probe_articles
 from .ingredients import Job, have
 
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
@@ -40,8 +41,10 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
         stages.append(Stage(f"train {job.name}", f"{job.options.steps} steps", done, seconds))
     options = plan.options
     weights = sum(len(choose.grid(equation, options.space)) for equation in COMPOSED)
-    labelled = next(iter([*plan.validation.values(), *plan.test.values()]), None)
-    rate = _seconds_per_output(labelled, plan, backbone)
+    text = plan.languages[plan.targets[0]].data
+    assert isinstance(text, PlainText)
+    articles = next(iter(plan.validation.values()), None) or probe_articles(text, options.prompt)
+    rate = _seconds_per_output(articles, plan, backbone)
     for target in plan.targets:
         outputs = weights * len(plan.validation[target].examples) if target in plan.validation else 0
         if plan.protocol == "unlabelled":
@@ -69,9 +72,7 @@ def _seconds_per_step(job: Job, backbone: Backbone) -> float:
     return (moments[-1] - moments[0]) / TRIED_STEPS
 
 
-def _seconds_per_output(data: Labelled | None, plan: Plan, backbone: Backbone) -> float:
-    if data is None:
-        return 0.0
+def _seconds_per_output(data: Labelled, plan: Plan, backbone: Backbone) -> float:
     size = min(TRIED_EXAMPLES, len(data.examples))
     inputs = [example.input for example in data.examples[:size]]
     # Batches cost less by the example than single ones, up to the size of a batch.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..algebra import Combination
+from ..algebra import Combination, parse
 from ..errors import LingarithError
 from ..languages.codes import SEEN, UNSEEN
 from ..model.backbone import Backbone
@@ -45,14 +45,20 @@ class Bench:
     sources: Sequence[str] = ("en",)
     done: dict[tuple[str, str, str], list[Outcome]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.score_model is not None:
+            SentencePieceTokenizer(self.score_model)  # what is wrong with it is said before anything is generated
+
     def update(self, expression: Combination) -> Update | None:
         """The update of an expression; None for the empty one, which is the bare backbone."""
         return realise(expression, self.vectors, self.space, rank=self.rank) if expression.names else None
 
     def outcomes(
-        self, expression: Combination, data: Labelled, watch: Callable[[int], None] | None = None
+        self, expression: Combination | str, data: Labelled, watch: Callable[[int], None] | None = None
     ) -> list[Outcome]:
         """What the composition writes for each example, scored; ``watch`` hears how many are done."""
+        if isinstance(expression, str):
+            expression = parse(expression)
         key = (data.language, data.split, expression.key)
         if key not in self.done:
             inputs = [example.input for example in data.examples]
@@ -66,7 +72,8 @@ class Bench:
         scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
         sources = [source for source in self.sources if source != data.language]
         # A headline alone is too short to be told from its language's neighbours among all languages.
-        candidates = {*SEEN, *UNSEEN, data.language, *sources} & known_languages()
+        codes = (*SEEN, *UNSEEN, data.language, *sources)
+        candidates = {code.replace("_", "-").split("-")[0].lower() for code in codes} & known_languages()
         kinds = (
             kind_of_output(output, example.article, data.language, sources, candidates)
             for example, output in zip(data.examples, outputs, strict=True)

@@ -14,6 +14,7 @@ from ..model.batches import TrainingData, prefix_items, task_items
 from ..model.train import LOG, TrainOptions, train
 from ..text.corpora import PlainText
 from ..text.tasks.summarisation import Labelled
+from ..vectors.files import write_atomically
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 
@@ -73,9 +74,9 @@ def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress | None
     so that one that was stopped goes on; the log of losses ends up beside the vector.
     """
     recipe = job.recipe(backbone)
+    folder = store.folder / "training" / recipe
     vector = store.by_recipe(recipe)
     if vector is None:
-        folder = store.folder / "training" / recipe
         validation = None
         if job.validation:
             options = job.options
@@ -97,8 +98,8 @@ def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress | None
             validation=validation,
             watch=watch,
         )
-        content = store.put(vector, recipe)
-        shutil.copyfile(folder / LOG, store.folder / "objects" / content / LOG)
+    content = store.put(vector, recipe)
+    if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
+        write_atomically(store.folder / "objects" / content / LOG, (folder / LOG).read_bytes())
         shutil.rmtree(folder)
-        return vector, content
-    return vector, store.put(vector, recipe)
+    return vector, content

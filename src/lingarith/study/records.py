@@ -2,8 +2,8 @@
 
 A run folder holds ``run.json`` (what was run, written first), ``examples.jsonl`` (each article
 once), ``records.jsonl`` (each output), ``choices.jsonl`` (each chosen weight), ``vectors.jsonl``
-(origin and cost of each vector). Lines are only ever appended; a line that was cut off by a
-crash is dropped on reading when it is the last one, and is an error elsewhere.
+(origin and cost of each vector). Lines are only ever appended. What stands after the last end of
+a line was cut off by a crash: reading leaves it out and the next line takes its place.
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ class Choice:
     expression: str
     curve: list[tuple[float, float]]
 
+    def __post_init__(self) -> None:
+        # JSON has no pairs
+        object.__setattr__(self, "curve", [(weight, value) for weight, value in self.curve])
+
 
 @dataclass(frozen=True)
 class Ingredient:
@@ -105,14 +109,21 @@ FILES: dict[str, type] = {
 
 
 def append(folder: Path, lines: Iterable[Line]) -> None:
-    """Add lines to the file of their type."""
+    """Add lines to the file of their type. Raises :class:`LingarithError` when that fails (disk full)."""
     texts: dict[str, list[str]] = {}
     names = {kind: name for name, kind in FILES.items()}
     for line in lines:
         texts.setdefault(names[type(line)], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
     for name, rows in texts.items():
-        with open(folder / name, "a", encoding="utf-8") as file:
-            file.write("".join(rows))
+        try:
+            with open(folder / name, "ab") as file:
+                file.truncate((folder / name).read_bytes().rfind(b"\n") + 1)
+                file.write("".join(rows).encode())
+        except OSError as problem:
+            raise LingarithError(
+                f"cannot write {folder / name}: {problem.strerror}; what was there is kept: "
+                "mend that and run the same command again"
+            ) from problem
 
 
 def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
@@ -122,19 +133,16 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
     found = []
-    for number, text in enumerate(lines, 1):
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         if not text:
             continue
         try:
             values = json.loads(text)
-        except json.JSONDecodeError:
-            if number == len(lines):  # no newline after it: the writer was stopped here
-                continue
-            raise LingarithError(
-                f"{path}, line {number}: not JSON; delete that line or run the evaluation again"
-            ) from None
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise LingarithError(f"{path}, line {number}: no JSON object; delete that line and run again")
         missing = [f.name for f in fields(kind) if f.name not in values]
         if missing:
             raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
@@ -146,7 +154,9 @@ def read_run(folder: Path) -> Run:
     """The whole run folder. Raises :class:`LingarithError` when it is none."""
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        if not isinstance(about, dict):
+            raise ValueError
+    except (OSError, ValueError):
         raise LingarithError(
             f"{folder} is no run folder: it has no readable run.json; name one made by `lingarith adapt`"
         ) from None

@@ -1,4 +1,4 @@
-"""A combination made into an update, in a stated space (METHOD, section 3).
+"""A combination made into an update, in a stated space.
 
 =============  ===========================================================================
 ``factors``    ΣcᵢAᵢ and ΣcᵢBᵢ: the paper's words; a coefficient c scales an update by c²

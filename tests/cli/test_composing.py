@@ -1,0 +1,258 @@
+"""``compose``, ``choose``, ``evaluate`` and ``generate`` on vectors of a tiny backbone."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+EXPRESSION = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
+
+
+@pytest.fixture
+def on(trained: Path, tiny_backbone: Path) -> tuple[str, ...]:
+    """The backbone and a store to read from."""
+    return ("-b", str(tiny_backbone), "--store", str(trained))
+
+
+@pytest.fixture(scope="session")
+def other_backbone(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone of the same shapes with other weights."""
+    from transformers import AutoTokenizer, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("other")
+    model = T5ForConditionalGeneration.from_pretrained(tiny_backbone)
+    for parameter in model.parameters():
+        parameter.data.mul_(1.5)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_backbone).save_pretrained(folder)
+    return folder
+
+
+# ---------------------------------------------------------------- compose
+
+
+def test_compose(command: Command, store: Path, tmp_path: Path) -> None:
+    words = ("compose", EXPRESSION, "--store", store, "--space", "delta", "--rank-out", "3")
+    facts = command(*words, "--name", "mixed[pt]", "--out", tmp_path / "adapter", "--json").json
+    assert facts["expression"] == EXPRESSION
+    assert (facts["rank"], facts["space"]) == (3, "delta, rank 3")
+    assert 0 < facts["error"] < 1
+    assert facts["norm"] > 0
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 3
+    assert json.loads((tmp_path / "adapter/lingarith.json").read_text())["parents"] == facts["parents"]
+    shown = command("vectors", "show", "mixed[pt]", "--store", store, "--json").json
+    assert (shown["hash"], shown["origin"]["expression"]) == (facts["hash"], EXPRESSION)
+    said = command(*words).out
+    assert f"{EXPRESSION}\nin delta, rank 3: rank 3" in said
+    assert "% of it lost by the cut" in said
+
+
+def test_compose_needs_no_backbone_and_changes_nothing(command: Command, trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    assert command("compose", EXPRESSION, "--store", trained).code == 0
+    assert sorted(trained.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("headlines[eng]",), "no vector named 'headlines[eng]' in {store}; did you mean headlines[en]?"),
+        (("headlines[en] + news[pt] - news[pt]", "--rank-out", "0", "--space", "delta"), "rank=0 needs space 'delta'"),
+        (("news[pt]", "--rank-out", "2"), "rank=2 needs space 'delta'"),
+        (("news[pt]", "--space", "delt"), "no space named 'delt'; did you mean delta?"),
+        (("news[pt] - news[pt]",), "the combination is 0"),
+        (("news[pt]", "--name", "../news[pt]"), "'../news[pt]' cannot name a vector"),
+        (("news[pt]", "--name", "a/b"), "'a/b' cannot name a vector"),
+        (("news[pt]", "--name", ".."), "'..' cannot name a vector"),
+    ],
+)
+def test_what_cannot_be_composed(
+    words: tuple[str, ...], sentence: str, fails: Callable[..., str], trained: Path, tmp_path: Path
+) -> None:
+    before = sorted(trained.rglob("*"))
+    said = fails("compose", *words, "--store", trained, "--out", tmp_path / "adapter")
+    assert said.startswith(sentence.format(store=trained))
+    assert sorted(trained.rglob("*")) == before
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_an_expression_that_cannot_be_read_shows_the_place(command: Command, trained: Path) -> None:
+    done = command("compose", "0.6*headlines[en] + 0.4 news[pt]", "--store", trained)
+    assert done.code == 2
+    sentence, text, caret = done.err.splitlines()
+    assert sentence == "error: an operator such as + or * is missing before news[pt]"
+    assert text[caret.index("^") :] == "news[pt]"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (("--rank", "3"), "cannot be added in factors space: ranks"),
+        (("--init-seed", "1"), "cannot be added in factors space: initialisations"),
+        (("--alpha", "8"), "cannot be added in factors space: α/r is"),
+    ],
+)
+def test_vectors_that_do_not_fit_fit_in_delta(
+    changed: tuple[str, ...],
+    sentence: str,
+    command: Command,
+    fails: Callable[..., str],
+    store: Path,
+    training: tuple[str, ...],
+) -> None:
+    assert command("train", "language", "pt", "--characters", "500", *training, *changed, "--store", store).code == 0
+    assert sentence in fails("compose", "headlines[en] + news[pt]", "--store", store)
+    assert command("compose", "headlines[en] + news[pt]", "--store", store, "--space", "delta").code == 0
+
+
+@pytest.mark.parametrize("file", ["thesis.tex", "adapter_config.json"])
+def test_compose_keeps_what_is_not_its_own(file: str, fails: Callable[..., str], trained: Path, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("years of work")
+    said = fails("compose", "news[pt]", "--store", trained, "--out", tmp_path)
+    assert f"holds {file}, which was not written here" in said
+    assert (tmp_path / file).read_text() == "years of work"
+    assert "is a file" in fails("compose", "news[pt]", "--store", trained, "--out", tmp_path / file)
+
+
+# ---------------------------------------------------------------- choose
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("by", ["oracle", "unlabelled"])
+def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
+    words = ("choose", "pt", "--limit", "2", "--choose-by", by, *on)
+    facts = command(*words, "--equation", "uncoupled", "--json").json
+    assert (facts["target"], facts["equation"], facts["protocol"]) == ("pt", "uncoupled", by)
+    assert [weight for weight, _ in facts["curve"]] == [0.0, 1.0]
+    assert facts["weight"] in (0.0, 1.0)
+    said = command(*words).out
+    assert "← chosen" in said
+    assert f"pt, protocol '{by}': " in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("pt", "--choose-by", "orakle"), "no protocol named 'orakle'; did you mean oracle?"),
+        (("pt", "--equation", "add-subtract"), "no equation named 'add-subtract'; did you mean add_subtract?"),
+        (("pu",), "no vector named 'news[pu]'"),
+        (("pt", "--source", "fr"), "no vector named 'headlines[fr]'"),
+        (("pt", "--choose-by", "sources"), "protocol 'sources' needs two or more sources"),
+        (("pt", "--limit", "0"), "limit is 0"),
+        (("pt", "--limit", "2", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
+        (("pt", "--limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),
+    ],
+)
+def test_what_cannot_be_chosen(
+    words: tuple[str, ...], sentence: str, fails: Callable[..., str], on: tuple[str, ...]
+) -> None:
+    assert fails("choose", *words, *on).startswith(sentence)
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def test_evaluate(command: Command, on: tuple[str, ...], tmp_path: Path) -> None:
+    records = tmp_path / "new/folder/records.jsonl"
+    words = ("evaluate", EXPRESSION, "pt", "--limit", "3", "--baseline", "headlines[en]", *on)
+    facts = command(*words, "--records", records, "--json").json
+    assert (facts["expression"], facts["baseline"], facts["examples"]) == (EXPRESSION, "headlines[en]", 3)
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["test-0", "test-1", "test-2"]
+    assert facts["score"] == pytest.approx(sum(line["score"] for line in lines) / 3)
+    assert facts["interval"][0] <= facts["score"] <= facts["interval"][1]
+    assert facts["gain"] == pytest.approx(facts["score"] - facts["baseline_score"])
+    assert sum(facts["kinds"].values()) == pytest.approx(1)
+    said = command(*words).out
+    assert f"{EXPRESSION} in factors, pt test, 3 examples" in said
+    assert "against headlines[en]" in said
+
+
+def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> None:
+    assert command("evaluate", "0", "pt", "--limit", "1", *on, "--json").json["expression"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("news[pd]", "pt"), "no vector named 'news[pd]'"),
+        (("news[pt]", "xx"), "the newsroom does not write 'xx'"),
+        (("news[pt]", "pt", "--split", "tests"), "there is no split 'tests'; did you mean test?"),
+        (("news[pt]", "pt", "--space", "deltas"), "no space named 'deltas'; did you mean delta?"),
+        (("news[pt]", "pt", "--task", "nowhere/{language}/{split}.jsonl"), "no file matches"),
+        (("news[pt]", "pt", "--beams", "0"), "beams=0 must be at least 1"),
+        (("news[pt]", "pt", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model /nowhere.model"),
+        (("news[pt]", "pt", "--dtype", "float33"), "no type of weights is named 'float33'"),
+    ],
+)
+def test_what_cannot_be_evaluated(
+    words: tuple[str, ...], sentence: str, fails: Callable[..., str], on: tuple[str, ...]
+) -> None:
+    assert fails("evaluate", *words, "--limit", "1", *on).startswith(sentence)
+
+
+@pytest.mark.parametrize("words", [("evaluate", "news[pt]", "pt", "--limit", "1"), ("generate", "news[pt]", "Olá.")])
+def test_vectors_of_another_backbone_are_refused(
+    words: tuple[str, ...], fails: Callable[..., str], other_backbone: Path, trained: Path
+) -> None:
+    said = fails(*words, "-b", other_backbone, "--store", trained)
+    assert said.startswith(f"'news[pt]' in {trained} belongs to backbone ")
+
+
+def test_vectors_of_two_backbones_are_not_added(
+    command: Command, fails: Callable[..., str], other_backbone: Path, store: Path, training: tuple[str, ...]
+) -> None:
+    words = ("train", "language", "uk", "--characters", "500", *training, "--store", store)
+    assert command(*words, "-b", other_backbone).code == 0
+    assert "belong to different backbones" in fails("compose", "news[pt] + news[uk]", "--store", store)
+
+
+# ---------------------------------------------------------------- generate
+
+
+def test_generate(command: Command, on: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same articles as arguments, from a file and from standard input."""
+    articles = ["A ponte nova foi aberta.", "Choveu durante uma semana inteira no norte."]
+    words = ("generate", EXPRESSION, "--max-output", "5", *on)
+    made = command(*words, *articles, "--json").json
+    assert [one["input"] for one in made] == articles
+    (tmp_path / "articles.jsonl").write_text("".join(json.dumps({"body": article}) + "\n" for article in articles))
+    assert command(*words, "--file", tmp_path / "articles.jsonl", "--text-field", "body", "--json").json == made
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([articles[0], "", articles[1]])))
+    assert command(*words, "--json").json == made
+    assert command(*words, *articles).out.split("\n") == [*(one["output"] for one in made), ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "there is no article"),
+        (("Olá.", "--prompt", "summarize"), "the prompt 'summarize' has no place for the article"),
+        (("--file", "nowhere.txt"), "there is no file nowhere.txt"),
+        (("--file", "nowhere.pdf"), "nowhere.pdf cannot be read: files end in one of"),
+        (("Olá.", "--max-output", "0"), "max_output=0 must be at least 1"),
+    ],
+)
+def test_nothing_to_generate_from(
+    words: tuple[str, ...],
+    sentence: str,
+    fails: Callable[..., str],
+    on: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" \n"))
+    assert fails("generate", "news[pt]", *words, *on).startswith(sentence)
+
+
+def test_standard_input_that_is_no_text(
+    fails: Callable[..., str], on: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Ol\xe1.\n"), encoding="utf-8"))
+    assert fails("generate", "news[pt]", *on).startswith("standard input is not UTF-8")

@@ -1,0 +1,137 @@
+"""The command as a whole: help without heavy imports, and how mistakes and interruptions end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import lingarith
+from lingarith.cli import vectors
+from lingarith.errors import LingarithError
+
+HEAVY = ("torch", "transformers", "datasets", "matplotlib", "sentencepiece", "pyarrow", "rouge_score")
+COMMANDS = (
+    (), ("demo",), ("adapt",), ("train", "language"), ("train", "task"), ("vectors", "list"), ("vectors", "show"),
+    ("vectors", "verify"), ("compose",), ("choose",), ("evaluate",), ("generate",),
+)  # fmt: skip
+PROBE = """
+import contextlib, io, json, sys
+import lingarith
+from lingarith.cli.main import main
+codes = []
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["lingarith", *words, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as left:
+            codes.append(left.code)
+print(json.dumps([codes, [name for name in json.loads(%r) if name in sys.modules]]))
+"""
+
+
+def test_import_and_help_load_nothing_heavy() -> None:
+    probe = PROBE % json.dumps(HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", probe, json.dumps(COMMANDS)], capture_output=True, text=True, check=True
+    )
+    codes, loaded = json.loads(done.stdout)
+    assert codes == [0] * len(COMMANDS)
+    assert loaded == []
+
+
+def test_help_names_every_command(command: Callable[..., Any]) -> None:
+    said = command("--help").out
+    assert all(words[0] in said for words in COMMANDS if words)
+
+
+def test_version(command: Callable[..., Any]) -> None:
+    done = command("--version")
+    assert (done.code, done.out) == (0, f"lingarith {lingarith.__version__}\n")
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("vectors",)])
+def test_without_a_command_the_help_is_shown(words: tuple[str, ...], command: Callable[..., Any]) -> None:
+    done = command(*words)
+    assert "Usage" in done.out + done.err
+    assert "error" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("adapt",), "Missing argument 'TARGET…'; see `lingarith adapt --help`"),
+        (("compose",), "Missing argument 'EXPRESSION'; see `lingarith compose --help`"),
+        (("evaluate", "a[en]"), "Missing argument 'LANG'; see `lingarith evaluate --help`"),
+        (("adpt", "pt"), "No such command 'adpt'"),
+        (("adapt", "pt", "--steps", "many"), "Invalid value for '--steps'"),
+        (("adapt", "pt", "--lambda", "0.5"), "No such option: --lambda"),
+    ],
+)
+def test_a_command_line_that_cannot_be_understood(
+    words: tuple[str, ...], sentence: str, fails: Callable[..., str]
+) -> None:
+    assert fails(*words).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (LingarithError("do this"), 2, "error: do this\n"),
+        (KeyboardInterrupt(), 130, "stopped; the same command goes on from here\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/proc/x"),
+            2,
+            "error: /proc/x: Permission denied; mend that and run the same command again\n",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "error: No space left on device; mend that and run the same command again\n",
+        ),
+    ],
+)
+def test_how_a_command_ends(
+    problem: BaseException, code: int, said: str, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(vectors, "open_store", fail)
+    done = command("vectors", "list")
+    assert (done.code, done.err) == (code, said)
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("CUDA out of memory"), OSError("no number")])
+def test_what_is_nobodys_mistake_keeps_its_traceback(
+    problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lingarith.cli.main import main
+
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(vectors, "open_store", fail)
+    monkeypatch.setattr(sys, "argv", ["lingarith", "vectors", "list"])
+    with pytest.raises(type(problem)):
+        main()
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """``lingarith --help | head -c1`` says nothing on stderr."""
+    probe = "from lingarith.cli.main import main; main()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", probe, "adapt", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert writer.stdout
+    assert writer.stderr
+    writer.stdout.close()
+    assert writer.stderr.read() == ""
+    writer.stderr.close()
+    writer.wait()

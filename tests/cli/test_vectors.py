@@ -1,0 +1,130 @@
+"""``vectors list``, ``show`` and ``verify``, on good stores and on broken ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+Command = Callable[..., Any]
+NAMES = ["headlines[en]", "news[en]", "news[pt]"]
+
+
+@pytest.fixture
+def vector_folder(store: Path) -> Path:
+    """The folder of news[pt] in a store that may be damaged."""
+    [reference] = store.glob("names/*/news%5Bpt%5D.json")
+    return store / "objects" / json.loads(reference.read_text())["hash"]
+
+
+def test_list(command: Command, trained: Path) -> None:
+    entries = command("vectors", "list", "--store", trained, "--json").json
+    assert [entry["name"] for entry in entries] == NAMES
+    assert {(entry["kind"], entry["steps"]) for entry in entries} == {("task", 2), ("language", 2)}
+    shown = command("vectors", "list", "--store", trained).out
+    assert all(name in shown for name in NAMES)
+
+
+def test_show(command: Command, trained: Path) -> None:
+    facts = command("vectors", "show", "news[pt]", "--store", trained, "--json").json
+    assert facts["name"] == "news[pt]"
+    assert facts["origin"]["language"] == "pt"
+    assert len(facts["norms"]) == 2 * 4 + 2 * 8  # layers times projections of encoder and decoder
+    assert all(norm > 0 for norm in facts["norms"].values())
+    for other in (facts["hash"], f"news[pt]@{facts['hash'][:6]}"):
+        assert command("vectors", "show", other, "--store", trained, "--json").json["hash"] == facts["hash"]
+    assert f"news[pt]  {facts['hash']}" in command("vectors", "show", "news[pt]", "--store", trained).out
+
+
+def test_verify(command: Command, trained: Path) -> None:
+    assert command("vectors", "verify", "--store", trained).out == "3 vectors, all as they were written\n"
+    assert command("vectors", "verify", "--store", trained, "--json").json == {"vectors": 3, "problems": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("news[pd]", "no vector named 'news[pd]' in {store}; did you mean news[pt]?"),
+        ("../news[pt]", "'../news[pt]' cannot name a vector"),
+        ("a/b", "'a/b' cannot name a vector"),
+        ("..", "'..' cannot name a vector"),
+        ("news[pt]@0000000", "no vector matches 'news[pt]@0000000'"),
+        ("0" * 64, "no object 000000000000…"),
+    ],
+)
+def test_names_that_mean_nothing(name: str, sentence: str, fails: Callable[..., str], trained: Path) -> None:
+    assert fails("vectors", "show", name, "--store", trained).startswith(sentence.format(store=trained))
+
+
+@pytest.mark.parametrize("words", [("list",), ("verify",), ("show", "news[pt]")])
+def test_no_store(words: tuple[str, ...], fails: Callable[..., str], tmp_path: Path) -> None:
+    assert fails("vectors", *words, "--store", tmp_path / "none").startswith("there is no store at")
+    assert not (tmp_path / "none").exists()
+
+
+def damage_nan(folder: Path) -> None:
+    tensors = load_file(folder / "vector.safetensors")
+    first = next(iter(tensors))
+    tensors[first] = torch.full_like(tensors[first], float("nan"))
+    save_file(tensors, folder / "vector.safetensors")
+
+
+def damage_truncated(folder: Path) -> None:
+    path = folder / "vector.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_bit(folder: Path) -> None:
+    path = folder / "vector.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def damage_half_written(folder: Path) -> None:
+    (folder / "origin.json").unlink()
+
+
+def damage_manifest(folder: Path) -> None:
+    (folder / "origin.json").write_text('{"schema": 1,')
+
+
+DAMAGES = [
+    (damage_nan, "holds NaN or Inf"),
+    (damage_truncated, "is damaged"),
+    (damage_bit, "was changed: its hash is not"),
+    (damage_half_written, "is half-written: it has no origin.json"),
+    (damage_manifest, "is damaged: not JSON"),
+]
+
+
+@pytest.mark.parametrize(("damage", "sentence"), DAMAGES)
+def test_a_damaged_vector_is_named_and_can_be_trained_again(
+    damage: Callable[[Path], None],
+    sentence: str,
+    command: Command,
+    fails: Callable[..., str],
+    store: Path,
+    vector_folder: Path,
+    training: tuple[str, ...],
+) -> None:
+    damage(vector_folder)
+    for words in (("vectors", "show", "news[pt]"), ("compose", "news[pt]")):
+        said = fails(*words, "--store", store)
+        assert sentence in said
+        assert "train the vector again" in said
+    verified = command("vectors", "verify", "--store", store)
+    assert (verified.code, verified.out.count("\n")) == (2, 1)
+    assert sentence in verified.out
+    assert command("vectors", "show", "news[en]", "--store", store).code == 0
+    for path in vector_folder.iterdir():
+        path.unlink()
+    vector_folder.rmdir()
+    again = command("train", "language", "pt", "--characters", "2000", *training, "--store", store, "--json").json
+    assert (again["hash"], again["trained"]) == (vector_folder.name, True)
+    assert command("vectors", "verify", "--store", store).code == 0

@@ -1,0 +1,63 @@
+"""Studies of seconds: a tiny backbone, newsroom data with small limits, three steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lingarith.model.backbone import Backbone, load
+from lingarith.model.generate import Decoding
+from lingarith.model.train import TrainOptions
+from lingarith.study import choose
+from lingarith.study.adapt import AdaptOptions
+from lingarith.vectors.store import Store
+
+TRAINING = TrainOptions(steps=3, batch_size=4, learning_rate=0.05, rank=2, max_input=24, max_target=8)
+
+
+@pytest.fixture(scope="session")
+def backbone(tiny_backbone: Path) -> Backbone:
+    return load(str(tiny_backbone))
+
+
+@pytest.fixture(scope="session")
+def options() -> Callable[..., AdaptOptions]:
+    """``options(space="delta")``: small ones, with something changed."""
+    small = AdaptOptions(
+        task_training=TRAINING,
+        language_training=TRAINING,
+        decoding=Decoding(max_input=24, max_output=6),
+        train_limit=8,
+        validation_limit=4,
+        test_limit=4,
+        text_characters=3000,
+    )
+    return lambda **changed: replace(small, **changed)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that tests share: vectors of equal recipes are trained once."""
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three weights instead of eleven or fifteen."""
+    monkeypatch.setattr(choose, "TENTHS", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(choose, "NEAR_ONE", ())
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and generating are errors from here on."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing was left to train or to generate")
+
+    monkeypatch.setattr("lingarith.study.ingredients.train", refuse)
+    monkeypatch.setattr("lingarith.study.evaluate.generate", refuse)

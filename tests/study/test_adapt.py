@@ -1,0 +1,359 @@
+"""The main job on a tiny backbone: what it leaves behind, and that stopping it costs nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lingarith.algebra import parse
+from lingarith.errors import LingarithError
+from lingarith.model.backbone import Backbone
+from lingarith.report.verdict import verdict
+from lingarith.study import choose
+from lingarith.study.adapt import AdaptOptions, adapt, plan, weigh
+from lingarith.study.records import Run, read_run
+from lingarith.vectors.realise import realise
+from lingarith.vectors.store import Store
+
+Options = Callable[..., AdaptOptions]
+FILES = ("examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl")
+COMPOSED = ("add", "add_subtract", "uncoupled")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    backbone: Backbone, options: Options, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, Path]:
+    """Two targets from English in space ``factors``, λ by the oracle on the whole grid."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return adapt(["pt", "uk"], backbone, store, out, options(), command="lingarith adapt pt uk"), out
+
+
+def contents(out: Path) -> dict[str, list[bytes]]:
+    """The complete lines of each file, sorted."""
+    return {path.name: sorted(path.read_bytes().split(b"\n")[:-1]) for path in out.glob("*.jsonl")}
+
+
+# ---------------------------------------------------------------- what a run leaves behind
+
+
+def test_records_are_complete(finished: tuple[Run, Path]) -> None:
+    run, out = finished
+    assert {path.name for path in out.iterdir()} == {"run.json", "pt", "uk", *FILES}
+    assert Counter((e.target, e.split) for e in run.examples) == {
+        (target, split): 4 for target in ("pt", "uk") for split in ("validation", "test")
+    }
+    tried = Counter((r.target, r.split, r.equation) for r in run.records)
+    weights = {"add": 15, "add_subtract": 15, "uncoupled": 11}
+    assert tried == {
+        **{(t, "validation", e): 4 * weights[e] for t in ("pt", "uk") for e in COMPOSED},
+        **{(t, "test", e): 4 for t in ("pt", "uk") for e in ("baseline", *COMPOSED)},
+    }
+    assert {i.name for i in run.ingredients} == {"headlines[en]", "news[en]", "news[pt]", "news[uk]"}
+    assert all(i.steps == 3 and i.tokens > 0 and len(i.hash) == 64 for i in run.ingredients)
+    assert run.about["targets"] == ["pt", "uk"]
+    assert run.about["command"] == "lingarith adapt pt uk"
+    assert run.about["protocols"] == ["oracle"]
+
+
+def test_choices_follow_from_validation_records(finished: tuple[Run, Path]) -> None:
+    """The curve is the mean score of the validation records, and the choice its best point."""
+    run, _ = finished
+    assert {(c.target, c.equation, c.protocol) for c in run.choices} == {
+        (t, e, "oracle") for t in ("pt", "uk") for e in COMPOSED
+    }
+    for choice in run.choices:
+        curve = {}
+        for weight, _ in choice.curve:
+            scores = [
+                r.score
+                for r in run.records
+                if (r.target, r.split, r.equation, r.weight) == (choice.target, "validation", choice.equation, weight)
+            ]
+            curve[weight] = sum(scores) / len(scores)
+        assert dict(choice.curve) == pytest.approx(curve, abs=1e-3)
+        assert choice.value == max(dict(choice.curve).values())
+        assert choice.value == dict(choice.curve)[choice.weight]
+
+
+def test_equal_compositions_write_the_same(finished: tuple[Run, Path]) -> None:
+    """At λ = 1 and β = 0 every equation is the task vector alone."""
+    run, _ = finished
+    alone = [
+        {r.id: r.output for r in run.records if (r.target, r.split, r.equation, r.weight) == ("pt", "validation", e, w)}
+        for e, w in (("add", 1.0), ("add_subtract", 1.0), ("uncoupled", 0.0))
+    ]
+    assert alone[0] == alone[1] == alone[2]
+    assert len(alone[0]) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT's own
+def test_the_adapter_loads_with_peft_and_is_the_composition(
+    finished: tuple[Run, Path], backbone: Backbone, store: Store, tiny_backbone: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import T5ForConditionalGeneration
+
+    _, out = finished
+    about = json.loads((out / "pt" / "lingarith.json").read_text())
+    expression = parse(about["expression"])
+    assert about["parents"] == {name: store.resolve(name) for name in expression.names}
+    update = realise(expression, {name: store.get(name) for name in expression.names}, about["space"])
+    inputs: dict[str, Any] = {
+        "input_ids": torch.tensor([[7, 8, 9, 10, 1]]),
+        "decoder_input_ids": torch.tensor([[0, 11, 12]]),
+    }
+    adapted = PeftModel.from_pretrained(T5ForConditionalGeneration.from_pretrained(tiny_backbone), out / "pt").eval()
+    with torch.no_grad():
+        bare = backbone.model(**inputs).logits
+        with backbone.using(update):
+            ours = backbone.model(**inputs).logits
+        theirs = adapted(**inputs).logits
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-5)
+    assert (ours - bare).abs().max() > 1e-3
+
+
+# ---------------------------------------------------------------- again, and after being stopped
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_second_call_has_nothing_to_do(
+    finished: tuple[Run, Path], backbone: Backbone, options: Options, store: Store
+) -> None:
+    run, out = finished
+    before = contents(out)
+    assert adapt(["pt", "uk"], backbone, store, out, options()).records == run.records
+    assert contents(out) == before
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize(("protocol", "every"), [("oracle", 3), ("unlabelled", 6)])
+def test_a_stopped_run_goes_on_where_it_was(
+    protocol: str,
+    every: int,
+    backbone: Backbone,
+    options: Options,
+    store: Store,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped again and again, with half a line at the end of each file, it ends as a whole run does."""
+    monkeypatch.setattr("lingarith.study.adapt.PROBE", 6)
+    wanted = options(protocol=protocol, space="delta")
+    whole = tmp_path / "whole"
+    adapt(["pt"], backbone, store, whole, wanted)
+    out, left = tmp_path / "stopped", [0]
+
+    def stop(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stopped
+
+    sizes = []
+    for _ in range(100):
+        left[0] = every
+        try:
+            adapt(["pt"], backbone, store, out, wanted, progress=stop)
+        except Stopped:
+            sizes.append(sum(map(len, contents(out).values())))
+            for path in out.glob("*.jsonl"):
+                with path.open("ab") as file:
+                    file.write('{"target": "pt", "output": "é'.encode()[:-1])
+        else:
+            break
+    assert len(sizes) > 2
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    assert contents(out) == contents(whole)
+    ids = Counter((r.target, r.split, r.equation, r.weight, r.id) for r in read_run(out).records)
+    assert set(ids.values()) == {1}
+    request.getfixturevalue("idle")
+    adapt(["pt"], backbone, store, out, wanted)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_stopped_between_training_and_putting_the_log_beside_the_vector(
+    backbone: Backbone, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, wanted = Store(tmp_path / "store"), options(validation_limit=1, test_limit=1)
+    put = Store.put
+
+    def put_and_stop(self: Store, *given: Any) -> str:
+        put(self, *given)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", put_and_stop)
+        with pytest.raises(Stopped):
+            adapt(["pt"], backbone, store, tmp_path / "out", wanted)
+    adapt(["pt"], backbone, store, tmp_path / "out", wanted)
+    assert not list((store.folder / "training").iterdir())
+    assert len(list(store.folder.glob("objects/*/log.jsonl"))) == 3
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"space": "delta"}, {"prompt": "{text}"}, {"test_limit": 3}])
+@pytest.mark.usefixtures("idle")
+def test_a_folder_of_another_run_is_refused(
+    changed: dict[str, Any], finished: tuple[Run, Path], backbone: Backbone, options: Options, store: Store
+) -> None:
+    _, out = finished
+    before = contents(out)
+    with pytest.raises(LingarithError, match="holds another run"):
+        adapt(["pt", "uk"], backbone, store, out, options(**changed))
+    assert contents(out) == before
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_folder_with_something_else_is_refused(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(LingarithError, match="not empty and holds no run"):
+        adapt(["pt"], backbone, store, tmp_path, options())
+    with pytest.raises(LingarithError, match="is a file"):
+        adapt(["pt"], backbone, store, tmp_path / "thesis.tex", options())
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_leftover_of_a_killed_start_is_no_obstacle(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path
+) -> None:
+    """Killed while run.json was being written, all that is there is a temporary file."""
+    (tmp_path / ".tmp-123-abc").write_text("{")
+    assert adapt(["pt"], backbone, store, tmp_path, options(test_limit=1)).records
+
+
+# ---------------------------------------------------------------- where λ comes from
+
+
+@pytest.mark.usefixtures("coarse")
+def test_sources_touch_no_label_of_the_target(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = []
+    real = choose.oracle
+
+    def spy(bench: Any, terms: Any, equation: str, data: Any, *rest: Any) -> Any:
+        played.append((terms.tasks, terms.target, data.language, data.split))
+        return real(bench, terms, equation, data, *rest)
+
+    monkeypatch.setattr(choose, "oracle", spy)
+    run = adapt(["pt"], backbone, store, tmp_path / "out", options(sources=("en", "ru"), protocol="sources"))
+    by_sources = set(played) - {(("headlines[en]", "headlines[ru]"), "news[pt]", "pt", "validation")}
+    assert by_sources == {
+        (("headlines[ru]",), "news[en]", "en", "validation"),
+        (("headlines[en]",), "news[ru]", "ru", "validation"),
+    }
+    assert {c.protocol for c in run.choices} == {"oracle", "sources"}  # the oracle stands beside it
+    assert run.about["protocols"] == ["oracle", "sources"]
+    assert run.about["handed_over"]["pt"] in ("baseline", *COMPOSED)
+    add = next(c for c in run.choices if (c.equation, c.protocol) == ("add", "sources"))
+    assert parse(add.expression) == choose.Terms(
+        ("headlines[en]", "headlines[ru]"), ("news[en]", "news[ru]"), "news[pt]"
+    ).at("add", add.weight)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_without_any_label_of_the_target(backbone: Backbone, options: Options, store: Store, tmp_path: Path) -> None:
+    """Only training labels of the source exist: the run ends with an adapter and says so."""
+    (tmp_path / "summ" / "en").mkdir(parents=True)
+    (tmp_path / "plain").mkdir()
+    with gzip.open(tmp_path / "summ/en/train.jsonl.gz", "wt") as file:
+        for k in range(6):
+            print(json.dumps({"text": f"The bridge {k} was opened in May.", "summary": f"Bridge {k}"}), file=file)
+    for language, line in (("en", "It rained for a week."), ("pt", "Choveu durante uma semana.")):
+        (tmp_path / f"plain/{language}.txt").write_text(f"{line}\n" * 5)
+    task, text = str(tmp_path / "summ/{language}/{split}.jsonl.gz"), str(tmp_path / "plain/{language}.txt")
+    run = adapt(["pt"], backbone, store, tmp_path / "out", options(task=task, text=text))
+    assert (run.about["protocol"], run.records, run.examples) == ("unlabelled", [], [])
+    assert {c.protocol for c in run.choices} == {"unlabelled"}
+    assert "nothing to evaluate on" in verdict(run)
+    assert (tmp_path / "out/pt/adapter_model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("finished", "coarse")
+@pytest.mark.parametrize(("protocol", "used"), [("oracle", "oracle"), ("auto", "oracle"), ("unlabelled", "unlabelled")])
+def test_weigh_uses_vectors_that_exist(
+    protocol: str, used: str, backbone: Backbone, options: Options, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingarith.study.ingredients.train", None)
+    made = weigh("pt", "uncoupled", backbone, store, options(protocol=protocol))
+    assert (made.target, made.equation, made.protocol) == ("pt", "uncoupled", used)
+    assert [weight for weight, _ in made.curve] == [0.0, 0.5, 1.0]
+    assert parse(made.expression) == parse(f"headlines[en] + {made.weight}*(news[pt] - news[en])")
+
+
+@pytest.mark.parametrize(
+    ("target", "equation", "changed", "sentence"),
+    [
+        ("pt", "ad", {}, "no equation named 'ad'; did you mean add?"),
+        ("pt", "baseline", {}, "no equation named 'baseline'"),
+        ("pt", "add", {"protocol": "orakle"}, "no protocol named 'orakle'; did you mean oracle?"),
+        ("px", "add", {"protocol": "oracle"}, r"no vector named 'news\[px\]' .*did you mean news\[pt\]"),
+        ("pt", "add", {"protocol": "sources"}, "needs two or more sources"),
+    ],
+)
+@pytest.mark.usefixtures("finished", "idle")
+def test_weigh_says_what_is_wrong(
+    target: str,
+    equation: str,
+    changed: dict[str, Any],
+    sentence: str,
+    backbone: Backbone,
+    options: Options,
+    store: Store,
+) -> None:
+    with pytest.raises(LingarithError, match=sentence):
+        weigh(target, equation, backbone, store, options(**changed))
+
+
+# ---------------------------------------------------------------- what cannot be planned
+
+
+@pytest.mark.parametrize(
+    ("targets", "changed", "sentence"),
+    [
+        ([], {}, "no target language is named"),
+        (["pt"], {"sources": ()}, "no source language is named"),
+        (["en"], {}, "en is a target and a source"),
+        (["pt", "pt"], {}, "target pt is named twice"),
+        (["pt"], {"sources": ("en", "en")}, "source en is named twice"),
+        (["pt"], {"space": "faktors"}, "no space named 'faktors'; did you mean factors?"),
+        (["pt"], {"protocol": "none"}, "no protocol named 'none'"),
+        (["pt"], {"protocol": "sources"}, "needs two or more sources"),
+        (["xx"], {}, "the newsroom does not write 'xx'"),
+        (["../pt"], {}, "the newsroom does not write '../pt'"),
+        (["pt"], {"task": "newsrom"}, "no source 'newsrom'; did you mean newsroom?"),
+        (["pt"], {"task": "summ/{language}.jsonl"}, "would be the same for all languages or splits"),
+        (["pt"], {"task": "summ/{split}.jsonl"}, "would be the same for all languages or splits"),
+        (["pt"], {"text": "plain.txt"}, "would be the same for all languages"),
+        (["pt"], {"prompt": "summarize"}, "does not say where the article goes"),
+        (["pt"], {"validation_limit": 0}, "limit is 0"),
+    ],
+)
+def test_plan_says_what_is_wrong(
+    targets: list[str], changed: dict[str, Any], sentence: str, options: Options, store: Store
+) -> None:
+    with pytest.raises(LingarithError, match=sentence):
+        plan(targets, options(**changed), store)
+
+
+def test_a_plan_names_what_it_needs(options: Options, store: Store) -> None:
+    what = plan(["pt", "uk"], options(), store)
+    assert [job.name for job in what.jobs] == ["headlines[en]", "news[en]", "news[pt]", "news[uk]"]
+    assert what.protocol == "oracle"
+    assert {split.split for split in what.validation.values()} == {"validation"}
+    assert str(what.terms("uk").at("add_subtract", 0.6)) == "0.6*headlines[en] + 0.4*(news[uk] - news[en])"

@@ -1,0 +1,92 @@
+"""A job's recipe: what changes the tensors changes it, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lingarith.errors import LingarithError
+from lingarith.model.backbone import Backbone
+from lingarith.study import ingredients
+from lingarith.study.adapt import AdaptOptions
+from lingarith.study.ingredients import Job, have, obtain
+from lingarith.text.corpora import PlainText
+from lingarith.text.tasks.summarisation import Labelled, TaskExample
+from lingarith.vectors.store import Store
+
+TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
+EXAMPLES = tuple(TaskExample(f"train-{k}", f"summarize: Bridge {k} opened.", f"Bridge {k}", "") for k in range(4))
+LABELLED = Labelled("summaries", "en", "train", "summ/{language}/{split}.jsonl", EXAMPLES, "e" * 64)
+
+
+@pytest.fixture
+def job(options: Callable[..., AdaptOptions]) -> Job:
+    return Job(TEXT, options().language_training)
+
+
+def test_names() -> None:
+    assert Job(TEXT, None).name == "text[pt]"  # type: ignore[arg-type]
+    assert Job(LABELLED, None).name == "summaries[en]"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"checkpoint_every": 7}, True),
+        ({"validate_every": 7}, True),
+        ({"activation_checkpointing": True}, True),
+        ({"steps": 4}, False),
+        ({"learning_rate": 0.1}, False),
+        ({"seed": 1}, False),
+        ({"init_seed": 1}, False),
+    ],
+)
+def test_a_recipe_holds_what_the_tensors_depend_on(
+    changed: dict[str, Any], same: bool, job: Job, backbone: Backbone
+) -> None:
+    other = replace(job, options=replace(job.options, **changed))
+    assert (other.recipe(backbone) == job.recipe(backbone)) == same
+
+
+def test_other_data_are_another_recipe(job: Job, backbone: Backbone) -> None:
+    assert replace(job, data=replace(TEXT, fingerprint="0" * 64)).recipe(backbone) != job.recipe(backbone)
+    assert replace(job, validation=LABELLED).recipe(backbone) == job.recipe(backbone)
+
+
+def test_a_vector_is_trained_once(
+    job: Job, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    heard: list[tuple[str, int, int]] = []
+    assert not have(job, backbone, store)
+    vector, digest = obtain(job, backbone, store, lambda *what: heard.append(what))
+    assert heard == [("training text[pt]", step, 3) for step in (1, 2, 3)]
+    assert have(job, backbone, store)
+    monkeypatch.setattr(ingredients, "train", None)
+    again, same = obtain(job, backbone, store)
+    assert same == digest
+    assert dict(again.origin) == dict(vector.origin)
+    assert vector.origin["data"] == {"source": TEXT.source, "fingerprint": TEXT.fingerprint, "documents": 2}
+    assert (vector.origin["kind"], vector.origin["language"], vector.origin["steps"]) == ("language", "pt", 3)
+    assert (tmp_path / "objects" / digest / "log.jsonl").exists()
+    assert not any((tmp_path / "training").iterdir())
+
+
+def test_validation_loss_stands_in_the_log(
+    backbone: Backbone, options: Callable[..., AdaptOptions], tmp_path: Path
+) -> None:
+    held_out = replace(LABELLED, split="validation")
+    _, digest = obtain(Job(LABELLED, options().task_training, held_out), backbone, Store(tmp_path))
+    assert "validation_loss" in (tmp_path / "objects" / digest / "log.jsonl").read_text()
+
+
+def test_a_damaged_vector_is_not_trained_over_in_silence(job: Job, backbone: Backbone, tmp_path: Path) -> None:
+    _, digest = obtain(job, backbone, Store(tmp_path))
+    tensors = tmp_path / "objects" / digest / "vector.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-4])
+    with pytest.raises(LingarithError, match=r"vector\.safetensors is damaged: .*delete the folder"):
+        obtain(job, backbone, Store(tmp_path))

@@ -1,0 +1,103 @@
+"""Lines that survive their writer: what is complete is read, what was cut off is written anew."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lingarith.errors import LingarithError
+from lingarith.study.records import Choice, Example, Ingredient, Line, Record, append, read_lines, read_run
+
+RECORDS = [
+    Record("pt", "test", "add", 0.1 + 0.2, "a", "Sismo em\nAveiro\u2028", 12.5, "target"),
+    Record("fa", "test", "baseline", None, "b", "", 0.0, "empty"),
+]
+LINES: list[Line] = [
+    *RECORDS,
+    Example("pt", "test", "a", "Um terremoto …", "Sismo"),
+    Choice("pt", "add", "oracle", 0.9, 12.5, "0.9*a[en] + 0.1*b[pt]", [(0.9, 12.5), (1.0, 3.0)]),
+    Ingredient("a[en]", "3f" * 32, 1.5, 100, 8, 3, {"kind": "task", "data": {"examples": 8}}),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "run.json").write_text('{"task": "newsroom"}')
+    return tmp_path
+
+
+def test_round_trip(folder: Path) -> None:
+    append(folder, LINES)
+    run = read_run(folder)
+    assert run.about == {"task": "newsroom"}
+    assert [*run.records, *run.examples, *run.choices, *run.ingredients] == LINES
+
+
+def test_a_file_that_is_not_there_has_no_lines(folder: Path) -> None:
+    assert read_run(folder).records == []
+    append(folder, [])
+    assert not (folder / "records.jsonl").exists()
+
+
+@given(cut=st.integers(1, 200))
+def test_a_line_that_was_cut_off_is_dropped_and_its_place_taken(
+    cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Wherever the writer was stopped, in the middle of a letter too."""
+    folder = tmp_path_factory.mktemp("run")
+    append(folder, RECORDS)
+    path = folder / "records.jsonl"
+    content = path.read_bytes()
+    second = len(content) - content.index(b"\n") - 1
+    path.write_bytes(content[: len(content) - min(cut, second)])
+    assert read_lines(path, Record) == RECORDS[:1]
+    append(folder, RECORDS[1:])
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("line", ["{'single': 1}", '{"target": "pt"', "3", "[]", "\ufffd"])
+def test_a_bad_line_in_the_middle_is_named(line: str, folder: Path) -> None:
+    append(folder, RECORDS)
+    path = folder / "records.jsonl"
+    first, second = path.read_text().split("\n")[:2]
+    path.write_text(f"{first}\n{line}\n{second}\n")
+    with pytest.raises(LingarithError, match=r"records\.jsonl, line 2: no JSON object; delete that line"):
+        read_run(folder)
+
+
+def test_a_line_without_a_field_is_named(folder: Path) -> None:
+    append(folder, RECORDS)
+    path = folder / "records.jsonl"
+    fields = json.loads(path.read_text().split("\n")[0])
+    del fields["score"]
+    path.write_text(json.dumps(fields) + "\n")
+    with pytest.raises(LingarithError, match=r"records\.jsonl, line 1: no field 'score'"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff"])
+def test_a_folder_without_run_json_is_no_run(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(LingarithError, match="is no run folder"):
+        read_run(tmp_path)
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(folder, RECORDS[:1])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", full)
+        with pytest.raises(LingarithError, match=r"cannot write .*records\.jsonl: No space left on device"):
+            append(folder, RECORDS[1:])
+    assert read_run(folder).records == RECORDS[:1]
+    append(folder, RECORDS[1:])
+    assert read_run(folder).records == RECORDS

@@ -1,0 +1,232 @@
+"""What the documents say is compared with what is there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from lingarith.newsroom import pages, writer
+from lingarith.newsroom.world import EVENTS, NAMES, PLACES, TEST_ONLY_NAMES, TEST_ONLY_PLACES, story
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "lingarith"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DATA = ("newsroom/languages", "newsroom/backbone")  # folders of data: one line in the tree
+HEAVY = {"torch", "transformers", "datasets", "safetensors", "pyarrow", "sentencepiece", "rouge_score", "matplotlib"}
+LIGHT = ("algebra", "languages", "newsroom", "text", "scores", "cli")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def tree() -> dict[str, str]:
+    """Path in the package → its line in ARCHITECTURE.md, in that order; folders end in a slash."""
+    block = re.search(r"```\nsrc/lingarith/.*\n((?:.+\n)+?)```", read("ARCHITECTURE.md"))
+    assert block
+    found, folders = {}, []
+    for line in block[1].splitlines():
+        indent, name, about = re.fullmatch(r"( +)(\S+) *(.*)", line).groups()
+        folders = [*folders[: len(indent) // 2 - 1], name]
+        found["".join(folders)] = about
+    return found
+
+
+def programs() -> set[str]:
+    """What is run by ``python -m``: it may use all floors, and the library uses none of it."""
+    return {path for path, about in tree().items() if about.startswith("program:")}
+
+
+def floors() -> list[str]:
+    """The top folders and files, as the tree orders them: imports run upwards."""
+    return [path.rstrip("/").removesuffix(".py") for path in tree() if path.rstrip("/").count("/") == 0]
+
+
+def sources() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def imports(path: Path, body: list[ast.stmt] | None = None) -> Iterator[str]:
+    """The modules that a file imports, by their full names: anywhere in it, or in these statements."""
+    package = ("lingarith", *path.relative_to(SOURCE).parent.parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for statement in tree.body if body is None else body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else ()
+                module = ".".join([*base, *([node.module] if node.module else [])])
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def on_import(path: Path) -> list[ast.stmt]:
+    """The statements that run when a file is imported and import something."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]
+
+
+def test_the_tree_is_the_disk() -> None:
+    told = {path for path in tree() if not path.endswith("/")}
+    there = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.name != "__init__.py"
+    }
+    there = {path for path in there if not path.startswith(DATA)}
+    assert told == there
+    assert {f"{folder}/" for folder in DATA} <= tree().keys()
+    for path, about in tree().items():
+        assert (SOURCE / path).exists(), path
+        assert about or path.endswith("/"), f"{path} has no line about it"
+
+
+def test_imports_run_upwards() -> None:
+    order = floors()
+    for path in sources():
+        name = path.relative_to(SOURCE).as_posix()
+        if name in programs() or name == "__init__.py":
+            continue
+        here = order.index(name.split("/")[0].removesuffix(".py"))
+        for module in imports(path):
+            parts = module.split(".")
+            if parts[0] == "lingarith" and parts[1] in order:
+                assert order.index(parts[1]) <= here, f"{name} imports {module}, which stands below it"
+
+
+def test_only_programs_import_programs() -> None:
+    modules = tuple(f"lingarith.{name.removesuffix('.py').replace('/', '.')}" for name in programs())
+    users = {path.relative_to(SOURCE).as_posix() for path in sources() if any(map(_within(modules), imports(path)))}
+    assert modules
+    assert users <= programs()
+
+
+def _within(modules: tuple[str, ...]) -> Callable[[str], bool]:
+    return lambda name: any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def test_light_floors_import_nothing_heavy() -> None:
+    heavy = {*HEAVY, *(f"lingarith.{floor}" for floor in floors() if floor not in (*LIGHT, "errors"))}
+    for path in sources():
+        name = path.relative_to(SOURCE).as_posix()
+        if name.startswith(LIGHT) and name not in programs():
+            for module in imports(path, on_import(path)):
+                prefix = ".".join(module.split(".")[: 2 if module.startswith("lingarith") else 1])
+                assert prefix not in heavy, f"{name} imports {module} when it is imported"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_is_named_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for path in re.findall(r"(?<![\w/])(?:src|tests|benchmarks|docs)/[\w./-]*\w", text):
+        assert (ROOT / path).exists(), path
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (document.parent / target).exists(), target
+    for module in re.findall(r"python -m (lingarith[\w.]*)", text):
+        path = ROOT / "src" / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    for name, path in re.findall(r"`(\w+)` in `(src/[\w./]+\.py)`", text):
+        assert re.search(rf"^(def |class |){name}\b", read(path), re.MULTILINE), f"{name} in {path}"
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words after ``lingarith`` of each command in code spans and code blocks."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```|((?:^    .*\n)+)", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+    for code in [*(fenced or indented for fenced, indented in blocks), *spans]:
+        for line in code.replace("\\\n", " ").splitlines():
+            if match := re.match(r"\s*(?:\$ )?(?:\S*/)?lingarith +(.+)", line):
+                yield match[1].split()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_their_options_exist(document: Path) -> None:
+    from lingarith.cli.main import app
+
+    for words in commands(document.read_text(encoding="utf-8")):
+        command = typer.main.get_command(app)
+        for word in words:
+            if not hasattr(command, "commands") or word.startswith("-"):
+                break
+            assert word in command.commands, f"there is no command lingarith {' '.join(words)}"
+            command = command.commands[word]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        named = {word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)} - {"--help"}
+        assert named <= known, f"lingarith {' '.join(words)}: {sorted(named - known)}"
+
+
+def test_commands_are_found_in_code_alone() -> None:
+    text = "lingarith is a name\n```\n$ .venv/bin/lingarith adapt pt \\\n  --seed 1\nfrom lingarith import x\n```\n"
+    text += "\n    lingarith demo\n\nor `lingarith vectors list`.\n"
+    assert list(commands(text)) == [["adapt", "pt", "--seed", "1"], ["demo"], ["vectors", "list"]]
+
+
+def test_the_data_card_tells_the_generator() -> None:
+    card = read("docs/newsroom.md")
+    for language in ("en", "pt", "ja"):
+        article = writer.write(story("test", 11), language)
+        assert f"| {language} | {article.text} | {article.summary} |" in card
+    told = story("test", 11).facts
+    assert told["place"][1] >= len(PLACES) - TEST_ONLY_PLACES  # type: ignore[index]
+    assert told["person"][1] >= NAMES - TEST_ONLY_NAMES  # type: ignore[index]
+    assert f"**Languages** ({len(writer.LANGUAGES)}): " in card
+    assert f"**Events** ({len(EVENTS)}): {', '.join(EVENTS)}." in card
+    assert f"one of {len(PLACES)} countries" in card
+
+
+def test_the_data_card_tells_the_shares() -> None:
+    card = read("docs/newsroom.md")
+    rows = re.findall(r"^\| ([a-z ]+) \| ([\d.]+) % \| [\d.]+ % \|$", card, re.MULTILINE)
+    told = {code: float(share) / 100 for codes, share in rows for code in codes.split()}
+    assert told == pytest.approx(pages.SHARES)
+    shapes = [float(share) / 100 for share in re.findall(r"^\| [^|]+ \| (\d+) % \|$", card, re.MULTILINE)]
+    assert shapes == pytest.approx(list(pages.SHAPES.values()))
+
+
+def test_the_backbone_card_tells_the_list_pages() -> None:
+    from lingarith.newsroom.pretrain import list_share
+
+    card = read("docs/newsroom.md")
+    usual, most, begin, end = re.search(
+        r"Lists \| (\d+) % of the examples, and (\d+) % from step ([\d,]+) to ([\d,]+),", card
+    ).groups()  # type: ignore[union-attr]
+    first, last = int(begin.replace(",", "")), int(end.replace(",", ""))
+    shares = [round(100 * list_share(step)) for step in (0, first - 1, first, last - 1, last, 10**6)]
+    assert shares == [int(s) for s in (usual, usual, most, most, usual, usual)]
+
+
+def test_the_backbone_card_tells_the_backbone() -> None:
+    card, folder = read("docs/newsroom.md"), SOURCE / "newsroom" / "backbone"
+    if not (folder / "model.safetensors").exists():
+        pytest.skip("the backbone is not in this checkout")
+    config = json.loads((folder / "config.json").read_text())
+    content = (folder / "model.safetensors").read_bytes()
+    tensors = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    tensors.pop("__metadata__", None)
+    count = sum(math.prod(tensor["shape"]) for tensor in tensors.values())
+    assert f"{config['num_layers']} + {config['num_decoder_layers']} layers, width {config['d_model']}" in card
+    assert f"{config['num_heads']} heads of {config['d_kv']}, feed-forward {config['d_ff']}" in card
+    assert f"{config['vocab_size']:,} pieces: {count / 1e6:.2f} million parameters" in card
+    assert {tensor["dtype"] for tensor in tensors.values()} == {"F16"}
+
+
+def test_the_figures_are_those_of_the_backbone_that_ships() -> None:
+    from lingarith.model.backbone import load
+    from lingarith.newsroom.card import BEGIN, END, as_markdown
+
+    card, figures = read("docs/newsroom.md"), ROOT / "docs" / "newsroom-figures.json"
+    assert card.count(BEGIN) == card.count(END) == 1
+    if not figures.exists():
+        assert f"{BEGIN}Not measured yet.{END}" in card
+        return
+    found = json.loads(figures.read_text())
+    assert BEGIN + as_markdown(found) + END in card
+    assert found["languages"].keys() == set(writer.LANGUAGES)
+    assert found["backbone"] == load("newsroom").fingerprint

@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
     cases = {"newsroom": newsroom, "llama": llama}
     results = {
         name: compared(made(), arguments.rounds, CLOCKS[arguments.clock])

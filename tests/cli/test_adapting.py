@@ -45,9 +45,8 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
     assert "pt: " in first.out
     assert "ROUGE-2" in first.out
     assert str(out / "report.html") in first.out
-    assert {path.name for path in out.iterdir()} == {
-        "run.json", "examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl", "report.html", "table.md", "pt",
-    }  # fmt: skip
+    lines = {f"{name}.jsonl" for name in ("examples", "records", "choices", "vectors")}
+    assert {path.name for path in out.iterdir()} == {"run.json", "report.html", "table.md", "pt", *lines}
     assert json.loads((out / "run.json").read_text())["command"].startswith("lingarith adapt pt")
     rows = command(*words, "--json").json
     assert {row["equation"] for row in rows} == {"baseline", "add", "add_subtract", "uncoupled"}
@@ -135,11 +134,12 @@ def test_demo_is_adapt_on_the_newsroom(
         train_limit=6, validation_limit=2, test_limit=2, text_characters=2000,
     )  # fmt: skip
     monkeypatch.setattr("lingarith.study.adapt.defaults", lambda backbone: small)
+    monkeypatch.setattr(adapting, "DEMO_TARGETS", ["pt", "uk"])
     monkeypatch.setattr(adapting, "open_backbone", lambda *_: load(str(tiny_backbone)))
     common = ("--store", tmp_path / "store", "--json")
     demo = command("demo", "--out", tmp_path / "demo", *common).json
-    adapt = command("adapt", *adapting.DEMO_TARGETS, *LIMITS, "--max-input", "24", "--out", tmp_path / "a", *common).json
-    assert demo == adapt
+    words = (*adapting.DEMO_TARGETS, *LIMITS, "--characters", "2000", "--max-input", "24", "--out", tmp_path / "adapt")
+    assert command("adapt", *words, *common).json == demo
     said = command("demo", "--out", tmp_path / "demo", *common[:-1])
     assert said.code == 0
     assert "no benchmark of any language" in said.err

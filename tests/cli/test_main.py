@@ -109,9 +109,7 @@ def test_how_a_command_ends(
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("CUDA out of memory"), OSError("no number")])
-def test_what_is_nobodys_mistake_keeps_its_traceback(
-    problem: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_nobodys_mistake_keeps_its_traceback(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     from lingarith.cli.main import main
 
     def fail(*_: object) -> None:

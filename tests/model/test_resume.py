@@ -19,40 +19,39 @@ from typing import Any
 
 import pytest
 
-STEPS, EVERY = 40, 4
+STEPS, EVERY = 24, 3
 
 
-@pytest.mark.parametrize("family", ["llama", "t5"])
-def test_killed_at_many_moments(family: str, tmp_path: Path) -> None:
-    report = killed(tmp_path, family, rounds=2)
-    assert report["whole"] == report["again"]  # else the comparison would mean nothing
-    assert all(state == report["whole"] for state in report["by the clock"] + report["by the event"])
-    assert report["kills"] > 30
+FAMILIES = ("llama", "t5")
+
+
+def test_killed_at_many_moments(tmp_path: Path) -> None:
+    for report in killed(tmp_path, rounds=1):
+        assert report["kills"] > 15
+        assert set(report["states"]) == {report["whole"]}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["llama", "t5"])
-def test_killed_at_very_many_moments(family: str, tmp_path: Path) -> None:
-    report = killed(tmp_path, family, rounds=40)
-    assert all(state == report["whole"] for state in report["by the clock"] + report["by the event"])
-    assert report["kills"] > 300
+def test_killed_at_very_many_moments(tmp_path: Path) -> None:
+    for report in killed(tmp_path, rounds=15):
+        assert report["kills"] > 200
+        assert set(report["states"]) == {report["whole"]}
 
 
-def killed(folder: Path, family: str, rounds: int) -> dict[str, Any]:
+def killed(folder: Path, rounds: int) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, __file__, str(folder), family, str(rounds)],
+        [sys.executable, __file__, str(folder), str(rounds)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def main(folder: Path, family: str, rounds: int) -> None:
-    """Print, as JSON, the final states of undisturbed and of killed trainings, and how many kills there were."""
+def report(folder: Path, family: str, rounds: int) -> dict[str, Any]:
+    """Final states of undisturbed and of killed trainings, and how many kills there were."""
     train_in = trainer(family)
     train_in(folder / "warm")
     began = time.perf_counter()
@@ -60,18 +59,17 @@ def main(folder: Path, family: str, rounds: int) -> None:
     length = time.perf_counter() - began
     assert forked(train_in, folder / "whole") == 0
     moments = random.Random(0)
-    kills, clock, event = 0, [], []
+    kills, states = 0, [state(folder / "again")]
     for k in range(rounds):
-        here, patience = folder / f"clock {k}", length / 4
+        here, patience = folder / f"by the clock {k}", length / 4
         while forked(train_in, here, after=moments.uniform(0, patience)):
             kills, patience = kills + 1, patience * 1.02
-        clock.append(state(here))
-        here, place = folder / f"event {k}", k % 5
+        states.append(state(here))
+        here, place = folder / f"by the event {k}", k % 5
         while forked(dying_at, place, train_in, here):
             kills, place = kills + 1, place + 1
-        event.append(state(here))
-    report = {"whole": state(folder / "whole"), "again": state(folder / "again"), "kills": kills}
-    print(json.dumps(report | {"by the clock": clock, "by the event": event}))
+        states.append(state(here))
+    return {"whole": state(folder / "whole"), "states": states, "kills": kills}
 
 
 def trainer(family: str) -> Callable[[Path], object]:
@@ -144,4 +142,5 @@ def state(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    for family in FAMILIES:
+        print(json.dumps(report(Path(sys.argv[1]) / family, family, int(sys.argv[2]))))

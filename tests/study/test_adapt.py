@@ -81,6 +81,7 @@ def test_choices_follow_from_validation_records(finished: tuple[Run, Path]) -> N
         assert dict(choice.curve) == pytest.approx(curve, abs=1e-3)
         assert choice.value == max(dict(choice.curve).values())
         assert choice.value == dict(choice.curve)[choice.weight]
+        assert len(set(dict(choice.curve).values())) > 2
 
 
 def test_equal_compositions_write_the_same(finished: tuple[Run, Path]) -> None:
@@ -332,6 +333,8 @@ def test_weigh_says_what_is_wrong(
         (["pt", "pt"], {}, "target pt is named twice"),
         (["pt"], {"sources": ("en", "en")}, "source en is named twice"),
         (["pt"], {"space": "faktors"}, "no space named 'faktors'; did you mean factors?"),
+        (["pt"], {"rank": 4}, "rank=4 needs space 'delta'"),
+        (["pt"], {"rank": 0, "space": "delta"}, "a rank of at least 1"),
         (["pt"], {"protocol": "none"}, "no protocol named 'none'"),
         (["pt"], {"protocol": "sources"}, "needs two or more sources"),
         (["xx"], {}, "the newsroom does not write 'xx'"),

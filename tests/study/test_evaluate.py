@@ -9,6 +9,7 @@ import pytest
 from lingarith.algebra import Combination, vector
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
+from lingarith.scores.rouge import rouge2
 from lingarith.study import evaluate
 from lingarith.study.evaluate import Bench, Outcome, mean
 from lingarith.text.tasks.summarisation import Labelled, TaskExample
@@ -36,7 +37,8 @@ def test_identical_compositions_are_generated_once(backbone: Backbone, monkeypat
     assert len(calls) == 3
 
 
-def test_outcomes_by_hand(backbone: Backbone) -> None:
+def test_outcomes_by_hand(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "rouge2", rouge2)
     bench = Bench(backbone, {}, "delta", sources=("en",))
     outputs = ["A ponte nova foi aberta ontem", "The president visited the city after the elections"]
     right, wrong = bench.score(outputs, labelled())

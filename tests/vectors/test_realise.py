@@ -57,7 +57,7 @@ def close(update: Update, right: Mapping[str, Tensor]) -> None:
 def by_hand() -> dict[str, Vector]:
     one = LoraFactors(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0], [4.0]]))
     two = LoraFactors(torch.tensor([[3.0, 2.0]]), torch.tensor([[6.0], [0.0]]))
-    return {"x": Vector("x", {"q": one}, 1.0, {}), "y": Vector("y", {"q": two}, 1.0, {})}
+    return {name: Vector(name, {"q": pair}, 1.0, {"init_hash": "0"}) for name, pair in (("x", one), ("y", two))}
 
 
 def test_spaces_by_hand() -> None:
@@ -203,6 +203,8 @@ def test_the_start_is_made_again() -> None:
     lying = replace(made, origin={**made.origin, "init_seed": 5})
     refused("cannot be made again here", TASK, {TASK: lying}, "anchored")
     realise(parse(TASK), {TASK: silent}, "factors")
+    both = {TASK: silent, TARGET: trained(TARGET)}
+    refused(r'xlsum\[en\] does not say what it started from; use space="delta"', f"{TASK} + {TARGET}", both, "factors")
 
 
 def test_a_composition_as_a_vector() -> None:

@@ -95,7 +95,7 @@ def span_corruption(row: list[int], first_sentinel: int, rng: np.random.Generato
     """T5's denoising: about 15 % of the row in spans of 3 on average goes to the target.
 
     >>> span_corruption([10, 11, 12, 13, 14, 15], 99, np.random.default_rng(0))
-    ([10, 11, 12, 13, 99, 15, 1], [99, 14, 1])
+    ([10, 11, 12, 13, 14, 99, 1], [99, 15, 1])
     """
     length = len(row)
     spans = max(1, round(length * 0.15 / 3))

@@ -86,8 +86,8 @@ def defaults(backbone: str) -> AdaptOptions:
     if backbone != NEWSROOM:
         return AdaptOptions()
     return AdaptOptions(
-        task_training=TrainOptions(steps=300, batch_size=32, learning_rate=5e-3, max_input=128, max_target=48),
-        language_training=TrainOptions(steps=200, batch_size=32, learning_rate=2e-3, max_input=128, max_target=48),
+        task_training=TrainOptions(steps=200, batch_size=32, learning_rate=3e-3, max_input=128, max_target=48),
+        language_training=TrainOptions(steps=100, batch_size=32, learning_rate=1e-3, max_input=128, max_target=48),
         decoding=Decoding(max_output=40),
         validation_limit=64,
     )
@@ -187,6 +187,23 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     Raises :class:`LingarithError` for bad data, a target that is a source, an unknown space or
     protocol, and a protocol that the data do not allow.
     """
+    _check(targets, options)
+    read = Reading(options, store.folder / "text")
+    validation = read.optional([*options.sources, *targets], "validation", options.validation_limit)
+    test = read.optional(targets, "test", options.test_limit)
+    tasks = {
+        source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
+        for source in options.sources
+    }
+    languages = {
+        language: Job(read.plain(language), options.language_training) for language in [*options.sources, *targets]
+    }
+    protocol = _protocol(targets, options, validation)
+    return Plan(tuple(targets), options, protocol, tasks, languages, validation, test)
+
+
+def _check(targets: Sequence[str], options: AdaptOptions) -> None:
+    """Raise :class:`LingarithError` for what is wrong whatever the data are."""
     for kind, names in (("target", targets), ("source", options.sources)):
         if not names:
             raise LingarithError(f"no {kind} language is named; name at least one, such as pt")
@@ -204,21 +221,13 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
         )
     if options.space not in SPACES:
         raise LingarithError(f"no space named {options.space!r}{did_you_mean(options.space, SPACES)}")
+    if options.rank is not None and (options.space != "delta" or options.rank < 1):
+        raise LingarithError(
+            f"rank={options.rank} needs space 'delta' and a rank of at least 1; the space is {options.space!r}"
+        )
     for target in targets:
         if target in options.sources:
             raise LingarithError(f"{target} is a target and a source; its own labels would make arithmetic needless")
-    read = Reading(options, store.folder / "text")
-    validation = read.optional([*options.sources, *targets], "validation", options.validation_limit)
-    test = read.optional(targets, "test", options.test_limit)
-    tasks = {
-        source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
-        for source in options.sources
-    }
-    languages = {
-        language: Job(read.plain(language), options.language_training) for language in [*options.sources, *targets]
-    }
-    protocol = _protocol(targets, options, validation)
-    return Plan(tuple(targets), options, protocol, tasks, languages, validation, test)
 
 
 def adapt(

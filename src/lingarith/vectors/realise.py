@@ -73,29 +73,35 @@ def check_fit(vectors: list[Vector], space: str) -> None:
                 "train both on the same ones"
             )
         for path, (a, b) in first.factors.items():
-            if (b.shape[0], a.shape[1]) != (other.factors[path].b.shape[0], other.factors[path].a.shape[1]):
+            its_a, its_b = other.factors[path]
+            if (b.shape[0], a.shape[1]) != (its_b.shape[0], its_a.shape[1]):
                 raise LingarithError(
                     f"{first.name} and {other.name} belong to different backbones: the sizes of {path} differ; "
                     "train both on one backbone"
                 )
+            if space != "delta" and len(a) != len(its_a):
+                raise LingarithError(
+                    f"{first.name} and {other.name} cannot be added in {space} space: ranks {len(a)} and "
+                    f'{len(its_a)} differ; use space="delta"'
+                )
         if space == "delta":
             continue
-        for path, (a, b) in first.factors.items():
-            if a.shape != other.factors[path].a.shape or b.shape != other.factors[path].b.shape:
-                raise LingarithError(
-                    f"{first.name} and {other.name} cannot be added in {space} space: ranks {first.rank} and "
-                    f'{other.rank} differ; use space="delta"'
-                )
         if first.scale != other.scale:
             raise LingarithError(
                 f"{first.name} and {other.name} cannot be added in {space} space: α/r is {first.scale} and "
                 f'{other.scale}; use space="delta"'
             )
         mine, its = first.origin.get("init_hash"), other.origin.get("init_hash")
+        if mine is None or its is None:
+            silent = first.name if mine is None else other.name
+            raise LingarithError(
+                f"{first.name} and {other.name} cannot be added in {space} space: {silent} does not say what it "
+                'started from; use space="delta"'
+            )
         if mine != its:
             raise LingarithError(
-                f"{first.name} and {other.name} cannot be added in {space} space: initialisations "
-                f'{str(mine)[:4]}… and {str(its)[:4]}… differ; train them with one seed or use space="delta"'
+                f"{first.name} and {other.name} cannot be added in {space} space: initialisations {mine[:4]}… and "
+                f'{its[:4]}… differ; train them with one seed or use space="delta"'
             )
 
 

@@ -18,6 +18,7 @@ from lingarith.model.backbone import Backbone
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
 from lingarith.study.adapt import AdaptOptions, adapt, plan, weigh
+from lingarith.study.ingredients import obtain
 from lingarith.study.records import Run, read_run
 from lingarith.vectors.realise import realise
 from lingarith.vectors.store import Store
@@ -295,6 +296,17 @@ def test_weigh_uses_vectors_that_exist(
     assert (made.target, made.equation, made.protocol) == ("pt", "uncoupled", used)
     assert [weight for weight, _ in made.curve] == [0.0, 0.5, 1.0]
     assert parse(made.expression) == parse(f"headlines[en] + {made.weight}*(news[pt] - news[en])")
+
+
+@pytest.mark.usefixtures("coarse")
+def test_weigh_by_sources(backbone: Backbone, options: Options, store: Store) -> None:
+    wanted = options(sources=("en", "ru"), protocol="sources")
+    for job in plan(["pt"], wanted, store).jobs:
+        obtain(job, backbone, store)
+    made = weigh("pt", "add", backbone, store, wanted)
+    assert made.protocol == "sources"
+    tasks = "0.5*(headlines[en] + headlines[ru])"
+    assert parse(made.expression) == made.weight * parse(tasks) + (1 - made.weight) * parse("news[pt]")
 
 
 @pytest.mark.parametrize(

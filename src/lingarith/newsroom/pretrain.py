@@ -274,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pretraining"))
     parser.add_argument("--languages", default=",".join(LANGUAGES))
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=8_000)
     parser.add_argument("--pages", type=int, default=300_000)
     parser.add_argument("--vocabulary", type=int, default=12_000)
     parser.add_argument("--width", type=int, default=192)

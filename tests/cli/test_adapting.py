@@ -145,7 +145,7 @@ def test_demo_is_adapt_on_the_newsroom(
     assert "no benchmark of any language" in said.err
     for target in adapting.DEMO_TARGETS:
         assert f"\n{target}  test-" in said.out
-    assert "reference " in said.out
+    assert "Reference " in said.out
     assert str(tmp_path / "demo/report.html") in said.out
 
 

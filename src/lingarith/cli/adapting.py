@@ -202,9 +202,9 @@ def _side_by_side(run: Run) -> None:
     for target in run.about["targets"]:
         for shown_example in examples(run, target, 1):
             console.print(Text(f"\n{target}  {shown_example.example.id}", style="bold"))
-            console.print(Text(f"  reference   {shown_example.example.reference}"))
+            console.print(Text(f"  {'Reference':<18} {shown_example.example.reference}"))
             for output in shown_example.outputs:
-                console.print(Text(f"  {output.label:<11.11} {output.text}  ({output.score:.0f})"))
+                console.print(Text(f"  {output.label:<18} {output.text}  ({output.score:.0f})"))
 
 
 def _where(run: Run, out: Path) -> None:

@@ -10,15 +10,9 @@ if TYPE_CHECKING:
     from ..model.backbone import Backbone
     from ..vectors.store import Store
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
 
 def open_backbone(name: str, dtype: str = "auto", bits: int | None = None, device_map: str | None = None) -> Backbone:
     """The backbone, without the noise that libraries make while loading."""
-    from ..errors import LingarithError, did_you_mean
-
-    if dtype not in DTYPES:
-        raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
     from transformers.utils import logging
 
     from ..model.backbone import load

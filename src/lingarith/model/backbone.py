@@ -24,10 +24,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ..errors import LingarithError
+from ..errors import LingarithError, did_you_mean
 from ..vectors.vector import Update
 from .projections import home, projections, sizes
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 NEWSROOM = "newsroom"
 """The name of the embedded default."""
 
@@ -160,6 +161,8 @@ def load(
 
     Raises :class:`LingarithError` when there is no such model or it cannot be adapted.
     """
+    if dtype not in DTYPES:
+        raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
     where = _place(name)
     quantised: dict[str, Any] = {}
     if bits is not None:

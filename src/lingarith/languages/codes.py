@@ -22,13 +22,14 @@ def language_name(code: str) -> str:
         return code
 
 
+RIGHT_TO_LEFT = {"ar", "dv", "fa", "he", "ku-Arab", "ckb", "ps", "sd", "ug", "ur", "yi"}
+"""Languages, or languages in a script, that are written from right to left."""
+
+
 def right_to_left(code: str) -> bool:
     """Whether the language is written from right to left.
 
     >>> right_to_left("fa"), right_to_left("pt")
     (True, False)
     """
-    try:
-        return Locale.parse(code, sep="-").text_direction == "rtl"
-    except (ValueError, UnknownLocaleError):
-        return False
+    return code in RIGHT_TO_LEFT or code.split("-")[0] in RIGHT_TO_LEFT

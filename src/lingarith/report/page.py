@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from ..languages.codes import right_to_left
 from ..study.records import BASELINE, EQUATIONS, Example, Record, Run
 from . import figures
 from .selection import choice, equations, on_test, protocol, targets
@@ -15,7 +16,6 @@ from .table import AVERAGE, CAPTION, NO_TEST, ORACLE_CAPTION, groups, has_oracle
 from .verdict import composition, findings
 from .wording import KIND_LABELS, number, p_text, percent, short, signed, symbol, weight_text
 
-RIGHT_TO_LEFT = {"ar", "dv", "fa", "he", "ku-Arab", "ckb", "ps", "sd", "ug", "ur", "yi"}
 PROTOCOLS = {
     "oracle": "the target's own labelled validation set (uses target labels: not zero-shot)",
     "sources": "each labelled source language in turn plays the unseen target (no target label is touched)",
@@ -124,7 +124,7 @@ def direction(language: str) -> str:
     """
     if not language:
         return "auto"
-    return "rtl" if language in RIGHT_TO_LEFT or language.split("-")[0] in RIGHT_TO_LEFT else "ltr"
+    return "rtl" if right_to_left(language) else "ltr"
 
 
 def chosen(run: Run) -> list[dict[str, Any]]:

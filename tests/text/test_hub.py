@@ -128,6 +128,36 @@ def test_a_pinned_revision_is_asked_for_by_its_commit(tmp_path: Path, monkeypatc
         hub.materialised(hub.xlsum("fa", "test", "c0ffee"), ("text",), tmp_path)
 
 
+def test_the_parts_of_tydiqa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(form: str, *, data_files: dict[str, list[str]], **_: Any) -> Any:
+        asked.append(data_files)
+        raise ConnectionError("no route")
+
+    asked: list[dict[str, list[str]]] = []
+    monkeypatch.delenv(hub.ROOT, raising=False)
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.dataset_info", lambda *_, revision: SimpleNamespace(sha=f"{revision}-sha")
+    )
+    monkeypatch.setattr("datasets.load_dataset", load)
+    for split in ("train", "validation", "test"):
+        with pytest.raises(LingarithError, match="no route"):
+            hub.materialised(hub.tydiqa("fi", split), ("id",), tmp_path / split)
+    parts = {
+        part: [f"hf://datasets/google-research-datasets/tydiqa@main-sha/secondary_task/{part}-*.parquet"]
+        for part in ("train", "validation")
+    }
+    assert asked == [{part: parts[part]} for part in ("train", "train", "validation")]
+
+
+def test_nested_fields_come_along(tmp_path: Path, write_parquet: Callable[[Path, list[dict[str, Any]]], None]) -> None:
+    rows = [{"id": "finnish-1-0", "answers": {"text": ["a", ""]}}, {"id": "korean-2-0", "answers": None}]
+    write_parquet(tmp_path / "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet", rows)
+    shard = hub.materialised(
+        hub.tydiqa("fi", "train"), ("id",), tmp_path / "shards", nested=("answers", "more"), root=tmp_path
+    )
+    assert lines(shard) == [{"row": number, **row} for number, row in enumerate(rows)]
+
+
 @pytest.mark.parametrize("damage", ["shard", "manifest", "gone"])
 def test_a_damaged_shard_is_refused(root: Path, tmp_path: Path, damage: str) -> None:
     shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=root)
@@ -170,6 +200,8 @@ def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
         hub.fineweb2("xx")
     with pytest.raises(LingarithError, match="xlsum has no language 'fi' here"):
         hub.xlsum("fi", "train")
+    with pytest.raises(LingarithError, match="tydiqa has no language 'yo'; known are: ar, bn"):
+        hub.tydiqa("yo", "train")
     with pytest.raises(LingarithError, match=r"no file .*c4-ru.*; known are: yo"):
         hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=root)
     with pytest.raises(LingarithError, match="is no folder"):

@@ -90,6 +90,19 @@ XLSUM = {
 }
 """Configurations of XL-Sum for the paper's 22 languages."""
 
+TYDIQA = {
+    "ar": "arabic",
+    "bn": "bengali",
+    "en": "english",
+    "fi": "finnish",
+    "id": "indonesian",
+    "ko": "korean",
+    "ru": "russian",
+    "sw": "swahili",
+    "te": "telugu",
+}
+"""The languages of TyDi QA's gold passages, and what their ids begin with."""
+
 
 @dataclass(frozen=True)
 class HubFiles:
@@ -134,11 +147,24 @@ def xlsum(language: str, split: str, revision: str = "") -> HubFiles:
     return HubFiles("csebuetnlp/xlsum", name, "{language}/{split}/*.parquet", name, split, revision or branch)
 
 
+def tydiqa(language: str, split: str, revision: str = "") -> HubFiles:
+    """The gold passages of TyDi QA (its secondary task), whose files hold all languages.
+
+    It has no test part: ``test`` is its validation part; ``train`` and ``validation`` are its train part.
+    """
+    if language not in TYDIQA:
+        raise MissingData(f"tydiqa has no language '{language}'{did_you_mean(language, TYDIQA)}")
+    name, part = "secondary_task", "validation" if split == "test" else "train"
+    path = "secondary_task/{split}-*.parquet"
+    return HubFiles("google-research-datasets/tydiqa", name, path, language, part, revision or "main")
+
+
 def materialised(
     wanted: HubFiles,
     fields: tuple[str, ...],
     folder: Path,
     *,
+    nested: tuple[str, ...] = (),
     limit_characters: int | None = None,
     root: Path | None = None,
     progress: Progress | None = None,
@@ -146,8 +172,9 @@ def materialised(
     """The shard (JSON lines: ``row`` and the ``fields``) of some files, fetched if it is not there.
 
     Rows come in the dataset's order until they hold ``limit_characters``; a row of which a field
-    is blank is left out. ``root``, or the variable :data:`ROOT`, reads a local copy in place of the
-    hub. Raises :class:`LingarithError` if the hub or the disk fails, or a shard is damaged.
+    is blank is left out. ``nested`` fields (lists, objects) come along as they are. ``root``, or the
+    variable :data:`ROOT`, reads a local copy in place of the hub. Raises :class:`LingarithError` if the
+    hub or the disk fails, or a shard is damaged.
     """
     revision = "" if wanted.revision in ("main", "refs/convert/parquet") else f"@{wanted.revision}"
     limit = "" if limit_characters is None else f"-{limit_characters}"
@@ -159,7 +186,7 @@ def materialised(
             with shard.with_suffix(".lock").open("w") as lock:  # one process fetches, others wait
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not shard.with_suffix(".json").exists():
-                    _fetch(wanted, fields, shard, limit_characters, root, progress)
+                    _fetch(wanted, fields, nested, shard, limit_characters, root, progress)
         _verify(shard)
     except OSError as error:
         raise LingarithError(
@@ -171,6 +198,7 @@ def materialised(
 def _fetch(
     wanted: HubFiles,
     fields: tuple[str, ...],
+    nested: tuple[str, ...],
     shard: Path,
     limit_characters: int | None,
     root: Path | None,
@@ -192,7 +220,8 @@ def _fetch(
             }
             if not all(texts.values()):
                 continue
-            file.write(json.dumps({"row": number} | texts, ensure_ascii=False).encode() + b"\n")
+            kept = {"row": number} | texts | {field: row[field] for field in nested if field in row}
+            file.write(json.dumps(kept, ensure_ascii=False).encode() + b"\n")
             documents += 1
             characters += sum(map(len, texts.values()))
             if progress:
@@ -208,7 +237,7 @@ def _fetch(
         "files": wanted.path.replace("{language}", wanted.language).replace("{split}", wanted.split),
         "split": wanted.split,
         "revision": revision,
-        "fields": fields,
+        "fields": [*fields, *nested],
         "limit_characters": limit_characters,
         "documents": documents,
         "characters": characters,

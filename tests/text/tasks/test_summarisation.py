@@ -9,7 +9,8 @@ from lingarith.errors import LingarithError
 from lingarith.newsroom.world import story
 from lingarith.newsroom.writer import write
 from lingarith.text import hub
-from lingarith.text.tasks.summarisation import Labelled, TaskExample, summaries
+from lingarith.text.tasks.labelled import Labelled, TaskExample
+from lingarith.text.tasks.summarisation import summaries
 
 REAL = Path("/work/shared/data/summ")
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingarith.languages.codes import SEEN, UNSEEN, language_name, right_to_left
+from lingarith.errors import LingarithError
+from lingarith.languages.codes import OF_THE_PAPER, SEEN, UNSEEN, language, language_name, right_to_left
+
+SCRIPTS = (
+    "Arab Beng Latn Jpan Kore Latn Latn Cyrl Telu Thai Latn Deva Gujr Hans Deva Latn Sinh Latn Latn Latn Cyrl Arab Latn"
+)
 
 
 def test_the_paper_s_languages() -> None:
@@ -15,6 +20,95 @@ def test_the_paper_s_languages() -> None:
     assert {"en", "th", "tr"} <= set(SEEN)
     assert {"pt", "yo", "fa"} <= set(UNSEEN)
     assert all(language_name(code) != code for code in (*SEEN, *UNSEEN))
+
+
+def test_the_paper_s_languages_by_their_standards() -> None:
+    found = [language(code) for code in OF_THE_PAPER]
+    assert [one.code for one in found] == list(OF_THE_PAPER)
+    iso = "ara ben eng jpn kor ind swa rus tel tha tur mar guj zho nep por sin som vie yor ukr fas fin"
+    assert " ".join(one.iso639_3 for one in found) == iso
+    assert " ".join(one.script for one in found) == SCRIPTS
+
+
+def test_macro_languages_and_what_they_mostly_stand_for() -> None:
+    individual = {code: language(code, individual=True).iso639_3 for code in OF_THE_PAPER}
+    changed = {code: iso for code, iso in individual.items() if iso != language(code).iso639_3}
+    assert changed == {"ar": "arb", "zh": "cmn", "fa": "pes", "sw": "swh", "ne": "npi"}
+    assert language("arb").iso639_3 == language("arb", individual=True).iso639_3 == "arb"
+    assert language("zh-Hant", individual=True).iso639_3 == "cmn"
+    assert language("ku", individual=True).iso639_3 == "kmr"
+
+
+@pytest.mark.parametrize(
+    ("given_name", "code", "script", "name"),
+    [
+        ("por", "pt", "Latn", "Portuguese"),
+        ("PT", "pt", "Latn", "Portuguese"),
+        ("pt_BR", "pt-BR", "Latn", "Portuguese (Brazil)"),
+        ("zh-TW", "zh-TW", "Hant", "Chinese (Traditional, Taiwan)"),
+        ("sr", "sr", "Cyrl", "Serbian"),
+        ("sr-Latn", "sr-Latn", "Latn", "Serbian (Latin)"),
+        ("cmn", "cmn", "Hans", "Mandarin Chinese"),
+        ("iw", "he", "Hebr", "Hebrew"),
+        ("Bengali", "bn", "Beng", "Bangla"),
+        ("yoruba", "yo", "Latn", "Yoruba"),
+        ("mandarin chinese", "cmn", "Hans", "Mandarin Chinese"),
+        ("qaa", "qaa", "Zzzz", "qaa"),
+    ],
+)
+def test_many_spellings(given_name: str, code: str, script: str, name: str) -> None:
+    found = language(given_name)
+    assert (found.code, found.script, found.name) == (code, script, name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("Portugese", "no language is called 'Portugese'; did you mean pt (Portuguese)"),
+        ("Mandarin", "no language is called 'Mandarin'; did you mean cmn (Mandarin Chinese)?"),
+        ("Sami", "no language is called 'Sami'; did you mean se (Northern Sami) or sia"),
+        ("xx", "no language is called 'xx'; did you mean"),
+        ("und", "no language is called 'und'"),
+        ("", "no language is called ''; give a code such as pt or zh-Hans, or an English name"),
+        ("../pt", "no language is called '../pt'"),
+        ("Ga", "'Ga' may be ga (Irish) or gaa (Ga); give the code"),
+    ],
+)
+def test_what_is_no_language_or_several(wrong: str, sentence: str) -> None:
+    with pytest.raises(LingarithError) as problem:
+        language(wrong)
+    assert str(problem.value).startswith(sentence)
+
+
+def test_a_code_is_not_taken_for_a_name() -> None:
+    assert language("ga").name == "Irish"
+    assert language("kom").name == "Komi"
+
+
+def test_a_macro_language_that_stands_for_no_single_one() -> None:
+    assert language("no").iso639_3 == "nor"
+    with pytest.raises(LingarithError, match=r"macro-language .* name one of nb \(Norwegian Bokmål\) or nn \(Norw"):
+        language("no", individual=True)
+
+
+SUBTAGS = st.sampled_from(
+    "pt PT zh no qaa xx x sgn arb Hans Latn BR 419 001 min nan u nu private 1994 i default".split()
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.text(max_size=8) | st.lists(SUBTAGS, min_size=1, max_size=4).map("-".join),
+    st.booleans(),
+)
+def test_any_text_is_a_language_or_a_mistake(text: str, individual: bool) -> None:
+    try:
+        found = language(text, individual=individual)
+    except LingarithError:
+        return
+    assert language(found.code).code == found.code
+    assert len(found.iso639_3) == 3
+    assert len(found.script) == 4
 
 
 @pytest.mark.parametrize(

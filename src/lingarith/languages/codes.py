@@ -2,12 +2,145 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+
+from ..errors import LingarithError
 
 SEEN = tuple("ar bn en ja ko id sw ru te th tr".split())
 """Languages with summaries to train on (XL-Sum-seen in the paper)."""
 UNSEEN = tuple("mr gu zh ne pt si so vi yo uk fa".split())
 """Languages that are evaluated without labels (XL-Sum-unseen)."""
+OF_THE_PAPER = (*SEEN, *UNSEEN, "fi")
+"""All that the paper works on: those of XL-Sum, and Finnish, which only TyDi QA has."""
+
+NO_LANGUAGE = {"mis", "mul", "und", "zxx"}
+"""Codes that say that the language is not known, or that there is none."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language by its standards.
+
+    ``code`` is the BCP-47 tag in its usual spelling (``pt``, ``zh-Hans``), ``iso639_3`` three
+    letters, ``script`` what it is mostly written in by ISO 15924 (``Latn``; ``Zzzz`` where CLDR
+    does not know), ``name`` the English name.
+    """
+
+    code: str
+    iso639_3: str
+    script: str
+    name: str
+
+
+@cache
+def language(given: str, *, individual: bool = False) -> Language:
+    """The language of a BCP-47 or ISO 639 code, or of an English name.
+
+    ``ar``, ``zh``, ``fa``, ``sw``, ``ne`` and others stand for macro-languages of ISO 639-3, and
+    ``iso639_3`` is theirs. With ``individual`` it is that of the one language which CLDR takes such
+    a code for. Raises :class:`LingarithError`, with near names, where no language is meant or
+    more than one.
+
+    >>> language("pt")
+    Language(code='pt', iso639_3='por', script='Latn', name='Portuguese')
+    >>> language("fas") == language("fa") == language("Persian")
+    True
+    >>> language("ar").iso639_3, language("ar", individual=True).iso639_3
+    ('ara', 'arb')
+    """
+    import langcodes  # takes half a second
+
+    tag = langcodes.get(_code(given))
+    plain = tag.language or ""
+    macro = tag.prefer_macrolanguage().language or plain
+    iso639_3 = langcodes.get(_individual(plain) if individual else plain).to_alpha3()
+    return Language(str(tag), iso639_3, tag.script or _script(plain, tag.territory, macro), _name(str(tag), plain))
+
+
+def _code(given: str) -> str:
+    """The code that is meant. Capitalised, ``Ga`` may be a code (Irish) as well as a name (gaa)."""
+    import langcodes
+
+    spelt = given.replace("_", "-")
+    tag = langcodes.get(spelt) if langcodes.tag_is_valid(spelt) else None
+    code = str(tag) if tag and len(tag.language or "") in (2, 3) and tag.language not in NO_LANGUAGE else None
+    if code and (spelt == code or spelt.islower()):
+        return code
+    meant = _names().get(given.casefold(), set()) | ({code} if code else set())
+    if len(meant) == 1:
+        return meant.pop()
+    if meant:
+        raise LingarithError(f"{given!r} may be {_listed(meant)}; give the code")
+    near = _listed(_near(given))
+    hint = f"did you mean {near}?" if near else "give a code such as pt or zh-Hans, or an English name"
+    raise LingarithError(f"no language is called {given!r}; {hint}")
+
+
+def _individual(code: str) -> str:
+    """The language that CLDR takes a macro-language's code for; another code is returned as it is."""
+    import langcodes
+
+    members = [member for member, about in _registry().items() if about.get("Macrolanguage") == code]
+    taken = [member for member in members if langcodes.standardize_tag(member, macro=True) == code]
+    if members and len(taken) != 1:
+        raise LingarithError(
+            f"'{code}' ({language_name(code)}) is a macro-language and stands for no single one; "
+            f"name one of {_listed(members)}"
+        )
+    return taken[0] if taken else code
+
+
+def _script(code: str, territory: str | None, macro: str) -> str:
+    likely = get_global("likely_subtags")
+    found = likely.get(f"{code}_{territory}") or likely.get(code) or likely.get(macro)
+    return found.split("_")[1] if found else "Zzzz"
+
+
+def _name(code: str, plain: str) -> str:
+    """CLDR's name, or the registry's where CLDR has none."""
+    if plain not in Locale("en").languages and plain in _registry():
+        return str(_registry()[plain]["Description"][0])
+    return language_name(code)
+
+
+@cache
+def _registry() -> Mapping[str, Mapping[str, Any]]:
+    """IANA's registry of language subtags, as langcodes ships it."""
+    from langcodes.registry_parser import parse_registry
+
+    entries = {entry["Subtag"]: entry for entry in parse_registry() if entry["Type"] == "language"}  # type: ignore[no-untyped-call]
+    return {code: entry for code, entry in entries.items() if "Deprecated" not in entry and code not in NO_LANGUAGE}
+
+
+@cache
+def _names() -> Mapping[str, set[str]]:
+    """The codes of each English name, in lower case."""
+    found: dict[str, set[str]] = {}
+    for code, entry in _registry().items():
+        for name in {*entry["Description"], Locale("en").languages.get(code, code)}:
+            found.setdefault(name.casefold(), set()).add(code)
+    return found
+
+
+def _near(given: str) -> set[str]:
+    """Codes of the languages that have this word in their name, else of common ones spelt alike."""
+    wanted = given.casefold()
+    near = {code for name, codes in _names().items() if wanted in name.split() for code in codes}
+    common = {spelt.casefold(): code for code, name in Locale("en").languages.items() for spelt in (code, name)}
+    return near or {common[spelt] for spelt in difflib.get_close_matches(wanted, common, n=3)}
+
+
+def _listed(codes: Iterable[str]) -> str:
+    """At most six codes with their names, short codes first."""
+    several = sorted(codes, key=lambda code: (len(code), code))[:6]
+    return " or ".join(f"{code} ({_name(code, code.split('-')[0])})" for code in several)
 
 
 def language_name(code: str) -> str:
@@ -19,7 +152,7 @@ def language_name(code: str) -> str:
     try:
         return Locale.parse(code, sep="-").get_display_name("en") or code
     except (ValueError, UnknownLocaleError):
-        return code
+        return str(Locale("en").languages.get(code, code))
 
 
 RIGHT_TO_LEFT = {"ar", "dv", "fa", "he", "ku-Arab", "ckb", "ps", "sd", "ug", "ur", "yi"}

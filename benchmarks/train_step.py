@@ -113,7 +113,7 @@ def tokens(on: Backbone, data: TrainingData, options: TrainOptions) -> int:
 def compared(case: Case, rounds: int, now: Clock) -> dict[str, Any]:
     """Medians over the rounds; in every other round PEFT comes first."""
     ours, plain, data, options = case
-    lora = LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=list(plain.projections))
+    lora = LoraConfig(r=4, lora_alpha=4, target_modules=list(plain.projections))
     theirs = replace(plain, model=get_peft_model(plain.model, lora).eval())
     turns: tuple[Callable[[], float], ...] = (
         lambda: our_turn(ours, data, options, now),

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingarith.adapters import lora
+from lingarith.adapters.lora import Lora, LoraTerm
+from lingarith.errors import LingarithError
 
 SIZES = st.integers(1, 7)
 
 
 def test_init_is_kaimings_and_adds_nothing() -> None:
-    start = lora.init({"q": (6, 400)}, rank=50, seed=0)["q"]
+    start = Lora(50).init({"q": (6, 400)}, seed=0)["q"]
     assert start.a.shape == (50, 400)
     assert start.a.abs().max() <= 1 / 20  # ±1/√in
     assert start.a.std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.02)
@@ -22,10 +24,10 @@ def test_init_is_kaimings_and_adds_nothing() -> None:
 
 
 def test_init_depends_on_seed_path_and_shape_alone() -> None:
-    alone, among = lora.init({"q": (4, 4)}, 2, 0), lora.init({"k": (4, 4), "q": (4, 4)}, 2, 0)
+    alone, among = Lora(2).init({"q": (4, 4)}, 0), Lora(2).init({"k": (4, 4), "q": (4, 4)}, 0)
     assert torch.equal(alone["q"].a, among["q"].a)
     assert not torch.equal(among["q"].a, among["k"].a)
-    assert not torch.equal(alone["q"].a, lora.init({"q": (4, 4)}, 2, 1)["q"].a)
+    assert not torch.equal(alone["q"].a, Lora(2).init({"q": (4, 4)}, 1)["q"].a)
 
 
 def test_apply_by_hand() -> None:
@@ -74,3 +76,29 @@ def test_gradients_are_those_of_the_dense_product() -> None:
     dense = torch.autograd.grad((x @ (3.0 * b[0] @ a[0]).T).square().sum(), (a, b, x))
     for mine, right in zip(ours, dense, strict=True):
         torch.testing.assert_close(mine, right)
+
+
+def test_alpha_and_scale() -> None:
+    assert Lora(8).scale == 1
+    assert Lora(8, 16).scale == 2
+    assert Lora(8).facts == {"kind": "lora", "rank": 8, "alpha": 8}
+    for wrong, message in ((lambda: Lora(0), "rank=0 must be at least 1"), (lambda: Lora(4, 0.0), "alpha=0.0 must be")):
+        with pytest.raises(LingarithError, match=message):
+            wrong()
+
+
+def test_a_term() -> None:
+    term = LoraTerm(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0], [5.0]]))
+    assert term.size == (3, 2)
+    assert term.delta().tolist() == [[3, 6], [4, 8], [5, 10]]
+    assert term.scaled(-2.0).delta().tolist() == [[-6, -12], [-8, -16], [-10, -20]]
+    assert term.apply(torch.tensor([[10.0, 1.0]])).tolist() == [[36, 48, 60]]
+    assert [list(factor.shape) for factor in term.padded(3)] == [[3, 2], [3, 3]]
+    assert torch.equal(term.padded(3).delta(), term.delta())
+    assert not LoraTerm(torch.zeros(2, 3), torch.zeros(3, 4)).fits
+
+
+def test_stacking_is_undone() -> None:
+    terms = [LoraTerm(torch.randn(2, 5), torch.randn(4, 2)) for _ in range(3)]
+    again = lora.unstacked(*lora.stacked(terms))
+    assert all(torch.equal(x, y) for one, two in zip(terms, again, strict=True) for x, y in zip(one, two, strict=True))

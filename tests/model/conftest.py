@@ -11,9 +11,9 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lingarith.adapters import lora
+from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.model.backbone import Backbone, wrap
-from lingarith.vectors.vector import LoraFactors, LoraTerm, Update
+from lingarith.vectors.vector import Update
 
 PAD, EOS, BOS = 0, 1, 3
 WORDS = 60
@@ -88,23 +88,23 @@ def backbone() -> Callable[..., Backbone]:
 
 
 @pytest.fixture
-def factors() -> Callable[..., dict[str, LoraFactors]]:
+def factors() -> Callable[..., dict[str, LoraTerm]]:
     """``factors(backbone)``: random factors for every projection, neither of them 0."""
 
-    def make(on: Backbone, rank: int = 2, seed: int = 0) -> dict[str, LoraFactors]:
+    def make(on: Backbone, rank: int = 2, seed: int = 0) -> dict[str, LoraTerm]:
         generator = torch.Generator().manual_seed(seed)
-        start = lora.init(on.shapes, rank, seed)
-        return {path: LoraFactors(a, 0.3 * torch.randn(b.shape, generator=generator)) for path, (a, b) in start.items()}
+        start = Lora(rank).init(on.shapes, seed)
+        return {path: LoraTerm(a, 0.3 * torch.randn(b.shape, generator=generator)) for path, (a, b) in start.items()}
 
     return make
 
 
 @pytest.fixture
-def update(factors: Callable[..., dict[str, LoraFactors]]) -> Callable[..., Update]:
+def update(factors: Callable[..., dict[str, LoraTerm]]) -> Callable[..., Update]:
     """``update(backbone)``: an update of two terms on every projection."""
 
     def make(on: Backbone) -> Update:
         one, two = factors(on, 2, 1), factors(on, 3, 2)
-        return Update({path: (LoraTerm(*one[path]), LoraTerm(*two[path])) for path in one}, "delta")
+        return Update({path: (one[path], two[path]) for path in one}, "delta")
 
     return make

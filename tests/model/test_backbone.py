@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lingarith.adapters import lora
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone, fingerprint, load, wrap
-from lingarith.vectors.vector import LoraTerm, Update
+from lingarith.vectors.vector import Update
 
 FAMILIES = ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"]
 Make = Callable[..., Any]
@@ -107,7 +107,7 @@ def test_adding_by_hooks_equals_using(family: str, backbone: Make, factors: Make
     hooks = {path: partial(lora.apply, a[None], b[None], 0.5) for path, (a, b) in pairs.items()}
     with on.adding(hooks):
         added = logits(on.model)
-    merged = Update({path: (LoraTerm(a, 0.5 * b),) for path, (a, b) in pairs.items()}, "delta")
+    merged = Update({path: (pair.scaled(0.5),) for path, pair in pairs.items()}, "delta")
     with on.using(merged):
         torch.testing.assert_close(added, logits(on.model), rtol=1e-4, atol=1e-4)
     assert unchanged(on.model, before)

@@ -19,7 +19,8 @@ from lingarith.model.backbone import load
 from lingarith.model.batches import POOL, Item, PrefixItems, TaskItems, batch_of, collate, prefix_items, prefix_mask
 from lingarith.model.train import summed_loss
 from lingarith.text.corpora import PlainText, plain_text
-from lingarith.text.tasks.summarisation import Labelled, TaskExample, summaries
+from lingarith.text.tasks.labelled import Labelled, TaskExample
+from lingarith.text.tasks.summarisation import summaries
 
 Make = Callable[..., Any]
 LONG: Item = ([3, 10, 11, 12, 13], [20, 21, 22, 23, 1])

@@ -80,6 +80,8 @@ def trainer(family: str) -> Callable[[Path], object]:
     import transformers
     from conftest import a_model, a_tokenizer
 
+    from lingarith.adapters.kronecker import Kronecker
+    from lingarith.adapters.lora import Lora
     from lingarith.model.backbone import wrap
     from lingarith.model.batches import TaskItems
     from lingarith.model.train import TrainOptions, train
@@ -87,7 +89,14 @@ def trainer(family: str) -> Callable[[Path], object]:
     transformers.utils.logging.disable_progress_bar()
     on = wrap(a_model(family), a_tokenizer(family), name=family)
     data = TaskItems([(on.framed([4 + k % 9] * (1 + k % 4)), [4 + k % 9] * (k % 3) + [1]) for k in range(20)])
-    options = TrainOptions(steps=STEPS, batch_size=4, learning_rate=1e-2, checkpoint_every=EVERY, validate_every=7)
+    options = TrainOptions(
+        steps=STEPS,
+        batch_size=4,
+        learning_rate=1e-2,
+        adapter=Lora() if family == "llama" else Kronecker(4, 8),
+        checkpoint_every=EVERY,
+        validate_every=7,
+    )
     return lambda folder: train(on, data, options, name="x", origin={}, folder=folder, validation=data)
 
 

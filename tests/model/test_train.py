@@ -14,18 +14,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from lingarith.adapters import lora
+from lingarith.adapters.kronecker import Kronecker
+from lingarith.adapters.lora import Lora
 from lingarith.errors import LingarithError
 from lingarith.model import train as training
 from lingarith.model.backbone import Backbone
 from lingarith.model.batches import TaskItems, batch_of, collate
-from lingarith.model.train import CHECKPOINT, LOG, TrainOptions, mean_loss, summed_loss, train
-from lingarith.vectors.files import read_safetensors
+from lingarith.model.train import CHECKPOINT, LOG, Adapter, TrainOptions, mean_loss, summed_loss, train
 from lingarith.vectors.realise import realise, starting_point
+from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Vector, content_hash
 
 Make = Callable[..., Any]
-OPTIONS = TrainOptions(steps=4, batch_size=4, learning_rate=1e-2, rank=2, checkpoint_every=2)
+OPTIONS = TrainOptions(steps=4, batch_size=4, learning_rate=1e-2, adapter=Lora(2), checkpoint_every=2)
 BOTH = pytest.mark.parametrize("family", ["t5", "llama"])
 
 
@@ -64,11 +65,6 @@ def test_the_rate_by_hand() -> None:
     assert [TrainOptions(steps=2, warmup=1.0, learning_rate=1.0).rate(step) for step in range(2)] == [0.5, 1]
 
 
-def test_alpha_and_scale() -> None:
-    assert TrainOptions(rank=8).scale == 1
-    assert TrainOptions(rank=8, alpha=16).scale == 2
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -76,7 +72,6 @@ def test_alpha_and_scale() -> None:
         ({"learning_rate": -1.0}, "learning_rate=-1.0 must be a positive number"),
         ({"learning_rate": math.nan}, "learning_rate=nan must be a positive number"),
         ({"clip": 0.0}, "clip=0.0 must be a positive number"),
-        ({"alpha": 0.0}, "alpha=0.0 must be a positive number"),
         ({"warmup": 1.5}, r"warmup=1.5 is a share of the steps, so it must lie in 0\.\.1"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1 must be 0 or a positive number"),
         ({"batch_size": 6, "accumulation": 4}, "batch_size=6 cannot be shared out over accumulation=4"),
@@ -89,10 +84,13 @@ def test_options_that_make_no_sense(wrong: dict[str, Any], message: str) -> None
 
 
 @BOTH
-def test_training_learns_and_leaves_the_backbone_alone(family: str, backbone: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("adapter", [Lora(4), Kronecker(4, 8)])
+def test_training_learns_and_leaves_the_backbone_alone(
+    family: str, adapter: Adapter, backbone: Make, tmp_path: Path
+) -> None:
     on = backbone(family)
     before = copy.deepcopy(on.model.state_dict())
-    options = replace(OPTIONS, steps=60, learning_rate=3e-2, rank=4)
+    options = replace(OPTIONS, steps=60, learning_rate=3e-2, adapter=adapter)
     made = run(on, options, tmp_path, validation=examples(on))
     losses = [line["loss"] for line in log(tmp_path) if "loss" in line]
     assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
@@ -110,13 +108,45 @@ def realise_one(made: Vector) -> Any:
     return realise(vector(made.name), {made.name: made}, "delta")
 
 
+@pytest.mark.parametrize("family", ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"])
+def test_kronecker_steps_are_those_of_dense_products(family: str, backbone: Make, tmp_path: Path) -> None:
+    """Against autograd through torch.kron, on every family: fused and grouped projections too."""
+    on, adapter = backbone(family), Kronecker(4, 8)
+    options = replace(OPTIONS, steps=3, adapter=adapter, clip=0.5)
+    made = run(on, options, tmp_path)
+    assert (made.adapter, made.origin["adapter"]) == ("Kronecker 4 × 8", {"kind": "kronecker", "m": 4, "n": 8})
+    start = adapter.init(on.shapes, options.init_seed)
+    pairs = {path: [factor[0].clone().requires_grad_() for factor in term] for path, term in start.items()}
+    parameters = [factor for pair in pairs.values() for factor in pair]
+    optimizer, data = torch.optim.AdamW(parameters, weight_decay=0.0), examples(on)
+    hooks = {path: lambda x, a=a, b=b: x @ torch.kron(a, b).T for path, (a, b) in pairs.items()}
+    for step in range(options.steps):
+        batch = collate(on, batch_of(data, options.seed, step, options.batch_size))
+        with on.adding(hooks):
+            loss, count = summed_loss(on, batch)
+        (loss / count).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, options.clip)
+        optimizer.param_groups[0]["lr"] = options.rate(step)
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        for path, (a, b) in pairs.items():
+            torch.testing.assert_close(made.terms[path][0].delta(), torch.kron(a, b), rtol=0, atol=2e-4)
+
+
+def test_a_kronecker_size_that_does_not_divide(backbone: Make, tmp_path: Path) -> None:
+    on = backbone("llama")
+    with pytest.raises(LingarithError, match=r"n=6 does not divide the 32 outputs of .*: 1, 2, 4, 8$"):
+        run(on, replace(OPTIONS, adapter=Kronecker(4, 6)), tmp_path)
+
+
 def test_what_comes_back(backbone: Make, tmp_path: Path) -> None:
     on = backbone("llama")
     heard: list[tuple[int, int, float]] = []
-    options = replace(OPTIONS, validate_every=3, alpha=1.0, init_seed=7)
+    options = replace(OPTIONS, validate_every=3, adapter=Lora(2, 1.0), init_seed=7)
     made = run(on, options, tmp_path, validation=examples(on, 3), watch=lambda *now: heard.append(now))
-    assert (made.name, made.rank, made.scale) == ("x[en]", 2, 0.5)
-    assert {path: (b.shape[0], a.shape[1]) for path, (a, b) in made.factors.items()} == on.shapes
+    assert (made.name, made.adapter, made.scale) == ("x[en]", "LoRA, rank 2", 0.5)
+    assert {path: term.size for path, (term,) in made.terms.items()} == on.shapes
     assert all(t.dtype == torch.float32 and not t.requires_grad for t in made.tensors().values())
     origin = made.origin
     assert origin["kind"] == "task"
@@ -147,10 +177,11 @@ def peft_model(on: Backbone, options: TrainOptions) -> Any:
     """The same model under PEFT, its factors where ours start."""
     from peft import LoraConfig, get_peft_model
 
-    alpha = options.rank if options.alpha is None else options.alpha
-    config = LoraConfig(r=options.rank, lora_alpha=alpha, target_modules=list(on.projections))
+    adapter = options.adapter
+    assert isinstance(adapter, Lora)
+    config = LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha or adapter.rank, target_modules=list(on.projections))
     model = get_peft_model(copy.deepcopy(on.model), config)
-    for path, (a, b) in lora.init(on.shapes, options.rank, options.init_seed).items():
+    for path, (a, b) in adapter.init(on.shapes, options.init_seed).items():
         layer = model.base_model.model.get_submodule(path)
         layer.lora_A["default"].weight.data.copy_(a)
         layer.lora_B["default"].weight.data.copy_(b)
@@ -161,7 +192,7 @@ def peft_model(on: Backbone, options: TrainOptions) -> Any:
 @pytest.mark.parametrize("family", ["t5", "llama", "bloom"])
 def test_steps_are_those_of_peft_and_adamw(family: str, backbone: Make, tmp_path: Path) -> None:
     on = backbone(family)
-    options = replace(OPTIONS, steps=3, alpha=1.0, weight_decay=0.1, clip=0.5, warmup=0.5)
+    options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5)
     data, theirs = examples(on), peft_model(on, options)
     parameters = [p for p in theirs.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False)

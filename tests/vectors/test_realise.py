@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lingarith.adapters import lora
+from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import Combination, add, add_subtract, parse, vector
 from lingarith.errors import LingarithError
-from lingarith.vectors.realise import as_vector, realise, starting_point
-from lingarith.vectors.vector import LoraFactors, Update, Vector, content_hash
+from lingarith.vectors.realise import Space, as_vector, realise, starting_point
+from lingarith.vectors.vector import Update, Vector, content_hash
 
 SHAPES = {"layer.0.q": (6, 5), "layer.0.v": (3, 5), "layer.1.q": (7, 5)}
 HERE = {"name": "tiny", "fingerprint": "f" * 64}
@@ -25,13 +25,13 @@ TASK, TARGET, SOURCE = "xlsum[en]", "mc4[pt]", "mc4[en]"
 
 def trained(name: str, *, rank: int = 2, scale: float = 1.0, init_seed: int = 0, seed: int | None = None) -> Vector:
     """A vector that started at ``init_seed`` and moved away at random."""
-    start = lora.init(SHAPES, rank, init_seed)
+    start = Lora(rank).init(SHAPES, init_seed)
     g = torch.Generator().manual_seed(sum(name.encode()) if seed is None else seed)
     moved = {
-        path: LoraFactors(a + 0.3 * torch.randn(a.shape, generator=g), torch.randn(b.shape, generator=g))
+        path: (LoraTerm(a + 0.3 * torch.randn(a.shape, generator=g), torch.randn(b.shape, generator=g)),)
         for path, (a, b) in start.items()
     }
-    start_hash = content_hash(Vector("", start, 1.0).tensors())
+    start_hash = content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
     return Vector(name, moved, scale, {"backbone": HERE, "init_seed": init_seed, "init_hash": start_hash})
 
 
@@ -42,8 +42,9 @@ def family(**settings: Any) -> dict[str, Vector]:
 def exact(combination: Combination, vectors: Mapping[str, Vector], path: str) -> Tensor:
     """Σ cᵢ·scaleᵢ·bᵢ·aᵢ in float64."""
     terms = [
-        c * vectors[name].scale * vectors[name].factors[path].b.double() @ vectors[name].factors[path].a.double()
+        c * vectors[name].scale * term.b.double() @ term.a.double()
         for name, c in combination.weights.items()
+        for term in vectors[name].terms[path]
     ]
     return torch.stack(terms).sum(0)
 
@@ -55,9 +56,9 @@ def close(update: Update, right: Mapping[str, Tensor]) -> None:
 
 
 def by_hand() -> dict[str, Vector]:
-    one = LoraFactors(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0], [4.0]]))
-    two = LoraFactors(torch.tensor([[3.0, 2.0]]), torch.tensor([[6.0], [0.0]]))
-    return {name: Vector(name, {"q": pair}, 1.0, {"init_hash": "0"}) for name, pair in (("x", one), ("y", two))}
+    one = LoraTerm(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0], [4.0]]))
+    two = LoraTerm(torch.tensor([[3.0, 2.0]]), torch.tensor([[6.0], [0.0]]))
+    return {name: Vector(name, {"q": (pair,)}, 1.0, {"init_hash": "0"}) for name, pair in (("x", one), ("y", two))}
 
 
 def test_spaces_by_hand() -> None:
@@ -73,11 +74,11 @@ def test_spaces_by_hand() -> None:
 
 def test_the_definitions() -> None:
     vectors, combination = family(scale=0.5), add_subtract(TASK, TARGET, SOURCE, 0.7)
-    start = lora.init(SHAPES, 2, 0)
+    start = Lora(2).init(SHAPES, 0)
 
     def summed(path: str, factor: int, anchored: bool) -> Tensor:
         zero = start[path][factor].double() if anchored else 0.0
-        moves = [c * (vectors[n].factors[path][factor].double() - zero) for n, c in combination.weights.items()]
+        moves = [c * (vectors[n].terms[path][0][factor].double() - zero) for n, c in combination.weights.items()]
         return zero + torch.stack(moves).sum(0)
 
     for space in ("factors", "anchored"):
@@ -102,7 +103,8 @@ def test_delta_is_exact_for_any_ranks_scales_and_starts(weights: list[float], ki
         combination = combination + weight * vector(name)
     update = realise(combination, vectors, "delta")
     close(update, {path: exact(combination, vectors, path) for path in SHAPES})
-    assert {term.a.shape[0] for terms in update.terms.values() for term in terms} == {v.rank for v in vectors.values()}
+    ranks = [len(term.a) for vector in vectors.values() for term in vector.terms["layer.0.q"]]
+    assert {len(term.a) for terms in update.terms.values() for term in terms} == {sum(ranks)}
 
 
 @pytest.mark.parametrize("space", ["factors", "anchored", "delta"])
@@ -147,15 +149,15 @@ def test_the_cut_and_its_error(rank: int) -> None:
         right[path] = (u[:, :rank] * values[:rank]) @ v[:rank]
         lost += values[rank:].square().sum().item()
         whole += values.square().sum().item()
-    update = realise(combination, vectors, "delta", rank=rank)
+    update = realise(combination, vectors, Space("delta", rank))
     close(update, right)
     assert update.error == pytest.approx((lost / whole) ** 0.5, abs=1e-6)
     assert update.space == f"delta, rank {rank}"
 
 
-def refused(message: str, combination: str, vectors: Mapping[str, Vector], space: str, **more: Any) -> None:
+def refused(message: str, combination: str, vectors: Mapping[str, Vector], space: str) -> None:
     with pytest.raises(LingarithError, match=message) as caught:
-        realise(parse(combination), vectors, space, **more)
+        realise(parse(combination), vectors, space)
     assert "\n" not in str(caught.value)
 
 
@@ -165,7 +167,10 @@ def test_unknown_things_are_refused() -> None:
     refused(r"no vector named 'xlsum\[eng\]'; did you mean xlsum\[en\]\?", "xlsum[eng]", vectors, "delta")
     refused("the combination is 0: nothing is left to add", f"{TASK} - {TASK}", vectors, "delta")
     for space, rank in (("factors", 2), ("delta", 0)):
-        refused(f"rank={rank} needs space 'delta' and a rank of at least 1", TASK, vectors, space, rank=rank)
+        with pytest.raises(LingarithError, match=f"rank={rank} needs space 'delta' and a rank of at least 1"):
+            Space(space, rank)
+    with pytest.raises(LingarithError, match="a sum of Kronecker products needs their number"):
+        Space("delta", kronecker=(2, 2))
 
 
 @pytest.mark.parametrize("space", ["factors", "anchored", "delta"])
@@ -174,10 +179,10 @@ def test_vectors_of_different_backbones_are_refused(space: str) -> None:
     elsewhere = replace(other, origin={**other.origin, "backbone": {"fingerprint": "e" * 64}})
     both = f"{TASK} + {TARGET}"
     refused("belong to different backbones", both, {TASK: trained(TASK), TARGET: elsewhere}, space)
-    fewer = replace(other, factors={path: pair for path, pair in other.factors.items() if path != "layer.1.q"})
+    fewer = replace(other, terms={path: held for path, held in other.terms.items() if path != "layer.1.q"})
     refused("adapt different projections: only one has layer.1.q", both, {TASK: trained(TASK), TARGET: fewer}, space)
-    wider = {path: LoraFactors(torch.zeros(2, 9), b) for path, (_, b) in other.factors.items()}
-    wide = replace(other, factors=wider)
+    wider = {path: (LoraTerm(torch.zeros(2, 9), b),) for path, ((_, b),) in other.terms.items()}
+    wide = replace(other, terms=wider)
     refused("the sizes of layer.0.q differ", both, {TASK: trained(TASK), TARGET: wide}, space)
 
 
@@ -185,7 +190,7 @@ def test_vectors_of_different_backbones_are_refused(space: str) -> None:
 def test_factors_must_be_of_one_kind(space: str) -> None:
     both = f"{TASK} + {TARGET}"
     for settings_, message in (
-        ({"rank": 3}, "ranks 3 and 2 differ"),
+        ({"rank": 3}, "LoRA, rank 3 and LoRA, rank 2 differ"),
         ({"scale": 0.5}, r"α/r is 0.5 and 1.0"),
         ({"init_seed": 1}, r"initialisations \w{4}… and \w{4}… differ; train them with one seed"),
     ):
@@ -197,7 +202,7 @@ def test_factors_must_be_of_one_kind(space: str) -> None:
 def test_the_start_is_made_again() -> None:
     made = trained(TASK)
     start = starting_point(made)
-    assert all(torch.equal(start[path].a, lora.init(SHAPES, 2, 0)[path].a) for path in SHAPES)
+    assert all(torch.equal(start[path][0].a, Lora(2).init(SHAPES, 0)[path].a) for path in SHAPES)
     silent = replace(made, origin={"backbone": HERE})
     refused('does not say what it started from; use space="delta"', TASK, {TASK: silent}, "anchored")
     lying = replace(made, origin={**made.origin, "init_seed": 5})
@@ -212,7 +217,7 @@ def test_a_composition_as_a_vector() -> None:
     combination = parse(f"0.6*{TASK} - 0.4*{TARGET}")
     update = realise(combination, vectors, "delta")
     made = as_vector(update, combination, vectors, {TASK: "a1", TARGET: "b2", SOURCE: "unused"})
-    assert (made.name, made.rank, made.scale) == (str(combination), 5, 1.0)
+    assert (made.name, made.adapter, made.scale) == (str(combination), "LoRA, rank 5", 1.0)
     assert made.origin["parents"] == {TASK: "a1", TARGET: "b2"}
     assert (made.origin["expression"], made.origin["space"]) == (str(combination), "delta")
     assert made.origin["backbone"] == HERE
@@ -240,12 +245,13 @@ def in_peft(vectors: Mapping[str, Vector]) -> Any:
     names = [path.replace(".", "_") for path in SHAPES]
     model: Any = None
     for name, made in vectors.items():
-        config = LoraConfig(r=made.rank, lora_alpha=made.scale * made.rank, target_modules=names)
+        rank = len(made.terms["layer.0.q"][0].a)
+        config = LoraConfig(r=rank, lora_alpha=made.scale * rank, target_modules=names)
         if model is None:
             model = get_peft_model(Tiny(), config, adapter_name=plain(name))
         else:
             model.add_adapter(plain(name), config)
-        for path, (a, b) in made.factors.items():
+        for path, ((a, b),) in made.terms.items():
             layer = getattr(model.base_model.model, path.replace(".", "_"))
             layer.lora_A[plain(name)].weight.data.copy_(a)
             layer.lora_B[plain(name)].weight.data.copy_(b)
@@ -305,4 +311,4 @@ def test_the_cut_is_pefts_svd(rank: int, mixed: dict[str, Vector]) -> None:
     names, weights = [plain(name) for name in combination.names], list(combination.weights.values())
     model.add_weighted_adapter(names, weights, "made", combination_type="svd", svd_rank=rank)
     model.set_adapter("made")
-    close(realise(combination, mixed, "delta", rank=rank), their_update(model))
+    close(realise(combination, mixed, Space("delta", rank)), their_update(model))

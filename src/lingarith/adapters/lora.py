@@ -7,34 +7,107 @@ that share one pass through the backbone, whose rows then come in K groups of eq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..errors import LingarithError
 
-class LoraFactors(NamedTuple):
-    """The two factors of one projection: ``a`` (r × in) and ``b`` (out × r); ΔW = scale · b·a."""
+
+class LoraTerm(NamedTuple):
+    """A summand of an update: ΔW = b·a with ``a`` (R × in) and ``b`` (out × R)."""
 
     a: Tensor
     b: Tensor
 
+    @property
+    def kind(self) -> str:
+        """Terms of one kind and size can be joined into one, and in files they share a name."""
+        return "lora"
 
-def init(shapes: Mapping[str, tuple[int, int]], rank: int, seed: int) -> dict[str, LoraFactors]:
-    """The start of a vector: ``a`` uniform in ±1/√in (as PEFT and Kaiming with a = √5), ``b`` zero.
+    @property
+    def size(self) -> tuple[int, int]:
+        """(out, in) of ΔW."""
+        return self.b.shape[0], self.a.shape[1]
 
-    ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
-    seed, its path and its shape alone, so every vector of a backbone starts at the same point
-    and that point can be made again when arithmetic needs it.
-    """
-    start = {}
-    for path, (out, inner) in shapes.items():
-        digest = hashlib.sha256(f"{seed}/{path}/{rank}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-        a = (torch.rand(rank, inner, generator=generator) * 2 - 1) / inner**0.5
-        start[path] = LoraFactors(a, torch.zeros(out, rank))
-    return start
+    @property
+    def fits(self) -> bool:
+        """Whether the two factors have shapes that go together."""
+        return self.a.ndim == self.b.ndim == 2 and self.a.shape[0] == self.b.shape[1] > 0
+
+    def described(self) -> str:
+        """``LoRA, rank 4``."""
+        return f"LoRA, rank {len(self.a)}"
+
+    def delta(self) -> Tensor:
+        """The dense ΔW (out × in)."""
+        return self.b @ self.a
+
+    def apply(self, x: Tensor) -> Tensor:
+        """What the term adds to a projection's output, for ``x`` (… × in); ΔW is not formed."""
+        return x @ self.a.T @ self.b.T
+
+    def padded(self, rank: int) -> LoraTerm:
+        """The same ΔW with R = rank, by zeros."""
+        missing = rank - len(self.a)
+        pad = torch.nn.functional.pad
+        return LoraTerm(pad(self.a, (0, 0, 0, missing)), pad(self.b, (0, missing)))
+
+    def scaled(self, c: float) -> LoraTerm:
+        """The term whose ΔW is c times this one's."""
+        return LoraTerm(self.a, c * self.b)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The adapter of rank r; its scale is α/r, and 1 where no α is given. The paper: rank 4."""
+
+    rank: int = 4
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise LingarithError(f"rank={self.rank} must be at least 1")
+        if self.alpha is not None and not 0 < self.alpha < float("inf"):
+            raise LingarithError(f"alpha={self.alpha} must be a positive number")
+
+    @property
+    def scale(self) -> float:
+        """α/r."""
+        return 1.0 if self.alpha is None else self.alpha / self.rank
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a vector's origin says about its adapter."""
+        return {"kind": "lora", "rank": self.rank, "alpha": self.alpha or self.rank}
+
+    def init(self, shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, LoraTerm]:
+        """The start of a vector: ``a`` uniform in ±1/√in (as PEFT and Kaiming with a = √5), ``b`` zero.
+
+        ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
+        seed, its path and its shape alone, so every vector of a backbone starts at the same point
+        and that point can be made again when arithmetic needs it.
+        """
+        start = {}
+        for path, (out, inner) in shapes.items():
+            digest = hashlib.sha256(f"{seed}/{path}/{self.rank}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+            a = (torch.rand(self.rank, inner, generator=generator) * 2 - 1) / inner**0.5
+            start[path] = LoraTerm(a, torch.zeros(out, self.rank))
+        return start
+
+
+def stacked(terms: Sequence[LoraTerm]) -> tuple[Tensor, Tensor]:
+    """K terms as the factors with a leading axis that :func:`apply` takes."""
+    return torch.stack([term.a for term in terms]), torch.stack([term.b for term in terms])
+
+
+def unstacked(a: Tensor, b: Tensor) -> list[LoraTerm]:
+    """The K terms of such factors."""
+    return [LoraTerm(*pair) for pair in zip(a, b, strict=True)]
 
 
 def apply(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:

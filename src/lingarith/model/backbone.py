@@ -121,10 +121,10 @@ class Backbone:
             raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
         for path, (out, inner) in self.shapes.items():
             for term in update.terms[path]:
-                if (term.b.shape[0], term.a.shape[1]) != (out, inner):
+                if term.size != (out, inner):
                     raise LingarithError(
                         f"the update does not fit {self.name}: {path} is {out} × {inner} there and "
-                        f"{term.b.shape[0]} × {term.a.shape[1]} in the update; compose it of vectors of this backbone"
+                        "{} × {} in the update; compose it of vectors of this backbone".format(*term.size)
                     )
         dense: dict[str, Tensor] = {p: m.weight for p, m in self.projections.items() if _is_dense(m)}  # type: ignore[misc]
         kept = {path: weight.data for path, weight in dense.items()}
@@ -296,10 +296,10 @@ def _is_dense(module: nn.Module) -> bool:
 
 
 def _terms_as_function(update: Update, path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    terms = [(term.a.to(device), term.b.to(device)) for term in update.terms[path]]
+    terms = [type(term)(term.a.to(device), term.b.to(device)) for term in update.terms[path]]
 
     def add(x: Tensor) -> Tensor:
-        return torch.stack([x.to(a.dtype) @ a.T @ b.T for a, b in terms]).sum(0)
+        return torch.stack([term.apply(x.to(term.a.dtype)) for term in terms]).sum(0)
 
     return add
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import LingarithError
 from ..text.corpora import PlainText
 from ..text.prefix_lm import NO_LOSS, chunks, decoder_only, prefix_lm, split_position
-from ..text.tasks.summarisation import Labelled
+from ..text.tasks.labelled import Labelled
 from .backbone import Backbone
 
 Item = tuple[list[int], list[int]]

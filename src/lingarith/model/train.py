@@ -1,4 +1,4 @@
-"""The one training loop: a frozen backbone, a LoRA vector, AdamW, warm-up and linear decay.
+"""The one training loop: a frozen backbone, a small adapter, AdamW, warm-up and linear decay.
 
 A run is a pure function of backbone, data, options and step, and its checkpoint holds the
 step, the factors and the optimiser's two moments: stopped at any moment and started again, it
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,15 +23,21 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..adapters import lora
+from ..adapters import kronecker, lora
+from ..adapters.kronecker import Kronecker
+from ..adapters.lora import Lora
 from ..errors import LingarithError
-from ..vectors.files import read_safetensors, write_atomically, write_safetensors
-from ..vectors.vector import LoraFactors, Vector, content_hash
+from ..vectors.files import write_atomically
+from ..vectors.tensors import read_safetensors, write_safetensors
+from ..vectors.vector import Vector, content_hash
 from .backbone import Backbone
 from .batches import Batch, TrainingData, batch_of, collate
 from .projections import home
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+Adapter = Lora | Kronecker
+FUNCTIONS: dict[type, ModuleType] = {Lora: lora, Kronecker: kronecker}
+"""Where the functions of an adapter are."""
 Watch = Callable[[int, int, float], None]
 """Called after each step with (steps done, steps in all, loss)."""
 
@@ -43,9 +50,7 @@ class TrainOptions:
     batch_size: int = 16
     """Examples in a step, over all micro-batches."""
     learning_rate: float = 2e-4
-    rank: int = 4
-    alpha: float | None = None
-    """Scale is α/r; None means α = r, a scale of 1."""
+    adapter: Adapter = field(default_factory=Lora)
     warmup: float = 0.05
     """Share of the steps in which the rate rises from 0."""
     weight_decay: float = 0.0
@@ -69,12 +74,12 @@ class TrainOptions:
     """0: only at the end."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "rank", "accumulation", "max_input", "max_target", "checkpoint_every"):
+        for name in ("steps", "batch_size", "accumulation", "max_input", "max_target", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("learning_rate", "clip", "alpha"):
+        for name in ("learning_rate", "clip"):
             value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
+            if not (value > 0 and math.isfinite(value)):
                 raise LingarithError(f"{name}={value} must be a positive number")
         if not 0 <= self.warmup <= 1:
             raise LingarithError(f"warmup={self.warmup} is a share of the steps, so it must lie in 0..1")
@@ -86,11 +91,6 @@ class TrainOptions:
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")
-
-    @property
-    def scale(self) -> float:
-        """α/r."""
-        return 1.0 if self.alpha is None else self.alpha / self.rank
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0): linear up over the warm-up, then linear down to 0."""
@@ -104,7 +104,8 @@ class _State:
     """All that changes in training."""
 
     step: int
-    factors: dict[str, LoraFactors]
+    factors: dict[str, tuple[Tensor, Tensor]]
+    """With a leading axis of K = 1 vectors."""
     optimizer: torch.optim.Optimizer
     log: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -158,16 +159,17 @@ def train(
                 _save(folder, state)
             if watch:
                 watch(state.step, options.steps, loss)
-    finished = {path: LoraFactors(a[0].detach().cpu(), b[0].detach().cpu()) for path, (a, b) in state.factors.items()}
+    unstacked = FUNCTIONS[type(options.adapter)].unstacked
+    finished = {path: (unstacked(a.detach().cpu(), b.detach().cpu())[0],) for path, (a, b) in state.factors.items()}
     cost = {"seconds": round(state.seconds, 2), "tokens": state.tokens, "examples": options.steps * options.batch_size}
     return Vector(
         name,
         finished,
-        options.scale,
+        options.adapter.scale,
         origin
         | {
             "backbone": backbone.facts,
-            "adapter": {"kind": "lora", "rank": options.rank, "alpha": options.alpha or options.rank},
+            "adapter": options.adapter.facts,
             "init_seed": options.init_seed,
             "init_hash": start_hash,
             "seed": options.seed,
@@ -237,9 +239,10 @@ def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOpt
 
 
 @contextmanager
-def _attached(backbone: Backbone, factors: dict[str, LoraFactors], options: TrainOptions) -> Iterator[None]:
+def _attached(backbone: Backbone, factors: dict[str, tuple[Tensor, Tensor]], options: TrainOptions) -> Iterator[None]:
     """The trainable vector on the backbone, with activation checkpointing where it is asked for."""
-    hooks = {path: partial(lora.apply, a, b, options.scale) for path, (a, b) in factors.items()}
+    apply = FUNCTIONS[type(options.adapter)].apply
+    hooks = {path: partial(apply, a, b, options.adapter.scale) for path, (a, b) in factors.items()}
     with backbone.adding(hooks):
         if not options.activation_checkpointing:
             yield
@@ -267,15 +270,17 @@ def _autocast(backbone: Backbone, precision: str) -> torch.autocast:
 
 def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_State, str]:
     """The state to begin or to go on with, and the hash of the initial factors."""
-    start = lora.init(backbone.shapes, options.rank, options.init_seed)
-    start_hash = content_hash(Vector("", start, 1.0).tensors())
+    start = options.adapter.init(backbone.shapes, options.init_seed)
+    start_hash = content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
+    stacked = FUNCTIONS[type(options.adapter)].stacked
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / CHECKPOINT
     saved = read_safetensors(place, mend="delete it to train from the start") if place.exists() else {}
     factors = {}
-    for path, pair in start.items():
-        values = (saved.get(f"{path}.{w}", t[None]) for w, t in zip("ab", pair, strict=True))
-        factors[path] = LoraFactors(*(v.to(home(backbone.projections[path])).requires_grad_() for v in values))
+    for path, term in start.items():
+        where = home(backbone.projections[path])
+        a, b = (saved.get(f"{path}.{w}", t) for w, t in zip("ab", stacked([term]), strict=True))
+        factors[path] = a.to(where).requires_grad_(), b.to(where).requires_grad_()
     leaves = [tensor for pair in factors.values() for tensor in pair]
     optimizer = torch.optim.AdamW(leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
     state = _State(0, factors, optimizer)

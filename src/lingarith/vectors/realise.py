@@ -1,59 +1,174 @@
 """A combination made into an update, in a stated space.
 
-=============  ===========================================================================
-``factors``    ΣcᵢAᵢ and ΣcᵢBᵢ: the paper's words; a coefficient c scales an update by c²
-``anchored``   A₀ + Σcᵢ(Aᵢ − A₀), same for B: displacement from the common start
-``delta``      Σcᵢ·ΔWᵢ exactly: the ranks add up; with ``rank=k`` the best rank-k of that
-=============  ===========================================================================
+===============  =========================================================================
+``factors``      ΣcᵢAᵢ and ΣcᵢBᵢ: the paper's words; a coefficient c scales an update by c²
+``anchored``     A₀ + Σcᵢ(Aᵢ − A₀), same for B: displacement from the common start
+``delta``        Σcᵢ·ΔWᵢ exactly: ranks add up, and LoRA stands beside Kronecker; with
+                 ``rank=k`` the best rank-k of that, and with ``kronecker=(m, n)`` as well the
+                 best sum of k Kronecker products of that size
+``peft-linear``  Σ±√|cᵢ|·Aᵢ and Σ√|cᵢ|·Bᵢ, as PEFT's ``add_weighted_adapter(…, "linear")``:
+                 only for comparison, since it is no sum of updates
+===============  =========================================================================
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ..adapters import lora, low_rank
+from ..adapters.kronecker import Kronecker
+from ..adapters.lora import Lora, LoraTerm
+from ..adapters.terms import Term, collected, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
-from .vector import LoraFactors, LoraTerm, Update, Vector, content_hash
+from .lazy import FlatTensors, LazyTerms, Terms, outline
+from .vector import Update, Vector, content_hash
 
-SPACES = ("factors", "anchored", "delta")
+SPACES = ("factors", "anchored", "delta", "peft-linear")
+
+Cut = tuple[tuple[Term, ...], float, float]
+"""The terms of one projection, the squared norm that a recompression lost, and that of the exact sum."""
 
 
-def realise(combination: Combination, vectors: Mapping[str, Vector], space: str, *, rank: int | None = None) -> Update:
+@dataclass(frozen=True)
+class Space:
+    """Where a sum of vectors is taken, and what it is cut to (``delta`` only).
+
+    ``rank=k``: the best rank-k approximation of each projection (Eckart–Young); with
+    ``kronecker=(m, n)`` the best sum of k Kronecker products of that size (Van Loan and Pitsianis
+    1993). A sum whose rank is k or less stays as it is. Raises :class:`LingarithError` for an
+    unknown name, a rank below 1, or a cut in another space.
+
+    >>> str(Space("delta", rank=2, kronecker=(32, 16)))
+    'delta, 2 × Kronecker 32 × 16'
+    """
+
+    name: str
+    rank: int | None = None
+    kronecker: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in SPACES:
+            raise LingarithError(f"no space named {self.name!r}{did_you_mean(self.name, SPACES)}")
+        if self.rank is not None and (self.name != "delta" or self.rank < 1):
+            raise LingarithError(
+                f"rank={self.rank} needs space 'delta' and a rank of at least 1; the space is {self.name!r}"
+            )
+        if self.kronecker is not None and self.rank is None:
+            raise LingarithError("a sum of Kronecker products needs their number; give a rank as well")
+
+    @staticmethod
+    def of(space: str | Space) -> Space:
+        """The space of that name, or the space itself."""
+        return Space(space) if isinstance(space, str) else space
+
+    def __str__(self) -> str:
+        if self.rank is None:
+            return self.name
+        if self.kronecker is None:
+            return f"{self.name}, rank {self.rank}"
+        return "{}, {} × Kronecker {} × {}".format(self.name, self.rank, *self.kronecker)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A combination of vectors that fit together, to be realised one projection at a time.
+
+    So a composition larger than memory can be written while it is made. Raises
+    :class:`LingarithError` for an unknown name, an empty combination, vectors that do not fit, and a
+    size of Kronecker products that does not divide that of a projection.
+    """
+
+    combination: Combination
+    vectors: Mapping[str, Vector]
+    space: Space
+
+    def __post_init__(self) -> None:
+        for name in self.combination.names:
+            if name not in self.vectors:
+                raise LingarithError(f"no vector named {name!r}{did_you_mean(name, self.vectors)}")
+        if not self.combination.names:
+            raise LingarithError("the combination is 0: nothing is left to add to the backbone; check its coefficients")
+        check_fit([vector for _, vector in self.parts], self.space.name)
+        if self.space.kronecker is not None:
+            shapes = outline(self.parts[0][1].terms)
+            Kronecker(*self.space.kronecker).check({path: terms[0].size for path, terms in shapes.items()})
+
+    @property
+    def parts(self) -> list[tuple[float, Vector]]:
+        """Coefficients and vectors, in the combination's order."""
+        return [(weight, self.vectors[name]) for name, weight in self.combination.weights.items()]
+
+    @property
+    def paths(self) -> list[str]:
+        """The projections, sorted."""
+        return sorted(self.parts[0][1].terms)
+
+    @cached_property
+    def start(self) -> Terms:
+        """What all vectors started from, for ``anchored``."""
+        return starting_point(self.parts[0][1])
+
+    def at(self, path: str) -> Cut:
+        """What the combination adds at a projection. Raises :class:`LingarithError` where sizes differ."""
+        space = self.space
+        held = [(weight, vector, vector.terms[path]) for weight, vector in self.parts]
+        _check_sizes(path, [(vector, terms) for _, vector, terms in held], space.name)
+        if space.name != "delta":
+            start = self.start[path][0] if space.name == "anchored" else None
+            return (_blended(space.name, held, start),), 0.0, 0.0
+        exact = collected([term.scaled(w * vector.scale) for w, vector, terms in held for term in terms])
+        if space.rank is None:
+            return exact, 0.0, 0.0
+        if space.kronecker is None:
+            cut: tuple[Term, float, float] = to_lora(exact, space.rank)
+        else:
+            cut = to_kronecker(exact, *space.kronecker, space.rank)
+        term, lost, whole = cut
+        return (term,), lost, whole
+
+
+def realise(combination: Combination, vectors: Mapping[str, Vector], space: str | Space) -> Update:
     """The update that a combination of vectors means in a space.
 
-    ``vectors`` holds at least the combination's names. ``rank`` (``delta`` only) cuts each
-    projection to its best rank-k approximation; the update's ``error`` states what that loses.
-
-    Raises :class:`LingarithError` for an unknown space or name, an empty combination, a rank
-    that is not positive, and vectors that do not fit together.
+    ``vectors`` holds at least the combination's names. Where the space cuts, the update's ``error``
+    states what that loses. Raises :class:`LingarithError` as :class:`Space` and
+    :class:`Composition` do.
     """
-    if space not in SPACES:
-        raise LingarithError(f"no space named {space!r}{did_you_mean(space, SPACES)}")
-    if rank is not None and (space != "delta" or rank < 1):
-        raise LingarithError(f"rank={rank} needs space 'delta' and a rank of at least 1; the space is {space!r}")
-    for name in combination.names:
-        if name not in vectors:
-            raise LingarithError(f"no vector named {name!r}{did_you_mean(name, vectors)}")
-    if not combination.names:
-        raise LingarithError("the combination is 0: nothing is left to add to the backbone; check its coefficients")
-    parts = [(weight, vectors[name]) for name, weight in combination.weights.items()]
-    check_fit([vector for _, vector in parts], space)
-    first = parts[0][1]
-    if space == "delta":
-        return _exact(parts) if rank is None else _cut(_exact(parts), rank)
-    start = starting_point(first) if space == "anchored" else None
+    composition = Composition(combination, vectors, Space.of(space))
+    terms, lost, whole = {}, 0.0, 0.0
+    for path in composition.paths:
+        terms[path], tail, total = composition.at(path)
+        lost, whole = lost + tail, whole + total
+    return Update(terms, str(composition.space), relative_error(lost, whole))
 
-    def blend(path: str, factor: int) -> Tensor:
-        origin = start[path][factor].double() if start else 0.0
-        moved = sum(weight * (vector.factors[path][factor].double() - origin) for weight, vector in parts)
-        return torch.as_tensor(moved + origin).float()
 
-    terms = {path: (LoraTerm(blend(path, 0), first.scale * blend(path, 1)),) for path in first.factors}
-    return Update(terms, space)
+def relative_error(lost: float, whole: float) -> float:
+    """‖ΔW − result‖/‖ΔW‖ from the two squared norms; 0 where nothing was cut."""
+    return (lost / whole) ** 0.5 if whole else 0.0
+
+
+def _blended(space: str, held: list[tuple[float, Vector, tuple[Term, ...]]], start: Term | None) -> Term:
+    """One term whose factors are sums of factors, taken in float64."""
+    _, first, (kind,) = held[0]
+
+    def blend(which: int) -> Tensor:
+        origin = start[which].double() if start else torch.zeros(())
+        total = origin
+        for weight, vector, (term,) in held:
+            if space == "peft-linear":
+                # PEFT puts the sign on A alone and the root of weight times scale on both.
+                weight = (abs(weight) * vector.scale) ** 0.5 * (math.copysign(1, weight) if which == 0 else 1)
+            total = total + weight * (term[which].double() - origin)
+        return total.float()
+
+    made = type(kind)(blend(0), blend(1))
+    return made if space == "peft-linear" else made.scaled(first.scale)
 
 
 def check_fit(vectors: list[Vector], space: str) -> None:
@@ -66,25 +181,15 @@ def check_fit(vectors: list[Vector], space: str) -> None:
                 f"{first.name} and {other.name} belong to different backbones ({ours[:8]}… and {theirs[:8]}…); "
                 "train both on one backbone"
             )
-        if set(first.factors) != set(other.factors):
-            path = sorted(set(first.factors) ^ set(other.factors))[0]
+        if set(first.terms) != set(other.terms):
+            path = sorted(set(first.terms) ^ set(other.terms))[0]
             raise LingarithError(
                 f"{first.name} and {other.name} adapt different projections: only one has {path}; "
                 "train both on the same ones"
             )
-        for path, (a, b) in first.factors.items():
-            its_a, its_b = other.factors[path]
-            if (b.shape[0], a.shape[1]) != (its_b.shape[0], its_a.shape[1]):
-                raise LingarithError(
-                    f"{first.name} and {other.name} belong to different backbones: the sizes of {path} differ; "
-                    "train both on one backbone"
-                )
-            if space != "delta" and len(a) != len(its_a):
-                raise LingarithError(
-                    f"{first.name} and {other.name} cannot be added in {space} space: ranks {len(a)} and "
-                    f'{len(its_a)} differ; use space="delta"'
-                )
-        if space == "delta":
+        path = next(iter(first.terms))
+        _check_sizes(path, [(first, first.terms[path]), (other, other.terms[path])], space)
+        if space in ("delta", "peft-linear"):
             continue
         if first.scale != other.scale:
             raise LingarithError(
@@ -105,19 +210,41 @@ def check_fit(vectors: list[Vector], space: str) -> None:
             )
 
 
-def starting_point(vector: Vector) -> dict[str, LoraFactors]:
-    """The tensors that a vector's training started from, made again from its ``init_seed``.
+def _check_sizes(path: str, held: list[tuple[Vector, tuple[Term, ...]]], space: str) -> None:
+    """Raise :class:`LingarithError` unless the terms of a projection can be summed in the space."""
+    first, ours = held[0]
+    for vector, terms in held:
+        if terms[0].size != ours[0].size:
+            raise LingarithError(
+                f"{first.name} and {vector.name} belong to different backbones: the sizes of {path} differ; "
+                "train both on one backbone"
+            )
+        if space != "delta" and (len(terms) > 1 or [t.shape for t in terms[0]] != [t.shape for t in ours[0]]):
+            mine, its = (" + ".join(term.described() for term in one) for one in (ours, terms))
+            difference = f"it is a sum ({its})" if len(terms) > 1 else f"{mine} and {its} differ"
+            raise LingarithError(
+                f'{first.name} and {vector.name} cannot be added in {space} space: {difference}; use space="delta"'
+            )
+
+
+def starting_point(vector: Vector) -> Terms:
+    """The terms that a vector's training started from, made again from its ``init_seed`` when asked for.
 
     Raises :class:`LingarithError` if the origin names no seed, or the hash is not the stored one.
     """
     seed = vector.origin.get("init_seed")
     if seed is None:
         raise LingarithError(f'{vector.name} does not say what it started from; use space="delta"')
-    shapes = {path: (b.shape[0], a.shape[1]) for path, (a, b) in vector.factors.items()}
-    start = lora.init(shapes, vector.rank, int(seed))
-    if vector.origin.get("init_hash") != content_hash(Vector(vector.name, start, vector.scale).tensors()):
+    shapes = outline(vector.terms)
+    start = LazyTerms(shapes, lambda path: (_initial(path, shapes[path][0], int(seed)),))
+    if vector.origin.get("init_hash") != content_hash(FlatTensors(start)):
         raise LingarithError(f'the initialisation of {vector.name} cannot be made again here; use space="delta"')
     return start
+
+
+def _initial(path: str, term: Term, seed: int) -> Term:
+    adapter = Lora(len(term.a)) if isinstance(term, LoraTerm) else Kronecker(term.m, term.n)
+    return adapter.init({path: term.size}, seed)[path]
 
 
 def as_vector(
@@ -128,14 +255,11 @@ def as_vector(
     ``hashes`` gives the store's hash of each parent. All projections get one rank: what a smaller
     one lacks is filled up with zeros.
     """
-    joined = {path: _join(terms) for path, terms in update.terms.items()}
-    rank = max(term.a.shape[0] for term in joined.values())
-    factors = {}
-    for path, (a, b) in joined.items():
-        missing = rank - a.shape[0]
-        factors[path] = LoraFactors(
-            torch.nn.functional.pad(a, (0, 0, 0, missing)), torch.nn.functional.pad(b, (0, missing))
-        )
+    joined = {path: collected(terms) for path, terms in update.terms.items()}
+    rank = max((len(term.a) for terms in joined.values() for term in terms if isinstance(term, LoraTerm)), default=0)
+    terms = {
+        path: tuple(t.padded(rank) if isinstance(t, LoraTerm) else t for t in held) for path, held in joined.items()
+    }
     backbone = next(iter(parents.values())).origin.get("backbone")
     origin = {
         "kind": "composed",
@@ -144,32 +268,10 @@ def as_vector(
         "error": update.error,
         "parents": {name: hashes[name] for name in combination.names},
         "backbone": backbone,
-        "adapter": {"kind": "lora", "rank": rank, "alpha": rank},
+        "adapter": {"kind": "composed"},
     }
-    return Vector(str(combination), factors, 1.0, origin)
+    return Vector(str(combination), terms, 1.0, origin)
 
 
 def _fingerprint(vector: Vector) -> str:
     return str((vector.origin.get("backbone") or {}).get("fingerprint"))
-
-
-def _exact(parts: list[tuple[float, Vector]]) -> Update:
-    paths = parts[0][1].factors
-    terms = {
-        path: tuple(LoraTerm(v.factors[path].a, weight * v.scale * v.factors[path].b) for weight, v in parts)
-        for path in paths
-    }
-    return Update(terms, "delta")
-
-
-def _join(terms: tuple[LoraTerm, ...]) -> LoraTerm:
-    return LoraTerm(torch.cat([term.a for term in terms]), torch.cat([term.b for term in terms], dim=1))
-
-
-def _cut(exact: Update, rank: int) -> Update:
-    terms, lost, whole = {}, 0.0, 0.0
-    for path, summands in exact.terms.items():
-        a, b, tail, total = low_rank.truncate(*_join(summands), rank)
-        terms[path] = (LoraTerm(a, b),)
-        lost, whole = lost + tail, whole + total
-    return Update(terms, f"delta, rank {rank}", (lost / whole) ** 0.5 if whole else 0.0)

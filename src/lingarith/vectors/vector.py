@@ -5,53 +5,46 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..adapters.lora import LoraFactors
-
-__all__ = ["LoraFactors", "LoraTerm", "Update", "Vector", "content_hash"]
+from ..adapters.terms import Term
 
 
 @dataclass(frozen=True)
 class Vector:
-    """One trained adapter.
+    """One adapter.
 
-    ``name`` is what expressions call it (``xlsum[en]``); ``factors`` maps the path of each
-    projection in the backbone to its factors (float32, on the CPU); ``scale`` is α/r; ``origin``
-    holds plain JSON: what it was trained on, backbone fingerprint, adapter, seeds, versions.
+    ``name`` is what expressions call it (``xlsum[en]``); ``terms`` maps the path of each projection
+    in the backbone to what is added there, at most one term of each kind (float32, on the CPU):
+    ΔW = scale · Σ terms, where ``scale`` is α/r. ``origin`` holds plain JSON: what it was trained on,
+    backbone fingerprint, adapter, seeds, versions.
     """
 
     name: str
-    factors: Mapping[str, LoraFactors]
+    terms: Mapping[str, tuple[Term, ...]]
     scale: float
     origin: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def rank(self) -> int:
-        """The rank r that all projections share."""
-        return next(iter(self.factors.values())).a.shape[0]
-
     def tensors(self) -> dict[str, Tensor]:
-        """The factors under flat names, ``<path>.a`` and ``<path>.b``, as files hold them."""
+        """The factors under flat names, ``<path>.<kind>.a`` and ``<path>.<kind>.b``, as files hold them."""
         return {
-            f"{path}.{which}": tensor.contiguous()
-            for path, pair in sorted(self.factors.items())
-            for which, tensor in zip("ab", pair, strict=True)
+            f"{path}.{term.kind}.{which}": tensor.contiguous()
+            for path, terms in sorted(self.terms.items())
+            for term in terms
+            for which, tensor in zip("ab", term, strict=True)
         }
 
+    def scaled(self, path: str, c: float = 1.0) -> tuple[Term, ...]:
+        """The summands of c·ΔW at a projection."""
+        return tuple(term.scaled(c * self.scale) for term in self.terms[path])
 
-class LoraTerm(NamedTuple):
-    """One low-rank summand of an update: ΔW = b·a with ``a`` (R × in) and ``b`` (out × R)."""
-
-    a: Tensor
-    b: Tensor
-
-    def delta(self) -> Tensor:
-        """The dense ΔW (out × in)."""
-        return self.b @ self.a
+    @property
+    def adapter(self) -> str:
+        """The adapter in words: ``LoRA, rank 4``; ``Kronecker 32 × 16``."""
+        return " + ".join(term.described() for term in next(iter(self.terms.values()), ()))
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Update:
     update was cut to a rank, and 0 where it is exact in its space.
     """
 
-    terms: Mapping[str, tuple[LoraTerm, ...]]
+    terms: Mapping[str, tuple[Term, ...]]
     space: str
     error: float = 0.0
 

@@ -42,7 +42,7 @@ def test_compose(command: Command, store: Path, tmp_path: Path) -> None:
     words = ("compose", EXPRESSION, "--store", store, "--space", "delta", "--rank-out", "3")
     facts = command(*words, "--name", "mixed[pt]", "--out", tmp_path / "adapter", "--json").json
     assert facts["expression"] == EXPRESSION
-    assert (facts["rank"], facts["space"]) == (3, "delta, rank 3")
+    assert (facts["adapter"], facts["space"]) == ("LoRA, rank 3", "delta, rank 3")
     assert 0 < facts["error"] < 1
     assert facts["norm"] > 0
     assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 3
@@ -50,7 +50,7 @@ def test_compose(command: Command, store: Path, tmp_path: Path) -> None:
     shown = command("vectors", "show", "mixed[pt]", "--store", store, "--json").json
     assert (shown["hash"], shown["origin"]["expression"]) == (facts["hash"], EXPRESSION)
     said = command(*words).out
-    assert f"{EXPRESSION}\nin delta, rank 3: rank 3" in said
+    assert f"{EXPRESSION}\nin delta, rank 3: LoRA, rank 3" in said
     assert "% of it lost by the cut" in said
 
 
@@ -94,7 +94,7 @@ def test_an_expression_that_cannot_be_read_shows_the_place(command: Command, tra
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (("--rank", "3"), "cannot be added in factors space: ranks"),
+        (("--rank", "3"), "cannot be added in factors space: LoRA, rank"),
         (("--init-seed", "1"), "cannot be added in factors space: initialisations"),
         (("--alpha", "8"), "cannot be added in factors space: α/r is"),
     ],

@@ -1,36 +1,45 @@
-"""Files: whole or not at all, and nothing is believed on reading."""
+"""Files and folders: whole or not at all, and inside the folder that was given."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
 from lingarith.vectors.files import (
-    MOST_TENSORS,
+    LARGEST_JSON,
+    inside,
+    must_be_ours,
+    naming,
+    place_folder,
     read_json,
-    read_safetensors,
-    replace_folder,
-    safetensors_bytes,
+    replacing,
+    temporary_folder,
     write_atomically,
-    write_folder,
-    write_safetensors,
+    write_file,
 )
-
-TENSORS = {"q.a": torch.arange(6.0).reshape(2, 3), "q.b": torch.ones(4, 2), "step": torch.tensor(7, dtype=torch.uint8)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def placed(path: Path, content: bytes) -> bool:
+    """A folder with one file, which does not take the place of another."""
+    with naming(path), temporary_folder(path.parent) as folder:
+        write_file(folder / "new", content)
+        return place_folder(folder, path)
+
+
+def replaced(path: Path, content: bytes) -> bool:
+    """The same, which does."""
+    with replacing(path) as folder:
+        write_file(folder / "new", content)
+    return True
 
 
 @pytest.fixture(params=["ENOSPC", "EDQUOT"])
@@ -41,13 +50,24 @@ def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "fsync", fail)
 
 
-def test_tensors_come_back(tmp_path: Path) -> None:
-    write_safetensors(tmp_path / "new" / "x.safetensors", TENSORS, {"format": "pt"})
-    back = read_safetensors(tmp_path / "new" / "x.safetensors")
-    assert back.keys() == TENSORS.keys()
-    assert all(torch.equal(back[name], TENSORS[name]) and back[name].dtype == TENSORS[name].dtype for name in back)
-    assert os.listdir(tmp_path / "new") == ["x.safetensors"]
-    back["q.a"] += 1  # writable
+@pytest.mark.parametrize("content", ["añb", "añb".encode(), [b"a", memoryview("ñb".encode())]])
+def test_content_of_any_kind(tmp_path: Path, content: object) -> None:
+    write_atomically(tmp_path / "new" / "x", content)  # type: ignore[arg-type]
+    assert contents(tmp_path) == {"new/x": "añb".encode()}
+
+
+def test_pieces_that_fail_leave_what_was_there(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"new"
+        raise LingarithError("the second piece is bad")
+
+    write_atomically(tmp_path / "x", "old")
+    with pytest.raises(LingarithError, match="second piece"):
+        write_atomically(tmp_path / "x", pieces())
+    with pytest.raises(LingarithError, match="second piece"), replacing(tmp_path / "y") as folder:
+        write_file(folder / "z", pieces())
+    assert contents(tmp_path) == {"x": b"old"}
+    assert os.listdir(tmp_path) == ["x"]
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -60,13 +80,14 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("full_disk")
-@pytest.mark.parametrize("write", [write_folder, replace_folder])
+@pytest.mark.parametrize("write", [placed, replaced])
 def test_full_disk_keeps_the_old_folder(tmp_path: Path, write: object) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "old").write_text("old")
-    with pytest.raises(LingarithError, match="no space left to write"):
-        write(tmp_path / "x", {"new": b"new"})  # type: ignore[operator]
+    with pytest.raises(LingarithError, match=r"no space left to write .*/x \("):
+        write(tmp_path / "x", b"new")  # type: ignore[operator]
     assert contents(tmp_path) == {"x/old": b"old"}
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_any_other_failure_says_what_and_where(tmp_path: Path) -> None:
@@ -76,15 +97,16 @@ def test_any_other_failure_says_what_and_where(tmp_path: Path) -> None:
 
 
 def test_folder_is_kept_or_replaced(tmp_path: Path) -> None:
-    assert write_folder(tmp_path / "x", {"a": b"1"})
-    assert not write_folder(tmp_path / "x", {"a": b"2"})
-    assert contents(tmp_path) == {"x/a": b"1"}
-    replace_folder(tmp_path / "x", {"b": b"3"})
-    assert contents(tmp_path) == {"x/b": b"3"}
+    assert placed(tmp_path / "x", b"1")
+    assert not placed(tmp_path / "x", b"2")
+    assert contents(tmp_path) == {"x/new": b"1"}
+    assert replaced(tmp_path / "x", b"3")
+    assert contents(tmp_path) == {"x/new": b"3"}
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_failed_replacement_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(tmp_path / "x", {"a": b"1"})
+    placed(tmp_path / "x", b"1")
     rename, calls = Path.rename, []
 
     def third_time_fails(self: Path, target: Path) -> Path:
@@ -95,81 +117,57 @@ def test_failed_replacement_puts_the_old_folder_back(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Path, "rename", third_time_fails)
     with pytest.raises(LingarithError, match="broken disk"):
-        replace_folder(tmp_path / "x", {"a": b"2"})
-    assert contents(tmp_path) == {"x/a": b"1"}
+        replaced(tmp_path / "x", b"2")
+    assert contents(tmp_path) == {"x/new": b"1"}
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_nan_and_inf_are_named(tmp_path: Path, bad: float, dtype: torch.dtype) -> None:
-    tensors = {"good": torch.ones(2, dtype=dtype), "q.b": torch.tensor([1.0, bad], dtype=dtype)}
-    with pytest.raises(LingarithError, match=r"x\.safetensors: tensor 'q\.b' holds NaN or Inf"):
-        write_safetensors(tmp_path / "x.safetensors", tensors)
-    assert not contents(tmp_path)
-    (tmp_path / "x.safetensors").write_bytes(safetensors.torch.save(tensors))
-    with pytest.raises(LingarithError, match=r"x\.safetensors: tensor 'q\.b' holds NaN or Inf"):
-        read_safetensors(tmp_path / "x.safetensors")
+def test_places_inside_a_folder(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    outside.write_text("secret")
+    (folder / "out").symlink_to(outside)
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "in").symlink_to(folder / "sub" / "x")
+    (folder / "circle").symlink_to(folder / "circle")
+    for name in ("x", "sub/x", "sub/../x", "in"):
+        assert inside(folder, name) == folder / name
+    for name in ("out", "up/outside", "../outside", "sub/../../outside", str(outside)):
+        with pytest.raises(LingarithError, match=r"leads out of .*folder; "):
+            inside(folder, name)
+    for name in ("circle", "a\0b"):
+        with pytest.raises(LingarithError, match="cannot be followed"):
+            inside(folder, name)
+    (tmp_path / "link").symlink_to(folder)  # the folder itself may be reached by one
+    assert inside(tmp_path / "link", "x") == tmp_path / "link" / "x"
 
 
-@pytest.mark.parametrize("name", ["x.bin", "x.pt", "x.PKL"])
-def test_pickles_are_refused_unread(tmp_path: Path, name: str) -> None:
-    with pytest.raises(LingarithError, match=r"is a pickle, .*convert it to \.safetensors"):
-        read_safetensors(tmp_path / name)
-
-
-def test_pickle_in_disguise_is_refused(tmp_path: Path) -> None:
-    torch.save(TENSORS, tmp_path / "x.safetensors")
-    with pytest.raises(LingarithError, match=r"x\.safetensors is damaged"):
-        read_safetensors(tmp_path / "x.safetensors")
-
-
-def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(LingarithError, match=r"x\.safetensors does not exist"):
-        read_safetensors(tmp_path / "x.safetensors")
-    with pytest.raises(LingarithError, match="cannot be read: Is a directory"):
-        read_safetensors(tmp_path)
-
-
-def test_every_truncation_is_noticed(tmp_path: Path) -> None:
-    whole = safetensors_bytes(TENSORS, "x")
-    path = tmp_path / "x.safetensors"
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(LingarithError, match=r"x\.safetensors is damaged"):
-            read_safetensors(path)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_a_flipped_bit_never_escapes_as_another_error(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    whole = bytearray(safetensors_bytes(TENSORS, "x"))
-    position = data.draw(st.integers(0, len(whole) - 1))
-    whole[position] ^= 1 << data.draw(st.integers(0, 7))
-    path = tmp_path_factory.getbasetemp() / "flipped.safetensors"
-    path.write_bytes(whole)
-    with suppress(LingarithError):
-        read_safetensors(path)
-
-
-def test_absurd_headers(tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    with pytest.raises(LingarithError, match=r"x\.safetensors is damaged: truncated"):
-        read_safetensors(path)
-    path.write_bytes((17 * 2**20).to_bytes(8, "little") + b" " * (17 * 2**20))
-    with pytest.raises(LingarithError, match=r"x\.safetensors is no vector: its header takes 17825792"):
-        read_safetensors(path)
-    many = {f"{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(MOST_TENSORS + 1)}
-    header = json.dumps(many).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(LingarithError, match=rf"x\.safetensors is no vector: it holds {MOST_TENSORS + 1} tensors"):
-        read_safetensors(path)
+def test_folders_that_may_be_replaced(tmp_path: Path) -> None:
+    names = {"weights", "about"}
+    must_be_ours(tmp_path / "none", names, "about")
+    must_be_ours(tmp_path, names, "about")
+    (tmp_path / "weights").touch()
+    with pytest.raises(LingarithError, match="holds weights, which was not written here"):
+        must_be_ours(tmp_path, names, "about")
+    (tmp_path / "about").touch()
+    must_be_ours(tmp_path, names, "about")
+    (tmp_path / "README.md").touch()
+    with pytest.raises(LingarithError, match=r"holds README\.md, which was not written here"):
+        must_be_ours(tmp_path, names, "about")
+    with pytest.raises(LingarithError, match="is a file"):
+        must_be_ours(tmp_path / "weights", names, "about")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff", "[" * 100_000])
 def test_damaged_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(LingarithError, match=r"x\.json is damaged: .*; make it again"):
+        read_json(tmp_path / "x.json")
+
+
+def test_json_that_is_missing_or_absurdly_large(tmp_path: Path) -> None:
+    with pytest.raises(LingarithError, match=r"x\.json does not exist; make it again"):
+        read_json(tmp_path / "x.json")
+    with open(tmp_path / "x.json", "wb") as file:
+        file.truncate(LARGEST_JSON + 1)
+    with pytest.raises(LingarithError, match=r"x\.json takes 67108865 bytes"):
         read_json(tmp_path / "x.json")

@@ -30,6 +30,7 @@ def compose(
     expression: Expression,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
+    kronecker_out: o.KroneckerOut = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the adapter to this folder, for PEFT.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Put the adapter into the store under this name.")] = None,
     causal: Annotated[
@@ -42,35 +43,36 @@ def compose(
 
     `lingarith compose '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --out adapter-pt`
     """
-    from dataclasses import replace
-
     from ..algebra import parse
-    from ..vectors.formats import write_peft
-    from ..vectors.realise import as_vector, realise
+    from ..vectors.composed import Composed
+    from ..vectors.formats.peft import TaskType, write_peft
+    from ..vectors.realise import Composition
 
     combination = parse(expression)
     shelf = open_store(store)
-    found = _vectors(shelf, combination.names, None)
-    update = realise(combination, found, space, rank=rank_out)
-    hashes = {n: shelf.resolve(n) for n in combination.names}
-    made = as_vector(update, combination, found, hashes)
-    norm = sum(float(update.delta(path).norm()) ** 2 for path in update.terms) ** 0.5
-    facts: dict[str, Any] = {
-        "expression": str(combination), "space": update.space, "rank": made.rank, "norm": norm, "error": update.error,
-        "parents": hashes,
-    }  # fmt: skip
+    vectors = {n: shelf.open(n) for n in combination.names}
+    composition = Composition(combination, vectors, o.space_of(space, rank_out, kronecker_out))
+    made = Composed(composition)
+    made.check_rank()
+    parents = {n: shelf.resolve(n) for n in combination.names}
+    vector = made.vector(name or str(combination), parents)
+    facts: dict[str, Any] = {}
     if name:
-        facts["hash"] = shelf.put(replace(made, name=name))
+        facts["hash"] = shelf.put(vector, late=lambda: {"error": made.error})
     if out:
-        task_type = "CAUSAL_LM" if causal else "SEQ_2_SEQ_LM"
-        base = str(made.origin["backbone"]["name"])
-        write_peft(update, out, base_model=base, task_type=task_type, origin=dict(made.origin))  # type: ignore[arg-type]
+        task_type: TaskType = "CAUSAL_LM" if causal else "SEQ_2_SEQ_LM"
+        base = str(vector.origin["backbone"]["name"])
+        write_peft(composition, out, base_model=base, task_type=task_type, origin=vector.origin)
         facts["folder"] = str(out)
+    facts |= {
+        "expression": str(combination), "space": str(composition.space), "adapter": vector.adapter, "norm": made.norm,
+        "error": made.error, "parents": parents,
+    }  # fmt: skip
     if as_json:
         print_json(facts)
         return
-    lost = f", {update.error:.2%} of it lost by the cut" if update.error else ""
-    print(f"{combination}\nin {update.space}: rank {made.rank}, |ΔW| {norm:.4g}{lost}")
+    lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
+    print(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {facts['norm']:.4g}{lost}")
     if name:
         print(f"stored as {name} ({facts['hash'][:12]})")
     if out:
@@ -94,6 +96,7 @@ def choose(
     store: o.StoreFolder = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
+    kronecker_out: o.KroneckerOut = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     score_model: o.ScoreModel = None,
@@ -110,13 +113,14 @@ def choose(
     from dataclasses import replace
 
     from ..model.generate import Decoding
-    from ..study.adapt import AdaptOptions, defaults, weigh
+    from ..study.adapt import weigh
+    from ..study.plan import AdaptOptions, defaults
 
     base: AdaptOptions = defaults(backbone)
     decoding: Decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
     options = replace(
         base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
-        prompt=prompt, space=space, rank=rank_out, protocol=by, decoding=decoding,
+        prompt=prompt, space=o.space_of(space, rank_out, kronecker_out), protocol=by, decoding=decoding,
         validation_limit=base.validation_limit if limit is None else limit, score_model=score_model, seed=seed,
     )  # fmt: skip
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
@@ -157,6 +161,7 @@ def evaluate(
     store: o.StoreFolder = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
+    kronecker_out: o.KroneckerOut = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     score_model: o.ScoreModel = None,
@@ -175,8 +180,8 @@ def evaluate(
     from ..algebra import parse
     from ..scores.output import shares
     from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
-    from ..study.adapt import defaults
     from ..study.evaluate import Bench, mean
+    from ..study.plan import defaults
     from ..text.tasks.summarisation import summaries
     from ..vectors.files import write_atomically
 
@@ -191,8 +196,7 @@ def evaluate(
     bench = Bench(
         model,
         _vectors(shelf, names, model.fingerprint),
-        space,
-        rank_out,
+        o.space_of(space, rank_out, kronecker_out),
         decoding,
         score_model,
         tuple(source or ["en"]),
@@ -256,6 +260,7 @@ def generate(
     store: o.StoreFolder = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
+    kronecker_out: o.KroneckerOut = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     dtype: o.Precision = "auto",
@@ -272,8 +277,8 @@ def generate(
     from ..algebra import parse
     from ..errors import LingarithError
     from ..model.generate import generate as write
-    from ..study.adapt import defaults
     from ..study.evaluate import Bench
+    from ..study.plan import defaults
     from ..text.rows import place, read_rows, text_of
 
     combination = parse(expression)
@@ -289,7 +294,9 @@ def generate(
     decoding = replace(defaults(backbone).decoding, beams=beams, batch_size=generate_batch)
     if max_output is not None:
         decoding = replace(decoding, max_output=max_output)
-    bench = Bench(model, _vectors(shelf, combination.names, model.fingerprint), space, rank_out)
+    bench = Bench(
+        model, _vectors(shelf, combination.names, model.fingerprint), o.space_of(space, rank_out, kronecker_out)
+    )
     with model.using(bench.update(combination)), shown() as progress:
         inputs = [prompt.replace("{text}", article) for article in articles]
         outputs = write(model, inputs, decoding, watch=lambda done: progress("writing", done, len(inputs)))

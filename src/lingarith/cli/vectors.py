@@ -42,12 +42,13 @@ def show(
     as_json: o.Json = False,
 ) -> None:
     """One vector: where it comes from, and how large its update is in each projection."""
+    from ..adapters.terms import norm
     from ..vectors.store import HASH
 
     vectors = open_store(store)
     vector = vectors.get(name)
     digest = name if HASH.fullmatch(name) else vectors.resolve(name)
-    norms = {path: float(vector.scale * (pair.b @ pair.a).norm()) for path, pair in vector.factors.items()}
+    norms = {path: norm(vector.scaled(path)) for path in vector.terms}
     if as_json:
         print_json(
             {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin), "norms": norms}
@@ -55,7 +56,7 @@ def show(
         return
     print(f"{vector.name}  {digest}")
     whole = sum(norm * norm for norm in norms.values()) ** 0.5
-    print(f"rank {vector.rank}, scale {vector.scale:g}, {len(vector.factors)} projections, |ΔW| {whole:.4g}")
+    print(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections, |ΔW| {whole:.4g}")
     for key, value in vector.origin.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         print(f"{key}: {text}")

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and tensors read without trusting the file.
+"""Files and folders that appear whole or not at all, and reads that stay inside their folder.
 
 Everything is written under a temporary name beside its place, synced, and renamed. Whoever reads
 sees what was there before or what is there now. A process that is killed leaves at most something
@@ -12,36 +12,29 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor
-
 from ..errors import LingarithError
 
 TEMPORARY = ".tmp-"
-PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-LONGEST_HEADER = 16 * 2**20
-MOST_TENSORS = 65_536
+LARGEST_JSON = 64 * 2**20
 MEND = "make it again or restore it from a copy"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> None:
     """Put ``content`` at ``path``, on the disk when this returns; missing folders are made.
 
-    Raises :class:`LingarithError` when it cannot be written (no space, no permission); what was at
-    ``path`` is then still there.
+    Content that comes in pieces is written as they are made. Raises :class:`LingarithError` when it
+    cannot be written (no space, no permission); what was at ``path`` is then still there.
     """
-    temporary = _beside(path)
-    with _naming(path):
+    temporary = _temporary(path.parent)
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write(temporary, content.encode() if isinstance(content, str) else content)
+            write_file(temporary, content)
             temporary.replace(path)
             _sync(path.parent)
         except BaseException:
@@ -49,152 +42,51 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             raise
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> bool:
-    """Make the folder ``path`` of these files (name → content): True; or False if it is taken.
+def write_file(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> None:
+    """Make a file, on the disk when this returns: one of a folder that is not in its place yet.
 
-    What is there already is kept: two processes may write one folder, and the first one wins.
-    Raises :class:`LingarithError` when it cannot be written, and leaves nothing behind.
+    Raises OSError, which :func:`naming` turns into a sentence about that place.
     """
-    with _naming(path), _filled(path, files) as temporary:
-        return _moved(temporary, path)
-
-
-def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder ``path`` of these files in place of the folder that is there, if any.
-
-    The old one is moved away only when the new one is complete, and moved back if that fails.
-    Raises :class:`LingarithError` when it cannot be written.
-    """
-    old = _beside(path)
-    with _naming(path), _filled(path, files) as temporary:
-        try:
-            while not _moved(temporary, path):
-                with suppress(FileNotFoundError):  # another process moved it first
-                    path.rename(old)
-        except BaseException:
-            if old.exists() and not path.exists():
-                old.rename(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def json_bytes(value: Any) -> bytes:
-    """``value`` as readable JSON. Raises ValueError or TypeError when it is not plain JSON (NaN is not)."""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
-    """The JSON object in a file. Raises :class:`LingarithError` ending in ``mend`` when it holds none."""
-    try:
-        value = json.loads(_bytes(path, mend))
-    except (ValueError, RecursionError) as problem:
-        raise LingarithError(f"{path} is damaged: not JSON ({problem}); {mend}") from None
-    if not isinstance(value, dict):
-        raise LingarithError(f"{path} is damaged: no JSON object; {mend}")
-    return value
-
-
-def safetensors_bytes(tensors: Mapping[str, Tensor], where: object, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The content of a safetensors file. Raises :class:`LingarithError` naming ``where`` and the
-    tensor that holds NaN or Inf."""
-    # Copies, since the format refuses tensors that share memory.
-    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    _must_be_finite(plain, where, "train again with a lower learning rate")
-    return safetensors.torch.save(plain, dict(metadata) if metadata else None)
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named tensors atomically. Raises :class:`LingarithError` on NaN, Inf or a full disk."""
-    write_atomically(path, safetensors_bytes(tensors, path, metadata))
-
-
-def read_safetensors(path: Path, *, mend: str = MEND) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU; pickles are refused unread.
-
-    Raises :class:`LingarithError` ending in ``mend`` when the file is missing, damaged, truncated,
-    absurdly large in its header, or holds NaN or Inf.
-    """
-    if path.suffix.lower() in PICKLES:
-        raise LingarithError(f"{path} is a pickle, which can run code when read; convert it to .safetensors first")
-    content = _bytes(path, mend)
-    _check_header(path, content, mend)
-    try:
-        tensors = safetensors.torch.load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
-        raise LingarithError(f"{path} is damaged: {problem}; {mend}") from None
-    _must_be_finite(tensors, path, mend)
-    return tensors
-
-
-def _check_header(path: Path, content: bytes, mend: str) -> None:
-    """Refuse before anything is allocated: the header's length and its number of tensors."""
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > len(content) - 8:
-        raise LingarithError(f"{path} is damaged: truncated, or no safetensors file at all; {mend}")
-    if length > LONGEST_HEADER:
-        raise LingarithError(
-            f"{path} is no vector: its header takes {length} bytes, {LONGEST_HEADER} is the most; {mend}"
-        )
-    # Every tensor has this key once; text in names and metadata can only make the count larger.
-    count = content.count(b'"data_offsets"', 8, 8 + length)
-    if count > MOST_TENSORS:
-        raise LingarithError(f"{path} is no vector: it holds {count} tensors, {MOST_TENSORS} is the most; {mend}")
-
-
-def _must_be_finite(tensors: Mapping[str, Tensor], where: object, mend: str) -> None:
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all():
-            raise LingarithError(f"{where}: tensor {name!r} holds NaN or Inf; {mend}")
-
-
-def _bytes(path: Path, mend: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise LingarithError(f"{path} does not exist; {mend}") from None
-    except OSError as problem:
-        raise LingarithError(f"{path} cannot be read: {problem.strerror}; {mend}") from None
-
-
-def _beside(path: Path) -> Path:
-    return path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-
-
-def _write(path: Path, content: bytes) -> None:
+    if isinstance(content, str):
+        content = content.encode()
     with open(path, "xb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    """A rename is on the disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in place of the folder ``path`` (if any) when the block ends.
+
+    The old one is moved away only when the new one is complete, and moved back if that fails.
+    Raises :class:`LingarithError` when it cannot be written, and leaves nothing behind.
+    """
+    with naming(path), temporary_folder(path.parent) as folder:
+        yield folder
+        replace_folder(folder, path)
 
 
 @contextmanager
-def _filled(path: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that holds the files, written in their order; gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder to fill and to move to a place in ``parent``; what is not moved is gone afterwards."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = _temporary(parent)
     try:
-        temporary.mkdir()
-        for name, content in files.items():
-            _write(temporary / name, content)
-        _sync(temporary)
-        yield temporary
+        folder.mkdir()
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _moved(temporary: Path, path: Path) -> bool:
-    """Rename a folder to its place; False when a folder with something in it is there."""
+def place_folder(folder: Path, path: Path) -> bool:
+    """Move a complete folder to ``path``: True; or False if a folder with something in it is there.
+
+    What is there is kept: two processes may make one folder, and the first one wins.
+    """
+    _sync(folder)
     try:
-        temporary.rename(path)
+        folder.rename(path)
     except OSError as problem:
         if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
@@ -203,8 +95,22 @@ def _moved(temporary: Path, path: Path) -> bool:
     return True
 
 
+def replace_folder(folder: Path, path: Path) -> None:
+    """Move a complete folder to ``path``, in place of the one that is there; see :func:`replacing`."""
+    old = _temporary(path.parent)
+    try:
+        while not place_folder(folder, path):
+            with suppress(FileNotFoundError):  # another process moved it first
+                path.rename(old)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn the system's errors of a write into one sentence about ``path``."""
     try:
         yield
@@ -217,3 +123,77 @@ def _naming(path: Path) -> Iterator[None]:
         raise LingarithError(
             f"cannot write {path}: {problem.strerror}; mend that or choose another folder"
         ) from problem
+
+
+def inside(folder: Path, *parts: str | Path) -> Path:
+    """A place in a folder. Raises :class:`LingarithError` when ``..`` or a link on the way leads out of it."""
+    path = folder.joinpath(*parts)
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as problem:  # a circle of links, or a name that can be none
+        raise LingarithError(f"{str(path)!r} cannot be followed: {problem}; delete that link") from None
+    if not stays:
+        raise LingarithError(f"{path} leads out of {folder}; put the file itself there, and no link")
+    return path
+
+
+def must_be_ours(folder: Path, names: Collection[str], mark: str) -> None:
+    """Raise :class:`LingarithError` unless a folder can be replaced: not there, empty, or written here.
+
+    Then it holds nothing but files called ``names``, and among them ``mark``.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise LingarithError(f"{folder} is a file; name a folder")
+    found = sorted(path.name for path in folder.iterdir())
+    strangers = [name for name in found if name not in names or mark not in found]
+    if strangers:
+        raise LingarithError(
+            f"{folder} holds {strangers[0]}, which was not written here; name another folder or move it away"
+        )
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as readable JSON. Raises ValueError or TypeError when it is not plain JSON (NaN is not)."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
+    """The JSON object in a file. Raises :class:`LingarithError` ending in ``mend`` when it holds none."""
+    with reading(path, mend):
+        size = path.stat().st_size
+        if size > LARGEST_JSON:
+            raise LingarithError(f"{path} takes {size} bytes, and {LARGEST_JSON} is the most; {mend}")
+        content = path.read_bytes()
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as problem:
+        raise LingarithError(f"{path} is damaged: not JSON ({problem}); {mend}") from None
+    if not isinstance(value, dict):
+        raise LingarithError(f"{path} is damaged: no JSON object; {mend}")
+    return value
+
+
+@contextmanager
+def reading(path: Path, mend: str) -> Iterator[None]:
+    """Turn the system's errors of a read into one sentence about ``path``."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise LingarithError(f"{path} does not exist; {mend}") from None
+    except OSError as problem:
+        raise LingarithError(f"{path} cannot be read: {problem.strerror}; {mend}") from None
+
+
+def _temporary(parent: Path) -> Path:
+    return parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def _sync(folder: Path) -> None:
+    """A rename is on the disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

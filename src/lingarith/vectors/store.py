@@ -16,30 +16,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
-
-from torch import Tensor
 
 from ..algebra.combination import NAME
 from ..errors import LingarithError, did_you_mean
 from .files import (
     TEMPORARY,
+    inside,
     json_bytes,
+    naming,
+    place_folder,
     read_json,
-    read_safetensors,
     replace_folder,
-    safetensors_bytes,
+    temporary_folder,
     write_atomically,
-    write_folder,
+    write_file,
 )
-from .vector import LoraFactors, Vector, content_hash
+from .lazy import FlatTensors, check_terms, outline, terms_in
+from .tensors import TensorFile, pieces
+from .vector import Vector, content_hash
 
-SCHEMA = 1
+SCHEMA = 2
 VOLATILE = ("cost", "made", "versions")
 """Keys of an origin that two runs of one recipe may differ in; the hash leaves them out."""
 
@@ -84,9 +86,7 @@ def check_name(name: str) -> str:
 
 def vector_hash(vector: Vector) -> str:
     """sha256 (hex) over tensors, scale, and origin without :data:`VOLATILE`; the name has no part in it."""
-    origin = {key: value for key, value in _plain(vector).items() if key not in VOLATILE}
-    facts = json.dumps({"scale": float(vector.scale), "origin": origin}, sort_keys=True)
-    return hashlib.sha256(f"{content_hash(vector.tensors())}\n{facts}".encode()).hexdigest()
+    return _digest(content_hash(FlatTensors(vector.terms)), vector.scale, _plain(vector.name, vector.origin))
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,32 @@ class Store:
 
     folder: Path
 
-    def put(self, vector: Vector, recipe: str | None = None) -> str:
+    def put(
+        self, vector: Vector, recipe: str | None = None, late: Callable[[], Mapping[str, Any]] | None = None
+    ) -> str:
         """Store a vector, let its name mean it, and return its hash; doing it twice changes nothing.
 
-        ``recipe`` is the hash of what it was made from, for :meth:`by_recipe`. Raises
-        :class:`LingarithError` on a name that cannot be one, NaN or Inf, or a full disk.
+        Its projections are taken one after another, so lazy terms need little memory. ``recipe`` is
+        the hash of what it was made from, for :meth:`by_recipe`. ``late`` gives what the origin says
+        as well and is known only when all terms were made. Raises :class:`LingarithError` on a name
+        that cannot be one, NaN or Inf, or a full disk.
         """
         check_name(vector.name)
-        backbone = _fingerprint(vector.origin, f"vector {vector.name}")
-        _factors(vector.tensors(), f"vector {vector.name}")
-        digest = vector_hash(vector)
-        self._put_object(vector, digest)
+        where = f"vector {vector.name}"
+        backbone = _fingerprint(vector.origin, where)
+        _plain(vector.name, vector.origin)  # what is wrong with it is said before anything is written
+        shapes = outline(vector.terms)
+        check_terms(shapes, where)
+        objects = self._path("objects")
+        with naming(objects), temporary_folder(objects) as folder:
+            write_file(folder / TENSORS, pieces(FlatTensors(shapes), FlatTensors(vector.terms).items(), where))
+            origin = _plain(vector.name, {**vector.origin, **(late() if late else {})})
+            digest = _digest(content_hash(TensorFile(folder / TENSORS)), vector.scale, origin)
+            manifest = {"schema": SCHEMA, "hash": digest, "name": vector.name, "scale": float(vector.scale)}
+            write_file(folder / MANIFEST, json_bytes({**manifest, "origin": origin}))
+            place = self._path("objects", digest)
+            if not place_folder(folder, place) and self._problem(digest):
+                replace_folder(folder, place)
         reference = json_bytes({"name": vector.name, "hash": digest})
         if recipe is not None:
             write_atomically(self._recipe(recipe), reference)
@@ -118,11 +133,18 @@ class Store:
         ``backbone`` is the fingerprint it must belong to; None accepts any, if the name is unambiguous.
         Raises :class:`LingarithError` when there is none, or it is damaged.
         """
+        return _in_memory(self.open(name_or_hash, backbone))
+
+    def open(self, name_or_hash: str, backbone: str | None = None) -> Vector:
+        """The same vector (see :meth:`get`) with its tensors left on the disk until they are asked for.
+
+        They are read once now, one after another, to compare them with the hash.
+        """
         if HASH.fullmatch(name_or_hash):
             self._must_exist()
-            vector = self._load(name_or_hash)
+            vector = self._open(name_or_hash)
         else:
-            vector = self._load(self.resolve(name_or_hash, backbone), name_or_hash.partition("@")[0])
+            vector = self._open(self.resolve(name_or_hash, backbone), name_or_hash.partition("@")[0])
         found = _fingerprint(vector.origin, f"vector {vector.name}")
         if backbone is not None and found != backbone:
             raise self._other_backbone(vector.name, vector.origin, backbone)
@@ -137,7 +159,7 @@ class Store:
         if not path.exists():
             return None
         name, digest = self._reference(path)
-        return self._load(digest, name) if self._path("objects", digest, MANIFEST).exists() else None
+        return _in_memory(self._open(digest, name)) if self._path("objects", digest, MANIFEST).exists() else None
 
     def resolve(self, name: str, backbone: str | None = None) -> str:
         """The hash that a name means on a backbone (see :meth:`get`). Raises :class:`LingarithError`."""
@@ -197,25 +219,14 @@ class Store:
                 problems.append(str(problem))
         return problems
 
-    def _put_object(self, vector: Vector, digest: str) -> None:
-        manifest = {"schema": SCHEMA, "hash": digest, "name": vector.name}
-        manifest |= {"scale": float(vector.scale), "origin": _plain(vector)}
-        content = safetensors_bytes(vector.tensors(), f"vector {vector.name}")
-        files = {TENSORS: content, MANIFEST: json_bytes(manifest)}
-        folder = self._path("objects", digest)
-        if folder.exists() and not self._problem(digest):
-            return
-        if not write_folder(folder, files) and self._problem(digest):
-            replace_folder(folder, files)
-
-    def _load(self, digest: str, name: str | None = None) -> Vector:
+    def _open(self, digest: str, name: str | None = None) -> Vector:
         manifest = self._manifest(digest)
-        path = self._path("objects", digest, TENSORS)
-        mend = self._mend(digest)
-        factors = _factors(read_safetensors(path, mend=mend), path)
-        vector = Vector(name or manifest["name"], factors, manifest["scale"], manifest["origin"])
-        if vector_hash(vector) != digest:
-            raise LingarithError(f"{path} or its {MANIFEST} was changed: its hash is not {digest[:12]}…; {mend}")
+        file = TensorFile(self._path("objects", digest, TENSORS), self._mend(digest))
+        vector = Vector(name or manifest["name"], terms_in(file), manifest["scale"], manifest["origin"])
+        if _digest(content_hash(file), vector.scale, _plain(vector.name, vector.origin)) != digest:
+            raise LingarithError(
+                f"{file.path} or its {MANIFEST} was changed: its hash is not {digest[:12]}…; {file.mend}"
+            )
         return vector
 
     def _manifest(self, digest: str) -> dict[str, Any]:
@@ -238,7 +249,7 @@ class Store:
 
     def _problem(self, digest: str) -> str | None:
         try:
-            self._load(digest)
+            self._open(digest)
         except LingarithError as problem:
             return str(problem)
         return None
@@ -302,22 +313,30 @@ class Store:
 
     def _path(self, *parts: str | Path) -> Path:
         """A place in the store; a link in a store from elsewhere must not lead out of it."""
-        path = self.folder.joinpath(*parts)
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise LingarithError(f"{path} leads out of the store; delete that link")
-        return path
+        return inside(self.folder, *parts)
 
     def _must_exist(self) -> None:
         if not self.folder.is_dir():
             raise LingarithError(f"there is no store at {self.folder}; train a vector first, or name another store")
 
 
-def _plain(vector: Vector) -> dict[str, Any]:
+def _in_memory(vector: Vector) -> Vector:
+    return replace(vector, terms=dict(vector.terms))
+
+
+def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:
+    """The hash of a vector, from that of its tensors and its plain origin."""
+    lasting = {key: value for key, value in origin.items() if key not in VOLATILE}
+    facts = json.dumps({"scale": float(scale), "origin": lasting}, sort_keys=True)
+    return hashlib.sha256(f"{tensors}\n{facts}".encode()).hexdigest()
+
+
+def _plain(name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """The origin as it comes back from a file, so that a hash is the same before and after."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(vector.origin), allow_nan=False))
+        plain: dict[str, Any] = json.loads(json.dumps(dict(origin), allow_nan=False))
     except (TypeError, ValueError) as problem:
-        raise LingarithError(f"the origin of {vector.name} must be plain JSON: {problem}") from None
+        raise LingarithError(f"the origin of {name} must be plain JSON: {problem}") from None
     return plain
 
 
@@ -327,19 +346,6 @@ def _fingerprint(origin: Mapping[str, Any], where: object) -> str:
     if not isinstance(fingerprint, str) or not KEY.fullmatch(fingerprint):
         raise LingarithError(f"{where}: its origin names no backbone (fingerprint {fingerprint!r}); train it again")
     return fingerprint
-
-
-def _factors(tensors: Mapping[str, Tensor], where: object) -> dict[str, LoraFactors]:
-    """The factors from their flat names, all of one rank."""
-    factors = {}
-    for path in sorted({name.rpartition(".")[0] for name in tensors}):
-        a, b = tensors.get(f"{path}.a"), tensors.get(f"{path}.b")
-        if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-            raise LingarithError(f"{where}: {path!r} has no factors a (r × in) and b (out × r); make the vector again")
-        factors[path] = LoraFactors(a, b)
-    if 2 * len(factors) != len(tensors) or len({pair.a.shape[0] for pair in factors.values()}) != 1:
-        raise LingarithError(f"{where}: not one rank over all projections, or no projection; make the vector again")
-    return factors
 
 
 def _decoded(path: Path) -> str:

@@ -1,0 +1,141 @@
+"""``lingarith import`` and ``export``: between the store and what other programs write and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .composing import Expression
+from .opening import open_backbone, open_store, print_json
+
+if TYPE_CHECKING:
+    from ..vectors.formats.peft import TaskType
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A LoRA or LoKr adapter that PEFT saved.")],
+    name: Annotated[str, typer.Option("--name", help="What expressions call it, such as 'task[en]'.")],
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", "-b", help="Load this backbone, to bind the vector to it.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option("--like", metavar="VECTOR", help="Bind it to the backbone of this vector instead.")
+    ] = None,
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    as_json: o.Json = False,
+) -> None:
+    """Put an adapter of PEFT's into the store, as a vector for expressions.
+
+    `lingarith import adapter-en --name 'task[en]' --like 'mc4[en]'`
+    """
+    from ..errors import LingarithError
+    from ..vectors.formats.imported import backbone_of, on_backbone, open_adapter
+    from ..vectors.store import check_name
+
+    check_name(name)
+    if backbone and like:
+        raise LingarithError("--backbone and --like both say what the vector belongs to; leave out one of them")
+    vector, shelf = open_adapter(folder, name), open_store(store)
+    if backbone:
+        model = open_backbone(backbone)
+        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.shapes)
+    else:
+        facts, projections, reason = backbone_of(vector, shelf, like)
+        placed = on_backbone(vector, facts, projections)
+    digest = shelf.put(placed)
+    bound, base = placed.origin["backbone"], placed.origin["base"]
+    if as_json:
+        print_json({"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin})
+        return
+    adapted, all_ = len(vector.terms), len(placed.terms)
+    rest = "" if adapted == all_ else f" of {all_}, 0 on the others"
+    print(
+        f"{name} ({digest[:12]}) is in {store}: {vector.adapter}, scale {placed.scale:g}, {adapted} projections{rest}"
+    )
+    named = f"; its folder names {base}" if base not in (None, bound["name"]) else ""
+    print(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
+
+
+def export(
+    expression: Expression,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.", file_okay=False)],
+    format: Annotated[str, typer.Option("--format", help="peft, serving, lokr or merged.")] = "peft",
+    space: o.Space = "factors",
+    rank: Annotated[
+        int | None, typer.Option("--rank", "--rank-out", help="In delta: cut the sum to its best rank k.")
+    ] = None,
+    kronecker: Annotated[
+        str | None,
+        typer.Option(
+            "--kronecker",
+            "--kronecker-out",
+            metavar="MxN",
+            help="With --rank k: to the best k Kronecker products instead.",
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", "-b", help="For merged: its folder or name; without it that of the vectors."),
+    ] = None,
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    as_json: o.Json = False,
+) -> None:
+    """Write a sum of vectors for other programs; the backbone is not loaded.
+
+    `peft`: a LoRA folder, exact. `serving`: the same for vLLM and SGLang. `lokr`: one Kronecker product as PEFT's
+    LoKr. `merged`: the backbone's checkpoint with the sum added.
+
+    `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank 8 --format serving --out served-pt`
+    """
+    from ..algebra import parse
+    from ..errors import LingarithError, did_you_mean
+    from ..vectors.composed import Composed
+    from ..vectors.files import read_json
+    from ..vectors.formats.lokr import write_lokr
+    from ..vectors.formats.merged import checkpoint, write_merged
+    from ..vectors.formats.peft import ORIGIN, write_peft
+    from ..vectors.formats.serving import write_serving
+    from ..vectors.realise import Composition
+
+    adapters: dict[str, Any] = {"peft": write_peft, "serving": write_serving, "lokr": write_lokr}
+    if format not in (*adapters, "merged"):
+        raise LingarithError(f"no format named {format!r}{did_you_mean(format, [*adapters, 'merged'])}")
+    if backbone and format != "merged":
+        raise LingarithError(f"--backbone goes with --format merged, and {format} needs none; leave it out")
+    combination, shelf = parse(expression), open_store(store)
+    vectors = {name: shelf.open(name) for name in combination.names}
+    composition = Composition(combination, vectors, o.space_of(space, rank, kronecker))
+    made = Composed(composition)
+    made.check_rank()
+    vector = made.vector(str(combination), {name: shelf.resolve(name) for name in combination.names})
+    facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
+    base, task_type = vector.origin["backbone"], _task_type(composition.paths)
+    if format == "merged":
+        place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
+        write_merged(composition, place, out, origin=vector.origin)
+    else:
+        written = adapters[format](
+            composition, out, base_model=base["name"], task_type=task_type, origin=vector.origin
+        )  # fmt: skip
+        facts |= {"rank": written} if format == "serving" else {}
+    facts = read_json(out / ORIGIN) | facts
+    if as_json:
+        print_json(facts)
+        return
+    lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
+    print(f"{combination}\nin {composition.space}: {vector.adapter}{lost}")
+    if format == "merged":
+        print(f"added to {backbone or base['name']}; rounding to its type lost {facts['rounding']:.2%} of the update")
+    if format == "serving":
+        print(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
+        if task_type == "SEQ_2_SEQ_LM":
+            print("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
+    print(f"written to {out}")
+
+
+def _task_type(paths: list[str]) -> TaskType:
+    """Encoder-decoder models alone have a part called encoder with projections of text in it."""
+    return "SEQ_2_SEQ_LM" if any("encoder" in path.split(".") for path in paths) else "CAUSAL_LM"

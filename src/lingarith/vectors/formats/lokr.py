@@ -1,0 +1,177 @@
+"""PEFT's LoKr folders, one Kronecker product for each module, and back.
+
+PEFT (0.21) computes ``(alpha / r) · lokr_w1 ⊗ lokr_w2`` in the orientation of ``Linear.weight``, which
+is ours. It gives ``lokr_w1`` the shape f × f for the ``decompose_factor`` f wherever f divides both
+sizes, so m = n = f can be written and no other size; it keeps the second factor whole where r is
+half of its longer side or more. Neither way holds more than one projection in memory.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...adapters.kronecker import KroneckerTerm
+from ...adapters.terms import Term
+from ...errors import LingarithError
+from ..composed import Composed
+from ..files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
+from ..lazy import LazyTerms, Terms, check_terms
+from ..realise import Composition
+from ..tensors import TensorFile, pieces
+from ..vector import Vector
+from .peft import CONFIG, ORIGIN, PEFT_VERSION, SCHEMA, WEIGHTS, TaskType
+
+WHOLE = 10_000
+"""As r: no factor is a product of two; as alpha too, the scale is 1."""
+
+UNSUPPORTED = {
+    "modules_to_save": "it replaces whole modules",
+    "rank_pattern": "its modules have different ranks",
+    "alpha_pattern": "its modules have different scales",
+}
+"""Keys of an adapter's configuration that, when set, make it more than one scale and its factors."""
+
+FORMS = [{*w1, *w2} for w1 in (("w1",), ("w1_a", "w1_b")) for w2 in (("w2",), ("w2_a", "w2_b"))]
+"""The tensors of a projection: each factor is held whole, or as a product of two."""
+FACTOR = re.compile(r"base_model\.model\.(.+)\.lokr_(w[12](?:_[ab])?)")
+
+
+def write_lokr(
+    composition: Composition,
+    folder: Path,
+    *,
+    base_model: str,
+    task_type: TaskType,
+    origin: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a composition as a LoKr adapter for ``PeftModel.from_pretrained(base, folder)``.
+
+    ``origin`` goes into ``lingarith.json`` as :func:`.peft.write_peft` says. Raises
+    :class:`LingarithError` when a projection holds anything but one Kronecker product of m = n, the
+    same everywhere, when the folder holds anything that was not written here, on NaN or Inf, or on a
+    full disk; the old folder is then still there.
+    """
+    folder = folder.resolve()
+    must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
+    made = Composed(composition)
+    factor = _factor(made.terms.outline)
+    origin = dict(origin or {})
+    revision = (origin.get("backbone") or {}).get("revision")
+    config: dict[str, Any] = {
+        "peft_type": "LOKR",
+        "peft_version": PEFT_VERSION,
+        "task_type": task_type,
+        "base_model_name_or_path": base_model,
+        "revision": revision,
+        "inference_mode": True,
+        "r": WHOLE,
+        "alpha": WHOLE,
+        "decompose_factor": factor,
+        "decompose_both": False,
+        "rank_dropout": 0.0,
+        "module_dropout": 0.0,
+        "init_weights": True,
+        "modules_to_save": None,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+        "target_modules": "|".join(re.escape(path) for path in composition.paths),
+    }
+    with replacing(folder) as temporary:
+        outline = dict(_factors(made.terms.outline))
+        content = pieces(outline, _factors(made.terms), f"update for {folder}", {"format": "pt"})
+        write_file(temporary / WEIGHTS, content)
+        write_file(temporary / CONFIG, json_bytes(config))
+        about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": made.error}
+        write_file(temporary / ORIGIN, json_bytes(about))
+
+
+def open_lokr(folder: Path, name: str) -> Vector:
+    """The vector in a LoKr folder that PEFT's ``save_pretrained`` wrote; tensors are read when asked for.
+
+    Its scale is alpha/r. Any shape of the first factor is read, and factors that PEFT holds as
+    products of two are multiplied. Raises :class:`LingarithError` saying why, when the adapter is
+    more than that or damaged, or when a file lies outside the folder.
+    """
+    config = read_json(inside(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
+    scale = _scale(folder, config)
+    file = TensorFile(inside(folder, WEIGHTS), mend="save the adapter again")
+    held: dict[str, set[str]] = {}
+    for key in file:
+        match = FACTOR.fullmatch(key)
+        if match is None:
+            raise LingarithError(f"{file.path}: {key!r} is no LoKr factor of a projection; only linear ones are read")
+        held.setdefault(match[1], set()).add(match[2])
+    outline: dict[str, tuple[Term, ...]] = {}
+    shapes = file.outline()
+    for path in sorted(held):
+        if held[path] in FORMS:
+            with suppress(RuntimeError):  # two parts of a factor that cannot be multiplied
+                outline[path] = (_term(path, held[path], shapes),)
+        if path not in outline or any(part.ndim != 3 or not part.numel() for part in outline[path][0]):
+            raise LingarithError(f"{file.path}: {path!r} has no pair of factors that fit together; {file.mend}")
+    check_terms(outline, file.path, file.mend)
+
+    def read(path: str) -> tuple[Term, ...]:
+        return (_term(path, held[path], file),)
+
+    origin = {
+        "kind": "imported",
+        "adapter": {"kind": "kronecker", "r": config["r"], "alpha": config["alpha"]},
+        "backbone": {"name": config.get("base_model_name_or_path"), "revision": config.get("revision")},
+    }
+    return Vector(name, LazyTerms(outline, read), scale, origin)
+
+
+def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
+    """The tensors under PEFT's names."""
+    for path, (term,) in terms.items():
+        yield f"base_model.model.{path}.lokr_w1", term.a[0]
+        yield f"base_model.model.{path}.lokr_w2", term.b[0]
+
+
+def _factor(outline: Terms) -> int:
+    """The m = n that all projections have. Raises :class:`LingarithError` where one holds anything else."""
+    factor = 0
+    for path, terms in outline.items():
+        match terms:
+            case [KroneckerTerm() as term] if len(term.a) == 1 and term.m == term.n == (factor or term.m):
+                factor = term.m
+            case _:
+                held = " + ".join(term.described() for term in terms)
+                raise LingarithError(
+                    f"{path} holds {held}, and PEFT's LoKr holds one Kronecker product of one size with m = n; cut the "
+                    "sum to such a product (--space delta --rank 1 --kronecker 16x16), or write another format"
+                )
+    return factor
+
+
+def _term(path: str, held: Iterable[str], tensors: Mapping[str, Tensor]) -> KroneckerTerm:
+    """The term of a projection whose tensors are called ``held``. Raises RuntimeError where factors do not fit."""
+
+    def factor(which: str) -> Tensor:
+        names = sorted(name for name in held if name.startswith(which))
+        first, *second = (tensors[f"base_model.model.{path}.lokr_{name}"].float() for name in names)
+        return first @ second[0] if second else first
+
+    return KroneckerTerm(factor("w1")[None], factor("w2")[None])
+
+
+def _scale(folder: Path, config: Mapping[str, Any]) -> float:
+    """alpha/r. Raises where the adapter is no plain LoKr."""
+    where = folder / CONFIG
+    if config.get("peft_type") != "LOKR":
+        raise LingarithError(f"{where}: an adapter of type {config.get('peft_type')!r} is no LoKr")
+    for key, reason in UNSUPPORTED.items():
+        if config.get(key):
+            raise LingarithError(f"{where}: an adapter with {key} cannot be read, since {reason}; only plain LoKr can")
+    rank, alpha = config.get("r"), config.get("alpha")
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise LingarithError(f"{where}: r={rank!r} and alpha={alpha!r} must be a positive integer and a number")
+    return alpha / rank

@@ -1,0 +1,226 @@
+"""A whole checkpoint of the backbone with ΔW added to its weights: what any program loads.
+
+Its files, shards, names and types are those of the base. A weight is added to in float32 and stored
+in its own type, which loses what that type cannot hold; how much is measured. One tensor is in
+memory at a time, and no model is made.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...adapters.terms import Term
+from ...errors import LingarithError
+from ..composed import Composed
+from ..files import json_bytes, must_be_ours, read_json, replacing, write_file
+from ..lazy import Terms
+from ..realise import Composition, relative_error
+from ..tensors import TensorFile, pieces
+from .peft import ORIGIN, SCHEMA
+
+NEWSROOM = "newsroom"
+INDEX, SINGLE, CONFIG = "model.safetensors.index.json", "model.safetensors", "config.json"
+COPIED = {".json", ".jinja", ".model", ".tiktoken", ".txt"}
+"""What stands beside the weights: configuration, tokenizer, templates."""
+LICENCES = ("LICENSE", "LICENCE", "NOTICE")
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
+ROWS = 512
+MEND = "download or save the backbone again"
+
+
+def checkpoint(name: str, revision: str | None = None) -> Path:
+    """The folder of a backbone: itself, the embedded ``newsroom``, or one of the hub that is in its cache.
+
+    Nothing is downloaded. Raises :class:`LingarithError` when there is none.
+    """
+    if name == NEWSROOM:
+        return Path(str(resources.files("lingarith.newsroom") / "backbone"))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        raise LingarithError(
+            f"there is no folder {name}, and the hub's cache does not hold it; give the backbone's folder, or fetch it "
+            f"with `hf download {name}`"
+        ) from None
+
+
+def write_merged(
+    composition: Composition, base: Path, folder: Path, *, origin: Mapping[str, Any] | None = None
+) -> float:
+    """Write the backbone in the folder ``base`` with a composition added, for ``from_pretrained(folder)``.
+
+    Returns what rounding to the base's type lost of the update, ‖stored − base − ΔW‖/‖ΔW‖ over all
+    projections; it goes into ``lingarith.json`` with ``origin`` and the error of the space's cut.
+    Raises :class:`LingarithError` when the base is quantised, damaged, no checkpoint in safetensors
+    or not the composition's, when ``folder`` holds anything that was not written here, on NaN or
+    Inf, or on a full disk; the old folder is then still there.
+    """
+    folder = folder.resolve()
+    shards = _shards(base)
+    others = _others(base)
+    names = {*(shard.path.name for shard in shards), *(path.name for path in others), ORIGIN}
+    must_be_ours(folder, names | _written(folder), ORIGIN)
+    if folder == base.resolve():
+        raise LingarithError(f"{folder} is the backbone itself; name another folder")
+    made = Composed(composition)
+    paths = {name: path for path, name in weights(made.terms.outline, shards).items()}
+    rounding = _Rounding()
+    with replacing(folder) as temporary:
+        for shard in shards:
+            tensors = _added(shard, paths, made.terms, rounding)
+            content = pieces(_in_order(shard), tensors, f"update for {folder}", shard.metadata)
+            write_file(temporary / shard.path.name, content)
+        for path in others:
+            shutil.copyfile(path, temporary / path.name)
+        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": made.error}
+        lost = relative_error(rounding.lost, rounding.whole)
+        write_file(temporary / ORIGIN, json_bytes(about | {"rounding": lost, "files": sorted(names)}))
+    return lost
+
+
+def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
+    """Path of each projection → the tensor that holds its weight.
+
+    A checkpoint may leave out, add or change the beginning of the paths in the model. So the tensor
+    is the one of the right shape whose name has the longest end in common with ``<path>.weight``,
+    which reaches back to the list of layers at least. Raises :class:`LingarithError` where there is
+    not exactly one, or its type is none that can be added to.
+    """
+    folder = shards[0].path.parent
+    places = {name: place for shard in shards for name, place in shard.places.items()}
+    alike: dict[str, list[str]] = {}
+    for name in places:
+        alike.setdefault(_end(name), []).append(name)
+    found: dict[str, str] = {}
+    for path, terms in outline.items():
+        wanted = f"{path}.weight"
+        fitting = [name for name in alike.get(_end(wanted), []) if places[name].shape == terms[0].size]
+        longest = max((_common(wanted, name) for name in fitting), default=0)
+        best = [name for name in fitting if _common(wanted, name) == longest >= _least(wanted)]
+        if wanted not in best and len(best) != 1:
+            raise LingarithError(
+                f"{folder} is not the backbone of these vectors, or names its weights in another way: {len(best)} "
+                "tensors fit {} ({} × {}); give that backbone's own checkpoint".format(path, *terms[0].size)
+            )
+        found[path] = wanted if wanted in best else best[0]
+        dtype = places[found[path]].dtype
+        if dtype not in TYPES:
+            raise LingarithError(
+                f"{found[path]} in {folder} is stored as {str(dtype).removeprefix('torch.')}, to which nothing can be "
+                "added; give the backbone as it was before it was quantised"
+            )
+    if len(set(found.values())) < len(found):
+        raise LingarithError(f"{folder} holds one tensor for several projections; give that backbone's own checkpoint")
+    return found
+
+
+@dataclass
+class _Rounding:
+    """The squared norm of what storing lost, and that of all that was added."""
+
+    lost: float = 0.0
+    whole: float = 0.0
+
+
+def _added(
+    shard: TensorFile, paths: Mapping[str, str], terms: Terms, rounding: _Rounding
+) -> Iterator[tuple[str, Tensor]]:
+    for name in _in_order(shard):
+        tensor = shard[name]
+        if name in paths:
+            _add(tensor, terms[paths[name]], rounding)
+        yield name, tensor
+
+
+def _add(weight: Tensor, terms: Sequence[Term], rounding: _Rounding) -> None:
+    """Add ΔW to a weight in its place, a few rows at a time so that little else is held."""
+    change = terms[0].delta()
+    for term in terms[1:]:
+        change += term.delta()
+    for rows, added in zip(weight.split(ROWS), change.split(ROWS), strict=True):
+        base = rows.to(torch.float32, copy=True)
+        rows.copy_(base + added)
+        rounding.whole += _squared(added)
+        rounding.lost += _squared((rows.float() - base).sub_(added))
+
+
+def _in_order(shard: TensorFile) -> dict[str, Tensor]:
+    """The outline of a file in the order of its bytes."""
+    outline = shard.outline()
+    return {name: outline[name] for name in sorted(outline, key=lambda name: shard.places[name].start)}
+
+
+def _squared(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
+
+
+def _end(name: str) -> str:
+    return ".".join(name.split(".")[-2:])
+
+
+def _common(one: str, other: str) -> int:
+    """How many parts two names have in common, counted from the end."""
+    pairs = zip(reversed(one.split(".")), reversed(other.split(".")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _least(name: str) -> int:
+    """How many parts there are from the list of layers on: of ``model.layers.3.attn.q.weight`` all but one."""
+    parts = name.split(".")
+    first = next((k for k, part in enumerate(parts) if part.isdecimal()), 0)
+    return len(parts) - max(first - 1, 0)
+
+
+def _shards(base: Path) -> list[TensorFile]:
+    """The files with the base's weights. Raises :class:`LingarithError` where it has none that can be read."""
+    if "quantization_config" in read_json(base / CONFIG, mend="give the folder that save_pretrained wrote"):
+        raise LingarithError(
+            f"{base} is quantised, and an update cannot be added to packed weights; give the backbone as it was before"
+        )
+    if not (base / INDEX).exists():
+        if not (base / SINGLE).exists():
+            raise LingarithError(
+                f"{base} has no {SINGLE} and no {INDEX}, and other files are not read since a pickle can run code; "
+                "save the backbone again with save_pretrained"
+            )
+        return [TensorFile(base / SINGLE, mend=MEND)]
+    listed = read_json(base / INDEX, mend=MEND).get("weight_map")
+    names = {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
+    strange = sorted(name for name in names if Path(name).name != name or Path(name).suffix != ".safetensors")
+    if strange or not names:
+        raise LingarithError(f"{base / INDEX} names {strange or 'no file'}, not the files beside it; {MEND}")
+    return [TensorFile(base / name, mend=MEND) for name in sorted(names)]
+
+
+def _others(base: Path) -> list[Path]:
+    """The files to copy: what the weights need beside them, and what they may be used for."""
+    return sorted(
+        path
+        for path in base.iterdir()
+        if path.is_file() and path.name != ORIGIN
+        and (path.suffix in COPIED or path.name.startswith(LICENCES))
+        and (not path.name.endswith(".index.json") or path.name == INDEX)
+    )  # fmt: skip
+
+
+def _written(folder: Path) -> set[str]:
+    """What an earlier call wrote into the folder, by its own account."""
+    if not (folder / ORIGIN).is_file():
+        return set()
+    files = read_json(folder / ORIGIN).get("files")
+    return set(map(str, files)) if isinstance(files, list) else set()

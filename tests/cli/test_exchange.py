@@ -1,0 +1,164 @@
+"""`lingarith import` and `export` as typed in a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUM = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
+DELTA = ("--space", "delta")
+
+
+def config(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "adapter_config.json").read_text()))
+
+
+@pytest.fixture
+def exported(command: Any, store: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    assert command("export", SUM, *DELTA, "--out", folder, "--store", store).code == 0
+    return folder
+
+
+def test_export_and_import_are_the_same_vector(command: Any, exported: Path, store: Path, tmp_path: Path) -> None:
+    done = command("import", exported, "--name", "task[pt]", "--store", store)
+    assert done.code == 0, done.err
+    assert "is in" in done.out
+    assert "LoRA, rank 12, scale 1, 24 projections\n" in done.out
+    assert "as its folder says" in done.out
+    again = tmp_path / "again"
+    facts = command("export", "task[pt]", *DELTA, "--out", again, "--store", store, "--json").json
+    assert (facts["format"], facts["adapter"], facts["error"]) == ("peft", "LoRA, rank 12", 0)
+    assert facts["backbone"] == json.loads((exported / "lingarith.json").read_text())["backbone"]
+    weights = "adapter_model.safetensors"
+    assert (again / weights).read_bytes() == (exported / weights).read_bytes()
+    shown = command("vectors", "show", "task[pt]", "--store", store, "--json").json
+    assert shown["origin"]["composed"]["expression"] == SUM
+
+
+def test_peft_and_generate_write_the_same_tokens(
+    command: Any, store: Path, tiny_backbone: Path, exported: Path, tmp_path: Path
+) -> None:
+    articles = ["A bridge opened in Oman on Monday.", "The score was 3 to 1."]
+    here = command("generate", SUM, *articles, *DELTA, "-b", tiny_backbone, "--store", store, "--max-output", 12).out
+    script = tmp_path / "there.py"
+    script.write_text(
+        "import sys\n"
+        "from peft import PeftModel\n"
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n"
+        "base, adapter, *articles = sys.argv[1:]\n"
+        "tokenizer = AutoTokenizer.from_pretrained(base)\n"
+        "model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(base), adapter).eval()\n"
+        "for article in articles:\n"
+        "    ids = tokenizer(f'summarize: {article}', return_tensors='pt')['input_ids']\n"
+        "    out = model.generate(input_ids=ids, max_new_tokens=12, do_sample=False)\n"
+        "    print(tokenizer.decode(out[0], skip_special_tokens=True))\n"
+    )
+    there = subprocess.run(
+        [sys.executable, script, tiny_backbone, exported, *articles],
+        capture_output=True, text=True, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    ).stdout  # fmt: skip
+    assert here.strip()
+    assert there.splitlines() == here.splitlines()
+
+
+def test_serving(command: Any, store: Path, tmp_path: Path) -> None:
+    done = command("export", SUM, *DELTA, "--format", "serving", "--out", tmp_path / "x", "--store", store)
+    assert done.code == 0, done.err
+    assert "rank 16: give the server a --max-lora-rank of at least that" in done.out
+    assert "note: vLLM and SGLang serve no LoRA on encoder-decoder models" in done.out
+    assert config(tmp_path / "x")["r"] == 16
+    assert config(tmp_path / "x")["target_modules"] == ["k", "o", "q", "v"]
+    assert config(tmp_path / "x")["task_type"] == "SEQ_2_SEQ_LM"
+
+
+def test_lokr(command: Any, fails: Callable[..., str], store: Path, tmp_path: Path) -> None:
+    words = ("export", SUM, *DELTA, "--format", "lokr", "--out", tmp_path / "x", "--store", store)
+    assert "--rank 1 --kronecker 16x16" in fails(*words)
+    done = command(*words, "--rank", "1", "--kronecker", "4x4")
+    assert done.code == 0, done.err
+    assert "in delta, 1 × Kronecker 4 × 4: Kronecker 4 × 4, " in done.out
+    assert "of it lost by the cut" in done.out
+    assert config(tmp_path / "x")["decompose_factor"] == 4
+    back = command("import", tmp_path / "x", "--name", "task[pt]", "--store", store, "--json").json
+    assert (back["reason"], back["origin"]["adapter"]["kind"]) == ("as its folder says", "kronecker")
+
+
+def test_merged(command: Any, store: Path, tiny_backbone: Path, tmp_path: Path) -> None:
+    merged = tmp_path / "merged"
+    done = command("export", SUM, *DELTA, "--format", "merged", "--out", merged, "--store", store)
+    assert done.code == 0, done.err  # the vectors name their backbone's folder
+    assert "rounding to its type lost 0.00% of the update" in done.out
+    words = (*DELTA, "A bridge opened.", "--store", store, "--max-output", 12)
+    assert command("generate", SUM, *words, "-b", tiny_backbone).out.strip()
+    elsewhere = tmp_path / "elsewhere"
+    facts = command(
+        "export", SUM, *DELTA, "--format", "merged", "-b", tiny_backbone, "--out", elsewhere, "--store", store, "--json"
+    ).json
+    assert 0 < facts["rounding"] < 1e-4
+    assert (elsewhere / "model.safetensors").read_bytes() == (merged / "model.safetensors").read_bytes()
+
+
+def test_a_backbone_is_named_in_three_ways(
+    command: Any, fails: Callable[..., str], exported: Path, store: Path, tiny_backbone: Path
+) -> None:
+    (exported / "lingarith.json").unlink()
+    words = ("import", exported, "--name", "task[pt]", "--store", store)
+    assert "the only one in the store that it fits" in command(*words).out
+    assert "that of news[en]" in command(*words, "--like", "news[en]").out
+    assert "as --backbone says" in command(*words, "--backbone", tiny_backbone).out
+    assert "leave out one of them" in fails(*words, "--backbone", tiny_backbone, "--like", "news[en]")
+    elsewhere = (*words[:-1], store.parent / "nothing")
+    assert "say which by --like VECTOR or --backbone NAME" in fails(*elsewhere)
+    assert not (store.parent / "nothing").exists()
+
+
+def test_no_backbone_is_loaded(store: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from lingarith.cli.main import main\n"
+        "folder, store = sys.argv[1:]\n"
+        "for words in (\n"
+        f"    ['export', '{SUM}', '--out', f'{{folder}}/peft'],\n"
+        f"    ['export', '{SUM}', '--out', f'{{folder}}/merged', '--format', 'merged'],\n"
+        "    ['import', f'{folder}/peft', '--name', 'task[pt]'],\n"
+        "):\n"
+        "    sys.argv = ['lingarith', *words, '--store', store]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as left:\n"
+        "        assert not left.code\n"
+        "assert 'torch' in sys.modules\n"
+        "assert 'transformers' not in sys.modules\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path, store], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert (tmp_path / "merged" / "model.safetensors").exists()
+
+
+def test_mistakes(fails: Callable[..., str], exported: Path, store: Path, tmp_path: Path) -> None:
+    there = ("--out", tmp_path / "x", "--store", store)
+    assert fails("export", SUM, "--format", "pfet", *there) == "no format named 'pfet'; did you mean peft?"
+    assert "the combination is 0" in fails("export", "news[en] - news[en]", *there)
+    assert "did you mean news[en]" in fails("export", "news[eng]", *there)
+    assert "rank 13 is too high: the exact sum has rank 12" in fails("export", SUM, *DELTA, "--rank", "13", *there)
+    assert "m=3 does not divide" in fails("export", SUM, *DELTA, "--rank", "1", "--kronecker", "3x4", *there)
+    assert "rank=2 needs space 'delta'" in fails("export", SUM, "--rank", "2", *there)
+    assert "--backbone goes with --format merged" in fails("export", SUM, "--backbone", "newsroom", *there)
+    assert "cache does not hold it" in fails("export", SUM, "--format", "merged", "--backbone", "no/where", *there)
+    assert not (tmp_path / "x").exists()
+    (exported / "notes.txt").write_text("mine")
+    assert "holds notes.txt" in fails("export", SUM, "--out", exported, "--store", store)
+    assert "cannot name a vector" in fails("import", exported, "--name", "a b", "--store", store)
+    assert "adapter_config.json does not exist" in fails("import", tmp_path, "--name", "task[en]", "--store", store)
+    changed = config(exported) | {"use_dora": True}
+    (exported / "adapter_config.json").write_text(json.dumps(changed))
+    assert "DoRA's magnitudes" in fails("import", exported, "--name", "task[en]", "--store", store)

@@ -1,0 +1,193 @@
+"""What a composition really does, from the vectors alone: the sum that is asked for is Σcᵢ·ΔWᵢ, and
+each space makes a *result* of it, exactly or not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..adapters.kronecker import KroneckerTerm
+from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
+from ..algebra import Combination
+from ..errors import LingarithError
+from .comparison import Figures, Sums
+from .lazy import Terms
+from .realise import SPACES, Composition, Space, starting_point
+from .vector import Vector
+
+RANKS = 64
+"""A cut is described up to this rank."""
+COLUMNS = 256
+"""Signs are compared in so many columns of a projection at most, drawn with one seed."""
+FORMED = 512
+"""Singular values of larger sums that must be formed are those of a randomised range finder."""
+FAR = 3.5
+"""Robust z-score beyond which a projection is an outlier (Iglewicz and Hoaglin 1993)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What was measured of a combination: its projections, and the spaces that were refused with the reason."""
+
+    combination: Combination
+    paths: Sequence[str]
+    sums: Sums
+    refused: Mapping[str, str]
+
+    def figures(self, paths: Iterable[str] | None = None) -> Figures:
+        """The figures over these projections together; over all if None."""
+        rows = [self.paths.index(path) for path in (self.paths if paths is None else paths)]
+        return self.sums.figures(self.combination.names, rows)
+
+    def outliers(self) -> dict[str, float]:
+        """Projections whose ‖Σcᵢ·ΔWᵢ‖ is far from those of the same kind in other layers: their norm
+        over the median one. Far is a robust z-score of log norm above :data:`FAR`, and a factor of 2."""
+        norms = dict(zip(self.paths, self.sums.gram.sum((1, 2)).clamp_min(0).sqrt().tolist(), strict=True))
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for path in self.paths:
+            kinds[place(path)[1]].append(path)
+        found: dict[str, float] = {}
+        for paths in kinds.values():
+            middle = statistics.median(norms[path] for path in paths)
+            if middle:
+                apart = {path: abs(math.log(max(norms[path] / middle, 1e-9))) for path in paths}
+                usual = 1.4826 * statistics.median(apart.values())
+                found |= {path: norms[path] / middle for path in paths if apart[path] > max(math.log(2), FAR * usual)}
+        return found
+
+
+def inspect(
+    combination: Combination, vectors: Mapping[str, Vector], spaces: Sequence[str | Space] = SPACES
+) -> Inspection:
+    """Compare what each space makes of a combination with its exact sum; no backbone is needed.
+
+    ``vectors`` holds at least the combination's names. A space in which they cannot be added is
+    refused with its reason. Raises :class:`LingarithError` for an unknown name or space, an empty
+    combination, vectors that have no exact sum either, and a cut that cannot be had.
+    """
+    exact = Composition(combination, vectors, Space("delta"))
+    starts = [_start(vector) for _, vector in exact.parts]
+    gram, signs, moves = [], [], []
+    tails: dict[str, list[Tensor]] = defaultdict(list)
+    for path in exact.paths:
+        summands = _summands(exact, path)
+        gram.append(_products(summands, summands))
+        signs.append(_signs(summands))
+        moves.append(_moves(path, exact.parts, starts))
+        for cut, kept in _kept(exact.at(path)[0]).items():
+            tails[cut].append((gram[-1].sum() - kept).clamp_min(0))
+    results, refused = {}, {}
+    for space in map(Space.of, spaces):
+        try:
+            results[str(space)] = _compared(Composition(combination, vectors, space))
+        except LingarithError as problem:
+            if space.name == "delta":
+                raise  # the sum is there, so it is the cut that cannot be had
+            refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
+    everywhere = {cut: _padded(found) for cut, found in tails.items() if len(found) == len(gram)}
+    sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
+    return Inspection(combination, exact.paths, sums, refused)
+
+
+def place(path: str) -> tuple[int | None, str]:
+    """The layer of a projection and its kind, which is its path with ``*`` for the layer.
+
+    >>> place("decoder.block.2.layer.1.EncDecAttention.k")
+    (2, 'decoder.block.*.layer.1.EncDecAttention.k')
+    """
+    number = re.search(r"(?<=\.)\d+(?=\.)", path)
+    return (None, path) if number is None else (int(number[0]), path[: number.start()] + "*" + path[number.end() :])
+
+
+def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:
+    """cᵢ·ΔWᵢ at a projection."""
+    return [vector.scaled(path, c) for c, vector in composition.parts]
+
+
+def _products(rows: Sequence[Sequence[Term]], columns: Sequence[Sequence[Term]]) -> Tensor:
+    """The inner products of updates at a projection."""
+    products = [[sum(inner(one, other) for one in row for other in column) for column in columns] for row in rows]
+    return torch.tensor(products, dtype=torch.float64)
+
+
+def _compared(composition: Composition) -> Tensor:
+    """⟨result, cᵢΔWᵢ⟩ for each summand and ‖result‖², a row for each projection."""
+    rows = []
+    for path in composition.paths:
+        result = composition.at(path)[0]
+        rows.append(_products([result], [*_summands(composition, path), result])[0])
+    return torch.stack(rows)
+
+
+def _signs(summands: Sequence[Sequence[Term]]) -> Tensor:
+    """Entries in conflict, entries, ‖sum‖₁ and Σ‖·‖₁ of one projection, or scaled up from its columns drawn."""
+    inputs = summands[0][0].size[1]
+    columns = torch.randperm(inputs, generator=torch.Generator().manual_seed(0))[:COLUMNS]
+    units = torch.nn.functional.one_hot(columns, inputs).float()
+    dense = (torch.stack([term.apply(units) for term in terms]).sum(0) for terms in summands)
+    up = down = torch.zeros(())
+    for entries in dense:
+        up, down = up + entries.clamp_min(0), down - entries.clamp_max(0)
+    conflict = (up > 0) & (down > 0)
+    counted = [conflict.sum(), torch.tensor(up.numel()), (up - down).abs().sum(), (up + down).sum()]
+    return torch.stack([number.double() for number in counted]) * (inputs / len(columns))
+
+
+def _kept(terms: tuple[Term, ...]) -> dict[str, Tensor]:
+    """The squared norm that the best cut keeps at 1, 2, …: by rank, and where ΔW is a sum of Kronecker
+    products of one size, by their number."""
+    kept = {"rank": _values(terms)[:RANKS].square().cumsum(0)}
+    if len(terms) == 1 and isinstance(only := terms[0], KroneckerTerm):
+        counts = range(1, min(len(only.a), RANKS) + 1)
+        cuts = [to_kronecker(terms, only.m, only.n, count)[1:] for count in counts]
+        kept[f"{only.m} × {only.n}"] = torch.tensor([whole - lost for lost, whole in cuts], dtype=torch.float64)
+    return kept
+
+
+def _values(terms: tuple[Term, ...]) -> Tensor:
+    """The largest singular values, descending: exact, or of a large sum that must be formed from below
+    (Halko, Martinsson and Tropp 2011, algorithm 4.4; the error that follows is right to about 1 %)."""
+    products = sum(len(term.a) for term in terms if isinstance(term, KroneckerTerm))
+    if min(terms[0].size) <= FORMED or products == 0 or (products == 1 and len(terms) == 1):
+        return spectrum(terms)
+    dense = terms[0].delta()
+    for term in terms[1:]:
+        dense += term.delta()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        values = torch.svd_lowrank(dense, q=RANKS + RANKS // 2, niter=4)[1]
+    return values[: min(RANKS, exact_rank(terms))].double()
+
+
+def _padded(tails: Sequence[Tensor]) -> Tensor:
+    """Beyond its exact rank a projection loses nothing."""
+    longest = max(len(tail) for tail in tails)
+    return torch.stack([torch.nn.functional.pad(tail, (0, longest - len(tail))) for tail in tails])
+
+
+def _start(vector: Vector) -> Terms | None:
+    try:
+        return starting_point(vector)
+    except LingarithError:
+        return None
+
+
+def _moves(path: str, parts: Sequence[tuple[float, Vector]], starts: Sequence[Terms | None]) -> Tensor:
+    """‖A − A₀‖², ‖A₀‖² and the other factor's squared norm, a row for each vector."""
+    rows = torch.full((len(parts), 3), math.nan, dtype=torch.float64)
+    for row, (_, vector), start in zip(rows, parts, starts, strict=True):
+        if start is not None:
+            first, second = zip(vector.terms[path][0], start[path][0], strict=True)
+            (a, a0), (b, _) = (first, second) if first[1].any() else (second, first)
+            row[:] = torch.stack(
+                [(a.double() - a0).square().sum(), a0.double().square().sum(), b.double().square().sum()]
+            )
+    return rows

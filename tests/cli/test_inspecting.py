@@ -1,0 +1,60 @@
+"""``lingarith inspect`` on the store of three vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+EQUATION_2 = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
+
+
+def test_a_table(command: Command, trained: Path) -> None:
+    done = command("inspect", EQUATION_2, "--store", trained)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(EQUATION_2)
+    for expected in (
+        "factors",
+        "anchored",
+        "delta",
+        "peft-linear",
+        "headlines[en]",
+        "Signs differ",
+        "Lost by the best",
+    ):
+        assert expected in done.out, expected
+    assert len(command("inspect", EQUATION_2, "--store", trained, "--per-module").out) > len(done.out)
+
+
+def test_the_same_for_a_program(command: Command, trained: Path) -> None:
+    told = command("inspect", EQUATION_2, "--store", trained, "--rank-out", 2, "--json").json
+    assert told["expression"] == EQUATION_2
+    results = told["total"]["results"]
+    assert list(results) == ["factors", "anchored", "delta", "peft-linear", "delta, rank 2"]
+    assert results["delta"]["cosine"] == pytest.approx(1)
+    assert len(told["projections"]) == 24
+    assert told["total"]["drift"]["news[pt]"]["drift"] > 0
+    (only,) = command("inspect", EQUATION_2, "--store", trained, "--space", "factors", "--json").json["total"][
+        "results"
+    ]
+    assert only == "factors"
+
+
+def test_a_page(command: Command, trained: Path, tmp_path: Path) -> None:
+    page = tmp_path / "new" / "inspection.html"
+    done = command("inspect", EQUATION_2, "--store", trained, "--page", page)
+    assert f"heat maps in {page}" in done.out
+    assert "decoder cross" in page.read_text(encoding="utf-8")
+
+
+def test_mistakes(fails: Callable[..., str], trained: Path, tmp_path: Path) -> None:
+    assert "the combination is 0" in fails("inspect", "news[en] - news[en]", "--store", trained)
+    assert "did you mean news[pt]" in fails("inspect", "news[pl]", "--store", trained)
+    assert "did you mean factors" in fails("inspect", "news[pt]", "--store", trained, "--space", "factor")
+    assert "needs space 'delta'" in fails(
+        "inspect", "news[pt]", "--store", trained, "--space", "factors", "--rank-out", 2
+    )
+    assert "no store at" in fails("inspect", "news[pt]", "--store", tmp_path / "nowhere")

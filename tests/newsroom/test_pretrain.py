@@ -69,16 +69,23 @@ def test_about_15_percent_are_corrupted() -> None:
 
 @given(rows, seeds)
 def test_prefix_and_rest_are_the_row(row: list[int], seed: int) -> None:
-    source, target = prefix_lm(row, np.random.default_rng(seed))
+    source, target = prefix_lm(row, 0, np.random.default_rng(seed))
     assert source[-1] == target[-1] == EOS
     assert source[:-1] + target[:-1] == row
     assert len(source) > 1
     assert len(target) > 1 or len(row) == 1
 
 
-def test_the_split_is_uniform() -> None:
+def test_half_of_the_splits_are_after_a_bar() -> None:
     rng = np.random.default_rng(0)
-    cuts = np.bincount([len(prefix_lm([7] * 5, rng)[0]) - 1 for _ in range(4000)], minlength=5)
+    cuts = np.bincount([len(prefix_lm([7, 7, 9, 7, 9], 9, rng)[0]) - 1 for _ in range(4000)], minlength=5)
+    # A bar at the end leaves nothing to predict: after the third piece half the time, and a quarter of the rest.
+    assert abs(cuts / 4000 - np.array([0, 1 / 8, 1 / 8, 5 / 8, 1 / 8])).max() < 0.03
+
+
+def test_without_bars_the_split_is_uniform() -> None:
+    rng = np.random.default_rng(0)
+    cuts = np.bincount([len(prefix_lm([7] * 5, 0, rng)[0]) - 1 for _ in range(4000)], minlength=5)
     assert cuts[0] == 0
     assert cuts[1:5].min() > 900
 

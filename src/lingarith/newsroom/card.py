@@ -26,10 +26,11 @@ from ..cli.opening import open_backbone
 from ..cli.progress import shown
 from ..model.backbone import Backbone
 from ..scores.resample import bootstrap_interval
-from ..study.adapt import AdaptOptions, defaults
 from ..study.evaluate import Bench, Outcome
 from ..study.ingredients import Job, Progress, obtain
-from ..text.tasks.summarisation import NEWSROOM_SIZES, summaries
+from ..study.plan import AdaptOptions, defaults
+from ..text.tasks.labelled import NEWSROOM_SIZES
+from ..text.tasks.summarisation import summaries
 from ..vectors.files import write_atomically
 from ..vectors.store import Store
 from .pages import SEPARATOR
@@ -100,7 +101,7 @@ def as_markdown(found: dict[str, Any]) -> str:
     good = sum(row["own"]["rouge2"][0] >= 60 for row in rows.values())
     about = (
         f"Backbone `{found['backbone'][:16]}`, {found['examples']} test articles of each language; task vectors of "
-        f"rank {training['rank']}, {training['steps']} steps of {training['batch_size']} examples. "
+        f"rank {training['adapter']['rank']}, {training['steps']} steps of {training['batch_size']} examples. "
         f"With own labels, ROUGE-2 is 60 or more in {good} of {len(rows)} languages."
     )
     heads = "".join(f" {way}: ROUGE-2 | names | numbers |" for way in WAYS.values())

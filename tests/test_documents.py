@@ -18,7 +18,7 @@ from lingarith.newsroom.world import EVENTS, NAMES, PLACES, TEST_ONLY_NAMES, TES
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lingarith"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-DATA = ("newsroom/languages", "newsroom/backbone")  # folders of data: one line in the tree
+DATA = ("newsroom/languages", "newsroom/backbone", "studies")  # folders of data: one line in the tree
 HEAVY = {"torch", "transformers", "datasets", "safetensors", "pyarrow", "sentencepiece", "rouge_score", "matplotlib"}
 LIGHT = ("algebra", "languages", "newsroom", "text", "scores", "cli")
 

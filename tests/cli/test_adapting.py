@@ -13,7 +13,7 @@ from lingarith.cli import adapting
 from lingarith.model.backbone import load
 from lingarith.model.generate import Decoding
 from lingarith.model.train import TrainOptions
-from lingarith.study.adapt import AdaptOptions
+from lingarith.study.plan import AdaptOptions
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("coarse")
@@ -133,7 +133,7 @@ def test_demo_is_adapt_on_the_newsroom(
         task_training=training, language_training=training, decoding=Decoding(max_input=24, max_output=6),
         train_limit=6, validation_limit=2, test_limit=2, text_characters=2000,
     )  # fmt: skip
-    monkeypatch.setattr("lingarith.study.adapt.defaults", lambda backbone: small)
+    monkeypatch.setattr("lingarith.study.plan.defaults", lambda backbone: small)
     monkeypatch.setattr(adapting, "DEMO_TARGETS", ["pt", "uk"])
     monkeypatch.setattr(adapting, "open_backbone", lambda *_: load(str(tiny_backbone)))
     common = ("--store", tmp_path / "store", "--json")

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding
 from lingarith.model.train import TrainOptions
 from lingarith.study import choose, evaluate
-from lingarith.study.adapt import AdaptOptions
+from lingarith.study.plan import AdaptOptions
 from lingarith.vectors.store import Store
 
-TRAINING = TrainOptions(steps=3, batch_size=4, learning_rate=0.5, rank=2, max_input=24, max_target=8)
+TRAINING = TrainOptions(steps=3, batch_size=4, learning_rate=0.5, adapter=Lora(2), max_input=24, max_target=8)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ def backbone(tiny_backbone: Path) -> Backbone:
 
 @pytest.fixture(scope="session")
 def options() -> Callable[..., AdaptOptions]:
-    """``options(space="delta")``: small ones, with something changed."""
+    """``options(seed=1)``: small ones, with something changed."""
     small = AdaptOptions(
         task_training=TRAINING,
         language_training=TRAINING,

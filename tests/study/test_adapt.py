@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from lingarith.adapters.kronecker import Kronecker
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
+from lingarith.model.train import TrainOptions
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
-from lingarith.study.adapt import AdaptOptions, adapt, plan, weigh
+from lingarith.study.adapt import adapt, weigh
 from lingarith.study.ingredients import obtain
+from lingarith.study.plan import AdaptOptions, plan
 from lingarith.study.records import Run, read_run
-from lingarith.vectors.realise import realise
+from lingarith.vectors.realise import Space, realise
 from lingarith.vectors.store import Store
 
 Options = Callable[..., AdaptOptions]
@@ -122,6 +127,27 @@ def test_the_adapter_loads_with_peft_and_is_the_composition(
     assert (ours - bare).abs().max() > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT's own
+def test_a_kronecker_adapter_loads_with_peft(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path
+) -> None:
+    kronecker = replace(options().task_training, adapter=Kronecker(4, 4))
+    wanted = options(task_training=kronecker, language_training=kronecker)
+    run = adapt(["pt"], backbone, store, tmp_path / "run", wanted)
+    assert run.about["adapter"] == {"kind": "kronecker", "m": 4, "n": 4}
+    from peft import PeftModel
+
+    loaded = PeftModel.from_pretrained(copy.deepcopy(backbone.model), tmp_path / "run/pt")
+    assert loaded.peft_config["default"].peft_type == "LOKR"
+    about = json.loads((tmp_path / "run/pt/lingarith.json").read_text())
+    vectors = {name: store.get(name) for name in parse(about["expression"]).names}
+    update = realise(parse(about["expression"]), vectors, "factors")
+    merged = loaded.merge_and_unload()
+    for path, module in backbone.projections.items():
+        added = merged.get_submodule(path).weight - module.weight
+        torch.testing.assert_close(added, update.delta(path), rtol=1e-4, atol=1e-5)
+
+
 # ---------------------------------------------------------------- again, and after being stopped
 
 
@@ -153,7 +179,7 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     """Stopped again and again, with half a line at the end of each file, it ends as a whole run does."""
     monkeypatch.setattr("lingarith.study.adapt.PROBE", 6)
-    wanted = options(protocol=protocol, space="delta")
+    wanted = options(protocol=protocol, space=Space("delta"))
     whole = tmp_path / "whole"
     adapt(["pt"], backbone, store, whole, wanted)
     out, left = tmp_path / "stopped", [0]
@@ -206,7 +232,7 @@ def test_stopped_between_training_and_putting_the_log_beside_the_vector(
     assert store.verify() == []
 
 
-@pytest.mark.parametrize("changed", [{"seed": 1}, {"space": "delta"}, {"prompt": "{text}"}, {"test_limit": 3}])
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"space": Space("delta")}, {"prompt": "{text}"}, {"test_limit": 3}])
 @pytest.mark.usefixtures("idle")
 def test_a_folder_of_another_run_is_refused(
     changed: dict[str, Any], finished: tuple[Run, Path], backbone: Backbone, options: Options, store: Store
@@ -344,9 +370,12 @@ def test_weigh_says_what_is_wrong(
         (["en"], {}, "en is a target and a source"),
         (["pt", "pt"], {}, "target pt is named twice"),
         (["pt"], {"sources": ("en", "en")}, "source en is named twice"),
-        (["pt"], {"space": "faktors"}, "no space named 'faktors'; did you mean factors?"),
-        (["pt"], {"rank": 4}, "rank=4 needs space 'delta'"),
-        (["pt"], {"rank": 0, "space": "delta"}, "a rank of at least 1"),
+        (
+            ["pt"],
+            {"task_training": TrainOptions(adapter=Kronecker(4, 2))},
+            "with m = 4 and n = 2; choose m = n and space 'factors'",
+        ),
+        (["pt"], {"space": Space("delta", 2, (4, 4))}, "PEFT holds one Kronecker product"),
         (["pt"], {"protocol": "none"}, "no protocol named 'none'"),
         (["pt"], {"protocol": "sources"}, "needs two or more sources"),
         (["xx"], {}, "the newsroom does not write 'xx'"),
@@ -364,6 +393,14 @@ def test_plan_says_what_is_wrong(
 ) -> None:
     with pytest.raises(LingarithError, match=sentence):
         plan(targets, options(**changed), store)
+
+
+def test_only_related_sources_are_needed(options: Options, store: Store) -> None:
+    what = plan(["pt", "si"], options(sources=("ar", "ja", "te", "en"), related=True), store)
+    assert what.sources == {"pt": ("ar", "en"), "si": ("te",)}
+    assert list(what.tasks) == ["ar", "te", "en"]
+    assert sorted(what.languages) == ["ar", "en", "pt", "si", "te"]
+    assert what.terms("si").tasks == ("headlines[te]",)
 
 
 def test_a_plan_names_what_it_needs(options: Options, store: Store) -> None:

@@ -18,7 +18,7 @@ from lingarith.study import choose
 from lingarith.study.choose import Terms, best, choice, grid, hand_over, oracle, sources, unlabelled
 from lingarith.study.evaluate import Outcome
 from lingarith.study.records import ADD, ADD_SUBTRACT, BASELINE, UNCOUPLED, Choice
-from lingarith.text.tasks.summarisation import Labelled, TaskExample
+from lingarith.text.tasks.labelled import Labelled, TaskExample
 
 TERMS = Terms(("t[en]",), ("l[en]",), "l[pt]")
 TWO = Terms(("t[en]", "t[ru]"), ("l[en]", "l[ru]"), "l[pt]")

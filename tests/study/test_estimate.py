@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lingarith.model.backbone import Backbone
-from lingarith.study.adapt import AdaptOptions, plan
 from lingarith.study.estimate import estimate
 from lingarith.study.ingredients import obtain
+from lingarith.study.plan import AdaptOptions, plan
 from lingarith.vectors.store import Store
 
 

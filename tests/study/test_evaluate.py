@@ -12,7 +12,7 @@ from lingarith.model.backbone import Backbone
 from lingarith.scores.rouge import rouge2
 from lingarith.study import evaluate
 from lingarith.study.evaluate import Bench, Outcome, mean
-from lingarith.text.tasks.summarisation import Labelled, TaskExample
+from lingarith.text.tasks.labelled import Labelled, TaskExample
 
 NOTHING = Combination()
 TEXT = "O presidente visitou a cidade depois das eleições e falou com os moradores."

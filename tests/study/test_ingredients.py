@@ -12,10 +12,10 @@ import pytest
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.study import ingredients
-from lingarith.study.adapt import AdaptOptions
 from lingarith.study.ingredients import Job, have, obtain
+from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
-from lingarith.text.tasks.summarisation import Labelled, TaskExample
+from lingarith.text.tasks.labelled import Labelled, TaskExample
 from lingarith.vectors.store import Store
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)

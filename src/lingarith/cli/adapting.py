@@ -10,12 +10,12 @@ import typer
 
 from . import options as o
 from .opening import open_backbone, open_store, print_json
-from .progress import shown
+from .progress import duration, shown
 from .training import train_options
 
 if TYPE_CHECKING:
     from ..model.backbone import Backbone
-    from ..study.adapt import Plan
+    from ..study.plan import Plan
     from ..study.records import Run
     from ..vectors.store import Store
 
@@ -39,10 +39,10 @@ def demo(
     """
     from dataclasses import replace
 
-    from ..study.adapt import defaults, plan
+    from ..study.plan import defaults, plan
 
     base = defaults("newsroom")
-    options = replace(base, space=space, seed=seed)
+    options = replace(base, space=o.space_of(space, None, None), seed=seed)
     vectors = open_store(store)
     what = plan(DEMO_TARGETS, options, vectors)
     model = open_backbone("newsroom")
@@ -63,6 +63,9 @@ def adapt(
     source: Annotated[
         list[str] | None, typer.Option("--source", help="A language with labels; may be repeated.")
     ] = None,
+    related: Annotated[
+        bool, typer.Option("--related", help="For each target, only the sources that URIEL calls related (Eq. 3, 4).")
+    ] = False,
     task: o.TaskData = "newsroom",
     text: o.PlainData = "newsroom",
     text_field: o.TextField = "text",
@@ -77,6 +80,7 @@ def adapt(
     out: Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")] = Path("adapted"),
     space: o.Space = "factors",
     rank_out: o.Rank = None,
+    kronecker_out: o.KroneckerOut = None,
     choose_by: Annotated[
         str,
         typer.Option(
@@ -88,8 +92,9 @@ def adapt(
     learning_rate: o.LearningRate = None,
     language_steps: Annotated[int | None, typer.Option(help="Steps of a language vector, if others.")] = None,
     language_learning_rate: Annotated[float | None, typer.Option(help="Its learning rate, if another.")] = None,
-    rank: o.LoraRank = 4,
+    rank: o.LoraRank = None,
     alpha: o.Alpha = None,
+    kronecker: o.KroneckerSize = None,
     max_input: o.MaxInput = None,
     max_target: o.MaxTarget = None,
     accumulation: o.Accumulation = 1,
@@ -118,13 +123,13 @@ def adapt(
     """
     from dataclasses import replace
 
-    from ..study.adapt import defaults, plan
+    from ..study.plan import defaults, plan
 
     base = defaults(backbone)
     common = {
-        "batch_size": batch_size, "rank": rank, "alpha": alpha, "max_input": max_input, "max_target": max_target,
-        "accumulation": accumulation, "precision": precision, "activation_checkpointing": activation_checkpointing,
-        "seed": seed, "init_seed": init_seed,
+        "adapter": o.adapter_of(rank, alpha, kronecker), "batch_size": batch_size, "max_input": max_input,
+        "max_target": max_target, "accumulation": accumulation, "precision": precision,
+        "activation_checkpointing": activation_checkpointing, "seed": seed, "init_seed": init_seed,
     }  # fmt: skip
     language_rate = learning_rate if language_learning_rate is None else language_learning_rate
     decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
@@ -134,8 +139,9 @@ def adapt(
         decoding = replace(decoding, max_output=max_output)
     options = replace(
         base,
-        task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
-        prompt=prompt, space=space, rank=rank_out, protocol=choose_by, decoding=decoding, train_limit=limit,
+        task=task, text=text, sources=tuple(source or ["en"]), related=related, text_field=text_field,
+        summary_field=summary_field, prompt=prompt, space=o.space_of(space, rank_out, kronecker_out),
+        protocol=choose_by, decoding=decoding, train_limit=limit,
         validation_limit=base.validation_limit if validation_limit is None else validation_limit, test_limit=test_limit,
         text_characters=characters, score_model=score_model, seed=seed,
         task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),
@@ -229,14 +235,8 @@ def _dry_run(what: Plan, backbone: Backbone, store: Store, as_json: bool) -> Non
     for stage in stages:
         state = "in the store" if stage.done else "to do"
         table.add_row(
-            stage.what.replace("[", "\\["), stage.amount, state, "" if stage.done else _duration(stage.seconds)
+            stage.what.replace("[", "\\["), stage.amount, state, "" if stage.done else duration(stage.seconds)
         )
     console = Console()
     console.print(table)
-    console.print(f"λ is chosen by protocol '{what.protocol}'. About {_duration(total)} in all; nothing was trained.")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    console.print(f"λ is chosen by protocol '{what.protocol}'. About {duration(total)} in all; nothing was trained.")

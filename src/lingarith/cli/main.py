@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import LingarithError
-from . import adapting, composing, training, vectors
+from . import adapting, composing, exchange, inspecting, languages, running, training, vectors
 
 USAGE: Any = typer.BadParameter.__base__
 """A command line that cannot be understood; typer gives the class no public name."""
@@ -26,12 +26,18 @@ app = typer.Typer(
 )
 app.command()(adapting.demo)
 app.command()(adapting.adapt)
+app.command()(running.run)
 app.add_typer(training.app, name="train")
 app.add_typer(vectors.app, name="vectors")
 app.command()(composing.compose)
+app.command()(inspecting.inspect)
 app.command()(composing.choose)
 app.command()(composing.evaluate)
 app.command()(composing.generate)
+app.command("import")(exchange.import_)
+app.command()(exchange.export)
+app.command()(languages.related)
+app.command()(languages.languages)
 
 
 def _version(wanted: bool) -> None:

@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 def open_backbone(name: str, dtype: str = "auto", bits: int | None = None, device_map: str | None = None) -> Backbone:
     """The backbone, without the noise that libraries make while loading."""
+    from ..model.backbone import load
+
+    prepare()
+    return load(name, dtype=dtype, bits=bits, device_map=device_map)
+
+
+def prepare() -> None:
+    """Set up the libraries before a backbone is loaded."""
     from transformers.utils import logging
 
-    from ..model.backbone import load
     from ..model.memory import keep_memory
 
     keep_memory()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    return load(name, dtype=dtype, bits=bits, device_map=device_map)
 
 
 def open_store(folder: Path) -> Store:

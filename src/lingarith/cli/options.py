@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import LingarithError
+
+if TYPE_CHECKING:
+    from ..adapters.kronecker import Kronecker
+    from ..adapters.lora import Lora
+    from ..vectors.realise import Space as SumSpace
+
 DEFAULT_STORE = Path("lingarith-store")
+
+
+def kronecker_size(text: str) -> tuple[int, int]:
+    """(m, n) of ``MxN``. Raises :class:`LingarithError` on anything else."""
+    sizes = text.lower().replace("×", "x").split("x")
+    if len(sizes) != 2 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise LingarithError(f"{text!r} is no size of a Kronecker adapter; give m and n, such as 32x16")
+    return int(sizes[0]), int(sizes[1])
+
+
+def space_of(name: str, rank: int | None, kronecker: str | None) -> SumSpace:
+    """The space that the options ask for, with its cut."""
+    from ..vectors.realise import Space
+
+    return Space(name, rank, None if kronecker is None else kronecker_size(kronecker))
+
+
+def adapter_of(rank: int | None, alpha: float | None, kronecker: str | None) -> Lora | Kronecker:
+    """The adapter that the options ask for. Raises :class:`LingarithError` when they ask for two."""
+    from ..adapters.kronecker import Kronecker
+    from ..adapters.lora import Lora
+
+    if kronecker is None:
+        return Lora(4 if rank is None else rank, alpha)
+    if rank is not None or alpha is not None:
+        raise LingarithError("--rank and --alpha are LoRA's and --kronecker is another adapter; leave out one of them")
+    return Kronecker(*kronecker_size(kronecker))
+
 
 _DATA, _TRAINING, _DECODING = "Data", "Training", "Writing"
 
@@ -17,8 +52,12 @@ BackboneName = Annotated[
 StoreFolder = Annotated[
     Path, typer.Option("--store", envvar="LINGARITH_STORE", help="The folder of vectors.", file_okay=False)
 ]
-Space = Annotated[str, typer.Option("--space", help="Where sums are taken: factors, anchored or delta.")]
+Space = Annotated[str, typer.Option("--space", help="Where sums are taken: factors, anchored, delta or peft-linear.")]
 Rank = Annotated[int | None, typer.Option("--rank-out", help="In delta: cut the sum to its best rank k.")]
+KroneckerOut = Annotated[
+    str | None,
+    typer.Option("--kronecker-out", metavar="MxN", help="With --rank-out k: to the best k Kronecker products instead."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Order of examples, splits, samples.")]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for a program.")]
 Precision = Annotated[
@@ -56,10 +95,18 @@ Limit = Annotated[int | None, typer.Option("--limit", rich_help_panel=_DATA, hel
 Steps = Annotated[int | None, typer.Option("--steps", rich_help_panel=_TRAINING, help="Optimiser steps.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", rich_help_panel=_TRAINING, help="Examples in a step.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", rich_help_panel=_TRAINING, help="Its peak.")]
-LoraRank = Annotated[int, typer.Option("--rank", rich_help_panel=_TRAINING, help="Rank of the LoRA vector.")]
+LoraRank = Annotated[
+    int | None, typer.Option("--rank", rich_help_panel=_TRAINING, help="Rank of the LoRA vector; 4 without it.")
+]
 Alpha = Annotated[
     float | None,
     typer.Option("--alpha", rich_help_panel=_TRAINING, help="LoRA's α; without it α = rank, a scale of 1."),
+]
+KroneckerSize = Annotated[
+    str | None,
+    typer.Option(
+        "--kronecker", metavar="MxN", rich_help_panel=_TRAINING, help="Not LoRA but Kronecker (paper: 32x16)."
+    ),
 ]
 InitSeed = Annotated[
     int, typer.Option("--init-seed", rich_help_panel=_TRAINING, help="Where vectors start; one for all that are added.")

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from ..study.ingredients import Progress
 
 
+def duration(seconds: float) -> str:
+    """
+    >>> duration(45), duration(600), duration(9000)
+    ('45 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def shown() -> Iterator[Progress]:
     """A progress callback: a live bar on a terminal, else a line now and then; both on stderr."""

@@ -36,8 +36,9 @@ def language(
     steps: o.Steps = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
-    rank: o.LoraRank = 4,
+    rank: o.LoraRank = None,
     alpha: o.Alpha = None,
+    kronecker: o.KroneckerSize = None,
     max_input: o.MaxInput = None,
     accumulation: o.Accumulation = 1,
     precision: o.TrainPrecision = "auto",
@@ -53,15 +54,15 @@ def language(
 
     `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
     """
-    from ..study.adapt import defaults
     from ..study.ingredients import Job
+    from ..study.plan import defaults
     from ..text.corpora import plain_text
 
     training = train_options(
         defaults(backbone).language_training,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, rank=rank, alpha=alpha, max_input=max_input,
-        accumulation=accumulation, precision=precision, activation_checkpointing=activation_checkpointing,
-        seed=seed, init_seed=init_seed,
+        adapter=o.adapter_of(rank, alpha, kronecker), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        max_input=max_input, accumulation=accumulation, precision=precision,
+        activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
     document = plain_text(text, lang, field=text_field, limit_characters=characters, folder=store / "text")
     _obtain(Job(document, training), backbone, store, dtype, bits, device_map, as_json)
@@ -80,8 +81,9 @@ def task(
     steps: o.Steps = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
-    rank: o.LoraRank = 4,
+    rank: o.LoraRank = None,
     alpha: o.Alpha = None,
+    kronecker: o.KroneckerSize = None,
     max_input: o.MaxInput = None,
     max_target: o.MaxTarget = None,
     accumulation: o.Accumulation = 1,
@@ -101,14 +103,15 @@ def task(
     from contextlib import suppress
 
     from ..errors import MissingData
-    from ..study.adapt import defaults, is_path
     from ..study.ingredients import Job
-    from ..text.tasks.summarisation import Labelled, summaries
+    from ..study.plan import defaults, is_path
+    from ..text.tasks.labelled import Labelled
+    from ..text.tasks.summarisation import summaries
 
     training = train_options(
         defaults(backbone).task_training,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, rank=rank, alpha=alpha, max_input=max_input,
-        max_target=max_target, accumulation=accumulation, precision=precision,
+        adapter=o.adapter_of(rank, alpha, kronecker), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        max_input=max_input, max_target=max_target, accumulation=accumulation, precision=precision,
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
 

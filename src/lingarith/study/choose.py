@@ -20,14 +20,19 @@ from ..errors import LingarithError, did_you_mean
 from ..model.batches import PrefixItems
 from ..model.train import TrainOptions, mean_loss
 from ..scores.output import shares
-from ..text.tasks.summarisation import Labelled
+from ..text.tasks.labelled import Labelled
+from ..vectors.realise import Space
 from .evaluate import Bench, Outcome, mean
 from .ingredients import Progress
-from .records import ADD, ADD_SUBTRACT, BASELINE, EQUATIONS, UNCOUPLED, Choice
+from .records import ADD, ADD_SUBTRACT, BASELINE, BEST, BEST_ON_TEST, EQUATIONS, RATES, UNCOUPLED, Choice
 
 PROTOCOLS = ("oracle", "sources", "unlabelled")
-NEUTRAL = {ADD: 1.0, ADD_SUBTRACT: 1.0, UNCOUPLED: 0.0}
-"""The weight at which an equation is the task vector alone."""
+ALONE = 1.0
+NEUTRAL = {ADD: ALONE, ADD_SUBTRACT: ALONE, UNCOUPLED: 0.0, RATES: 0.0, BEST: 0.0, BEST_ON_TEST: 0.0}
+"""The weight at which an equation is the task vector alone; λ = 1 for others that have a λ.
+
+Where the weight is a learning rate or the place of a source, the lowest is taken among equals.
+"""
 TENTHS = tuple(k / 10 for k in range(11))
 NEAR_ONE = (0.92, 0.94, 0.96, 0.98)
 """In ``factors`` a coefficient c scales a vector's update by c²: most happens near λ = 1."""
@@ -79,7 +84,7 @@ def best(equation: str, curve: Curve) -> tuple[float, float]:
     >>> best("add", [(0.0, 1.0), (0.5, 3.0), (1.0, 3.0)])
     (1.0, 3.0)
     """
-    return max(curve, key=lambda point: (point[1], -abs(point[0] - NEUTRAL[equation])))
+    return max(curve, key=lambda point: (point[1], -abs(point[0] - NEUTRAL.get(equation, ALONE))))
 
 
 def oracle(
@@ -144,21 +149,28 @@ def unlabelled(
     It is the share of outputs for ``articles`` (of the target, without references) that are in the
     target language, times the geometric mean probability of a token of plain ``text``.
     """
-    curve = []
     label = f"choosing λ without labels on {articles.language}"
-    for weight, outcomes in _tried(bench, terms, equation, articles, label, progress):
-        share = shares([outcome.kind for outcome in outcomes])["target"]
-        with bench.backbone.using(bench.update(terms.at(equation, weight))):
-            loss = mean_loss(bench.backbone, text, options, limit=64)
-        curve.append((weight, round(100 * share * math.exp(-loss), 4)))
-    return curve
+    return [
+        (weight, evidence(bench, terms.at(equation, weight), outcomes, text, options))
+        for weight, outcomes in _tried(bench, terms, equation, articles, label, progress)
+    ]
+
+
+def evidence(
+    bench: Bench, expression: Combination, outcomes: Sequence[Outcome], text: PrefixItems, options: TrainOptions
+) -> float:
+    """The evidence of :func:`unlabelled` for one composition, whose ``outcomes`` are given."""
+    share = shares([outcome.kind for outcome in outcomes])["target"]
+    with bench.backbone.using(bench.update(expression)):
+        loss = mean_loss(bench.backbone, text, options, limit=64)
+    return round(100 * share * math.exp(-loss), 4)
 
 
 def _tried(
     bench: Bench, terms: Terms, equation: str, data: Labelled, label: str, progress: Progress | None
 ) -> Iterator[tuple[float, list[Outcome]]]:
     """Each weight of the grid with what its composition writes."""
-    weights, size = grid(equation, bench.space), len(data.examples)
+    weights, size = grid(equation, Space.of(bench.space).name), len(data.examples)
     for place, weight in enumerate(weights):
 
         def watch(done: int, before: int = place * size) -> None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..model.backbone import Backbone
-from ..model.generate import generate
+from ..model.generate import Decoding, generate
 from ..model.train import train
 from ..text.corpora import PlainText
-from ..text.tasks.summarisation import Labelled
+from ..text.tasks.labelled import Labelled
 from ..vectors.store import Store
 from . import choose
-from .adapt import COMPOSED, PROBE, Plan, probe_articles
+from .adapt import COMPOSED, PROBE, probe_articles
 from .ingredients import Job, have
+from .plan import Plan
 
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
 
@@ -36,15 +37,15 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
     for job in plan.jobs:
         done = have(job, backbone, store)
         if not done and type(job.data) not in rates:
-            rates[type(job.data)] = _seconds_per_step(job, backbone)
+            rates[type(job.data)] = seconds_per_step(job, backbone)
         seconds = 0.0 if done else rates[type(job.data)] * job.options.steps
         stages.append(Stage(f"train {job.name}", f"{job.options.steps} steps", done, seconds))
     options = plan.options
-    weights = sum(len(choose.grid(equation, options.space)) for equation in COMPOSED)
+    weights = sum(len(choose.grid(equation, options.space.name)) for equation in COMPOSED)
     text = plan.languages[plan.targets[0]].data
     assert isinstance(text, PlainText)
     articles = next(iter(plan.validation.values()), None) or probe_articles(text, options.prompt)
-    rate = _seconds_per_output(articles, plan, backbone)
+    rate = seconds_per_output(articles, options.decoding, backbone)
     for target in plan.targets:
         outputs = weights * len(plan.validation[target].examples) if target in plan.validation else 0
         if plan.protocol == "unlabelled":
@@ -60,7 +61,8 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
     return stages
 
 
-def _seconds_per_step(job: Job, backbone: Backbone) -> float:
+def seconds_per_step(job: Job, backbone: Backbone) -> float:
+    """How long a step of training takes here."""
     # The first step pays for warming up, so the others are what counts.
     options = replace(job.options, steps=1 + TRIED_STEPS)
     moments: list[float] = []
@@ -72,11 +74,12 @@ def _seconds_per_step(job: Job, backbone: Backbone) -> float:
     return (moments[-1] - moments[0]) / TRIED_STEPS
 
 
-def _seconds_per_output(data: Labelled, plan: Plan, backbone: Backbone) -> float:
+def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone) -> float:
+    """How long an output takes here, in a batch."""
     size = min(TRIED_EXAMPLES, len(data.examples))
     inputs = [example.input for example in data.examples[:size]]
     # Batches cost less by the example than single ones, up to the size of a batch.
-    inputs = (inputs * plan.options.decoding.batch_size)[: plan.options.decoding.batch_size]
+    inputs = (inputs * decoding.batch_size)[: decoding.batch_size]
     began = time.perf_counter()
-    generate(backbone, inputs, plan.options.decoding)
+    generate(backbone, inputs, decoding)
     return (time.perf_counter() - began) / len(inputs)

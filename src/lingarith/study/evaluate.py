@@ -11,16 +11,20 @@ from ..errors import LingarithError
 from ..languages.codes import SEEN, UNSEEN
 from ..model.backbone import Backbone
 from ..model.generate import Decoding, generate
+from ..scores.answers import f1
 from ..scores.output import kind_of_output, known_languages
 from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer, rouge2
-from ..text.tasks.summarisation import Labelled
-from ..vectors.realise import realise
+from ..text.tasks.labelled import Labelled
+from ..vectors.realise import Space, realise
 from ..vectors.vector import Update, Vector
+
+ROUGE2, F1 = "ROUGE-2", "F1"
+"""How outputs are scored: summaries, answers."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One output with its ROUGE-2 (0..100) and its kind (target, source, other, empty, copied)."""
+    """One output with its score (0..100) and its kind (target, source, other, empty, copied)."""
 
     id: str
     output: str
@@ -38,11 +42,11 @@ class Bench:
 
     backbone: Backbone
     vectors: Mapping[str, Vector]
-    space: str
-    rank: int | None = None
+    space: str | Space
     decoding: Decoding = field(default_factory=Decoding)
     score_model: Path | None = None
     sources: Sequence[str] = ("en",)
+    metric: str = ROUGE2
     done: dict[tuple[str, str, str], list[Outcome]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,7 +55,7 @@ class Bench:
 
     def update(self, expression: Combination) -> Update | None:
         """The update of an expression; None for the empty one, which is the bare backbone."""
-        return realise(expression, self.vectors, self.space, rank=self.rank) if expression.names else None
+        return realise(expression, self.vectors, self.space) if expression.names else None
 
     def outcomes(
         self, expression: Combination | str, data: Labelled, watch: Callable[[int], None] | None = None
@@ -68,8 +72,11 @@ class Bench:
         return self.done[key]
 
     def score(self, outputs: Sequence[str], data: Labelled) -> list[Outcome]:
-        """ROUGE-2 and kind of each output."""
-        scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
+        """Score and kind of each output."""
+        if self.metric == F1:
+            scores = f1(outputs, [example.references for example in data.examples])
+        else:
+            scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
         sources = [source for source in self.sources if source != data.language]
         # A headline alone is too short to be told from its language's neighbours among all languages.
         codes = (*SEEN, *UNSEEN, data.language, *sources)
@@ -93,6 +100,8 @@ class Bench:
 
     def scoring(self, language: str) -> str:
         """The same in words, for reports."""
+        if self.metric == F1:
+            return "F1 over words, normalised as SQuAD does"
         if language == "en":
             return "ROUGE-2 F of rouge_score with its English tokenizer, no stemmer"
         if self.score_model is not None:
@@ -102,7 +111,7 @@ class Bench:
 
 
 def mean(outcomes: Sequence[Outcome]) -> float:
-    """Mean ROUGE-2, 0..100. Raises :class:`LingarithError` where there is nothing to average."""
+    """Mean score, 0..100. Raises :class:`LingarithError` where there is nothing to average."""
     if not outcomes:
         raise LingarithError("nothing was evaluated: the data has no examples")
     return sum(outcome.score for outcome in outcomes) / len(outcomes)

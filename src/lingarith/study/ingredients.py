@@ -13,7 +13,7 @@ from ..model.backbone import Backbone
 from ..model.batches import TrainingData, prefix_items, task_items
 from ..model.train import LOG, TrainOptions, train
 from ..text.corpora import PlainText
-from ..text.tasks.summarisation import Labelled
+from ..text.tasks.labelled import Labelled
 from ..vectors.files import write_atomically
 from ..vectors.store import Store
 from ..vectors.vector import Vector

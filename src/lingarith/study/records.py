@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,22 +25,56 @@ EQUATIONS = {
 }
 """The rows of a table, in their order, and what they are called there."""
 
+MULTILINGUAL, ADD_ALL, ADD_RELATED = "multilingual", "add_all", "add_related"
+BEST, BEST_ON_TEST, ADD_SUBTRACT_RELATED = "best", "best_on_test", "add_subtract_related"
+LORA, MULTI_LORA, KRONECKER, MULTI_KRONECKER = "lora", "multi_lora", "kronecker", "multi_kronecker"
+RATES, SCALED, WRONG, RANDOM = "rates", "scaled", "wrong", "random"
+CONTROLS = {
+    RATES: "Task-only, best learning rate",
+    SCALED: "λ · task vector alone",
+    WRONG: "A wrong language's vector",
+    RANDOM: "A random vector of equal norm",
+}
+"""What gains are held against: compositions that know no more of the target than the baseline does."""
+METHODS = {
+    **EQUATIONS,
+    BEST: "Best single source",
+    BEST_ON_TEST: "Best single source, chosen on test",
+    MULTILINGUAL: "Multilingual",
+    ADD_ALL: "Add all (Eq. 3)",
+    ADD_RELATED: "Add related (Eq. 3)",
+    ADD_SUBTRACT_RELATED: "Add and Subtract related (Eq. 4)",
+    LORA: "LoRA",
+    MULTI_LORA: "Multilingual LoRA",
+    KRONECKER: "Kronecker",
+    MULTI_KRONECKER: "Multilingual Kronecker",
+    **CONTROLS,
+}
+"""The rows of the tables of studies, and what they are called there."""
+
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled example of a target language: the article and its reference summary."""
+    """One labelled example of a target language: the article and its reference; ``alternatives`` are right too."""
 
     target: str
     split: str
     id: str
     input: str
     reference: str
+    alternatives: tuple[str, ...] = ()
+    task: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alternatives", tuple(self.alternatives))  # JSON has no tuples
 
 
 @dataclass(frozen=True)
 class Record:
     """One output. ``weight`` is λ (Eq. 1, 2) or β (uncoupled), None for the baseline; ``score`` is
-    ROUGE-2 in 0..100; ``kind`` is target, source, other, empty or copied (:mod:`..scores.output`)."""
+    ROUGE-2 (answers: F1) in 0..100; ``kind`` is target, source, other, empty or copied
+    (:mod:`..scores.output`). A study has several tasks, sources of one task vector, or seeds: then
+    the last three say which."""
 
     target: str
     split: str
@@ -50,6 +84,9 @@ class Record:
     output: str
     score: float
     kind: str
+    task: str = ""
+    source: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +94,9 @@ class Choice:
     """The weight that a protocol chose for an equation and a target, and on what grounds.
 
     ``value`` is what the protocol maximised at each weight of ``curve`` (oracle and sources: mean
-    ROUGE-2; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight.
+    score; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight. In a
+    study a weight can also be a learning rate (:data:`RATES`) or the place of a language among the
+    run's ``sources`` (:data:`BEST`).
     """
 
     target: str
@@ -67,6 +106,9 @@ class Choice:
     value: float
     expression: str
     curve: list[tuple[float, float]]
+    task: str = ""
+    source: str = ""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         # JSON has no pairs
@@ -143,10 +185,10 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
             values = None
         if not isinstance(values, dict):
             raise LingarithError(f"{path}, line {number}: no JSON object; delete that line and run again")
-        missing = [f.name for f in fields(kind) if f.name not in values]
+        missing = [f.name for f in fields(kind) if f.name not in values and f.default is MISSING]
         if missing:
             raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
-        found.append(kind(**{f.name: values[f.name] for f in fields(kind)}))
+        found.append(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}))
     return found
 
 

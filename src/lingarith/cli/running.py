@@ -1,0 +1,119 @@
+"""``lingarith run``: a table or figure of the paper by one command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .opening import prepare, print_json
+from .progress import duration, shown
+
+if TYPE_CHECKING:
+    from ..study.records import Run
+    from ..study.running import Forecast
+
+NEWSROOM_NOTE = (
+    "The newsroom is synthetic newswire written by a program in real languages: it shows and tests the method "
+    "and is no benchmark of any language."
+)
+
+
+def run(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, or a TOML file.")],
+    profile: Annotated[
+        str, typer.Option("--profile", help="Which of the file's profiles: newsroom, paper.")
+    ] = "newsroom",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where records and table go; without it runs/STUDY-PROFILE.")
+    ] = None,
+    store: o.StoreFolder = o.DEFAULT_STORE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the steps, how many are done, and what is left.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """A table or figure of the paper, with controls, on a backbone of your own.
+
+    Steps that are done, by this study or another in the same store, are not done again.
+
+    `lingarith run table1 --set backbone=google/mt5-base --set 'task=summ/{language}/{split}.jsonl'`
+    """
+    prepare()
+    from ..study.actions import Workshop
+    from ..study.planning import plan_study
+    from ..study.recipes.listings import LISTINGS
+    from ..study.running import Forecast, run_listing, run_study
+    from ..study.studies import read_study
+
+    wanted = read_study(study, profile, change or [])
+    shop = Workshop(store)
+    folder = out or Path("runs") / f"{wanted.name}-{profile}"
+    command = " ".join(["lingarith", *sys.argv[1:]])
+    if wanted.table in LISTINGS:
+        _finish(run_listing(wanted, shop, folder, command=command), folder, as_json)
+        return
+    plan = plan_study(wanted, shop)
+    if dry_run:
+        _show(Forecast(plan, shop), as_json)
+        return
+    notes = [NEWSROOM_NOTE] if "newsroom" in (wanted.task, wanted.text) else []
+    with shown() as progress:
+        announce = None if as_json else lambda forecast: _show(forecast, False)
+        made = run_study(plan, shop, folder, announce=announce, progress=progress, command=command, notes=notes)
+    _finish(made, folder, as_json)
+
+
+def _finish(run: Run, folder: Path, as_json: bool) -> None:
+    """Write and print the tables and the verdict."""
+    from dataclasses import asdict
+
+    from ..report.study_table import as_markdown, as_text, tables
+    from ..vectors.files import write_atomically
+
+    grids, said = tables(run)
+    write_atomically(folder / "table.md", as_markdown(grids, said))
+    if as_json:
+        print_json({"tables": [asdict(grid) for grid in grids], "verdict": said.splitlines(), "out": str(folder)})
+        return
+    from rich.console import Console
+
+    console = Console()
+    for table in as_text(grids):
+        console.print(table)
+        console.print()
+    for sentence in [*said.splitlines(), *run.about.get("notes", [])]:
+        console.print(sentence, markup=False, highlight=False)
+    print(f"\nrecords and table: {folder}")
+
+
+def _show(forecast: Forecast, as_json: bool) -> None:
+    """What the study consists of, and what is left of it."""
+    from dataclasses import asdict
+
+    work = forecast.work()
+    seconds, size = sum(one.seconds for one in work), sum(one.bytes for one in work)
+    steps, left = sum(one.steps for one in work), sum(one.left for one in work)
+    if as_json:
+        total = {"steps": steps, "left": left, "seconds": seconds, "bytes": size}
+        print_json({"work": [asdict(one) for one in work], **total, "notes": list(forecast.plan.notes)})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Step", box=None, pad_edge=False)
+    for head in ("In all", "Done", "Left", "Estimated"):
+        table.add_column(head, justify="right")
+    for one in work:
+        estimated = duration(one.seconds) if one.left else ""
+        table.add_row(one.what, f"{one.steps:,}", f"{one.steps - one.left:,}", f"{one.left:,}", estimated)
+    console = Console(stderr=True)
+    console.print(table)
+    where = forecast.shop.store.folder
+    console.print(f"{steps:,} steps, {left:,} left: about {duration(seconds)} and {size / 1e6:.0f} MB in {where}.")

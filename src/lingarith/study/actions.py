@@ -1,0 +1,228 @@
+"""What the steps of a study do: each action takes plain arguments, and its result is plain too.
+
+============ ==============================================================================
+``train``    a vector on labels of one language or several, or on plain text
+``noise``    a random vector as large as another
+``outputs``  what a composition writes for the examples of a split, scored
+``evidence`` how well a composition does on plain text, without labels
+``choose``   which of several compositions is best, by the mean value of other steps
+``test``     the ``outputs`` of the one that was chosen
+============ ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..adapters.kronecker import Kronecker
+from ..adapters.lora import Lora
+from ..algebra import Combination, parse
+from ..errors import LingarithError
+from ..model.backbone import Backbone, load
+from ..model.batches import prefix_items
+from ..model.generate import Decoding
+from ..model.train import TrainOptions
+from ..text.corpora import PlainText, plain_text
+from ..text.rows import fingerprint
+from ..text.tasks.labelled import Labelled
+from ..text.tasks.question_answering import questions
+from ..text.tasks.summarisation import summaries
+from ..vectors.noise import noise
+from ..vectors.realise import Space
+from ..vectors.store import Store
+from ..vectors.vector import Vector
+from . import choose
+from .adapt import probe_articles
+from .evaluate import F1, ROUGE2, Bench, Outcome, mean
+from .ingredients import Job, Progress, obtain
+from .steps import VECTORS, Results, Step
+
+Arguments = Mapping[str, Any]
+SUMMARIES, QUESTIONS, TEXT = "summaries", "questions", "text"
+READERS: dict[str, Callable[..., Labelled | PlainText]] = {
+    SUMMARIES: summaries,
+    QUESTIONS: questions,
+    TEXT: plain_text,
+}
+"""How data are read, by their ``kind``; the rest of their description are the reader's arguments."""
+METRICS = {SUMMARIES: ROUGE2, QUESTIONS: F1}
+SEVERAL = "mul"
+"""The language of labels of several languages, as BCP-47 has it."""
+KEPT_DATA, KEPT_VECTORS = 16, 64
+
+
+class Workshop:
+    """A store, and what was loaded from it and elsewhere for earlier steps: one for each process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder)
+        self.results = Results(self.store)
+        self._data = lru_cache(KEPT_DATA)(self._read)
+        self._vector = lru_cache(KEPT_VECTORS)(self.store.by_recipe)
+        self._backbone = lru_cache(1)(load)
+
+    def perform(self, step: Step, progress: Progress | None = None) -> None:
+        """Do a step, unless that was done already. What it needs must be done.
+
+        Raises :class:`LingarithError` where something is not as the arguments say.
+        """
+        if not self.results.done(step):
+            result = ACTIONS[step.function](step.arguments, self, progress)
+            if step.function not in VECTORS:
+                self.results.write(step, result)
+
+    def backbone(self, about: Arguments) -> Backbone:
+        """The backbone of that description; with a ``fingerprint`` it must be the same weights."""
+        found = self._backbone(about["name"], dtype=about["dtype"])
+        _must_be_same(about, found.fingerprint, f"backbone {found.name}")
+        return found
+
+    def data(self, about: Arguments) -> Labelled | PlainText:
+        """The data of that description; with a ``fingerprint`` they must be the same texts."""
+        lasting = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items() if key != "fingerprint"}
+        found = self._data(tuple(sorted(lasting.items(), key=lambda item: item[0])))
+        _must_be_same(about, found.fingerprint, f"data {about['source']} ({about['language']})")
+        return found
+
+    def labelled(self, about: Arguments) -> Labelled:
+        """The same, where they are labelled."""
+        found = self.data(about)
+        assert isinstance(found, Labelled)
+        return found
+
+    def vector(self, recipe: str, name: str) -> Vector:
+        """The vector of a recipe. Raises :class:`LingarithError` where it is not there."""
+        found = self._vector(recipe)
+        if found is None:
+            self._vector.cache_clear()
+            raise LingarithError(f"{name} is not in {self.store.folder}; run the study again, which makes it")
+        return found
+
+    def _read(self, about: tuple[tuple[str, Any], ...]) -> Labelled | PlainText:
+        given = dict(about)
+        reader, folder = READERS[given.pop("kind")], self.store.folder / "text"
+        if isinstance(given["language"], str):
+            return reader(**given, folder=folder)
+        parts = [self.labelled(dict(about) | {"language": code}) for code in given["language"]]
+        examples = tuple(example for part in parts for example in part.examples)
+        together = fingerprint(part.fingerprint for part in parts)
+        return replace(parts[0], language=SEVERAL, examples=examples, fingerprint=together)
+
+
+def perform(function: str, arguments: Arguments, folder: Path) -> None:
+    """Perform one step in a process of its own, whose store is ``folder``; see :meth:`Workshop.perform`."""
+    Workshop(folder).perform(Step(function, arguments))
+
+
+def job_of(arguments: Arguments, shop: Workshop) -> Job:
+    """The training that the arguments of ``train`` describe."""
+    options = dict(arguments["options"])
+    return Job(shop.data(arguments["data"]), TrainOptions(**options | {"adapter": adapter_of(options["adapter"])}))
+
+
+def adapter_of(facts: Arguments) -> Lora | Kronecker:
+    """The adapter from its facts, as a vector's origin tells them."""
+    given = {key: value for key, value in facts.items() if key != "kind"}
+    return Kronecker(**given) if facts["kind"] == "kronecker" else Lora(**given)
+
+
+def outputs_step(template: Arguments, expression: Combination, needs: Sequence[str] = (), amount: int = 0) -> Step:
+    """The step ``outputs`` (or ``evidence``) of a composition; the template's vectors may be more than it needs."""
+    vectors = {name: template["vectors"][name] for name in sorted(expression.names)}
+    arguments = {**template, "expression": str(expression), "vectors": vectors}
+    return Step("evidence" if "text" in template else "outputs", arguments, tuple(needs), amount)
+
+
+def _must_be_same(about: Arguments, found: str, what: str) -> None:
+    if about.get("fingerprint", found) != found:
+        raise LingarithError(f"{what} changed since the study was planned; run the study again")
+
+
+# ---------------------------------------------------------------- the actions
+
+
+def _train(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
+    obtain(job_of(arguments, shop), shop.backbone(arguments["backbone"]), shop.store, progress)
+
+
+def _noise(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
+    like = shop.vector(arguments["like"], arguments["name"])
+    shop.store.put(noise(like, arguments["name"], arguments["seed"]), arguments["recipe"])
+
+
+class _Trial:
+    """A composition, ready to be tried."""
+
+    def __init__(self, arguments: Arguments, shop: Workshop) -> None:
+        self.expression = parse(arguments["expression"])
+        vectors = arguments["vectors"]
+        self.bench = Bench(
+            shop.backbone(arguments["backbone"]),
+            {name: shop.vector(about["recipe"], name) for name, about in vectors.items()},
+            space_of(arguments["space"]),
+            Decoding(**arguments["decoding"]),
+            arguments["score_model"] and Path(arguments["score_model"]["path"]),
+            # What an output can be in instead of the target's language: that of labels which the model saw.
+            sorted({language for about in vectors.values() for language in about["labels"]}),
+            arguments["metric"],
+        )
+
+    def outcomes(self, data: Labelled, what: str, progress: Progress | None) -> list[Outcome]:
+        def watch(done: int) -> None:
+            if progress:
+                progress(what, done, len(data.examples))
+
+        return self.bench.outcomes(self.expression, data, watch)
+
+
+def space_of(facts: Arguments) -> Space:
+    """The space from plain values."""
+    return Space(facts["name"], facts["rank"])
+
+
+def _outputs(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
+    data = shop.labelled(arguments["data"])
+    outcomes = _Trial(arguments, shop).outcomes(data, f"{data.language}, {data.split}", progress)
+    return {"value": round(mean(outcomes), 4), "outcomes": [asdict(outcome) for outcome in outcomes]}
+
+
+def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
+    trial, text = _Trial(arguments, shop), shop.data(arguments["text"])
+    assert isinstance(text, PlainText)
+    articles = probe_articles(text, arguments["prompt"])
+    outcomes = trial.outcomes(articles, f"{text.language}, without labels", progress)
+    options = TrainOptions(max_input=arguments["decoding"]["max_input"])
+    probes = replace(text, documents=[example.article for example in articles.examples])
+    prefixes = prefix_items(trial.bench.backbone, probes, length=options.max_input)
+    return {"value": choose.evidence(trial.bench, trial.expression, outcomes, prefixes, options)}
+
+
+def _choose(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
+    curve, expressions = [], {}
+    for candidate in arguments["candidates"]:
+        values = [shop.results.read(key)["value"] for key in candidate["steps"]]
+        curve.append((candidate["weight"], round(sum(values) / len(values), 4)))
+        expressions[candidate["weight"]] = candidate["expression"]
+    weight, value = choose.best(arguments["method"], curve)
+    return {"weight": weight, "value": value, "expression": expressions[weight], "curve": curve}
+
+
+def _test(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
+    chosen = parse(shop.results.read(arguments["choice"])["expression"])
+    step = outputs_step(arguments["template"], chosen)
+    shop.perform(step, progress)
+    return {"outputs": step.key}
+
+
+ACTIONS: dict[str, Callable[[Arguments, Workshop, Progress | None], Any]] = {
+    "train": _train,
+    "noise": _noise,
+    "outputs": _outputs,
+    "evidence": _evidence,
+    "choose": _choose,
+    "test": _test,
+}

@@ -1,0 +1,107 @@
+"""``lingarith run`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+STUDY = """
+table = "table1"
+targets = ["pt", "uk"]
+learning_rate = 0.05
+batch_size = 4
+rank = 2
+steps = 2
+max_input = 24
+max_target = 8
+max_output = 3
+characters = 2000
+train_limit = 6
+validation_limit = 2
+test_limit = 2
+weights = [0.5]
+betas = [0.5]
+controls = ["scaled"]
+[newsroom]
+[paper]
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path, tiny_backbone: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(f'backbone = "{tiny_backbone}"{STUDY}')
+    return path
+
+
+def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run does nothing, the run leaves its files, and the next one repeats its words."""
+    monkeypatch.chdir(tmp_path)
+    words = ("run", study, "--store", "store")
+    plan = command(*words, "--dry-run", "--json").json
+    assert plan["steps"] == plan["left"] == sum(work["left"] for work in plan["work"]) > 20
+    assert plan["seconds"] > 0
+    assert plan["bytes"] > 0
+    assert {work["what"]: work["steps"] for work in plan["work"]}["train vectors"] == 4
+    assert not Path("runs").exists()
+    assert not list(Path("store").glob("objects/*"))
+
+    first = command(*words)
+    assert first.code == 0, first.err
+    assert "train vectors" in first.err
+    assert "λ·task" in first.out
+    assert "Add and Subtract: " in first.out
+    assert "no benchmark of any language" in first.out
+    out = Path("runs/tiny-newsroom")
+    lines = {f"{name}.jsonl" for name in ("examples", "records", "choices", "vectors")}
+    assert {path.name for path in out.iterdir()} == {"run.json", "table.md", *lines}
+    assert json.loads((out / "run.json").read_text())["command"].startswith("lingarith run ")
+    assert "| average |" in (out / "table.md").read_text()
+
+    again = command(*words)
+    assert again.out == first.out
+    assert "0 left" in again.err
+    told = command(*words, "--json").json
+    assert [table["heads"][:2] for table in told["tables"]] == [["", "Baseline"], ["Average", "ROUGE-2"]]
+    assert command(*words, "--dry-run", "--json").json["left"] == 0
+    other = command(*words, "--set", "controls=[]", "--dry-run", "--json").json
+    assert (other["left"], other["steps"] > 15) == (0, True)  # what two studies share is done once
+
+
+def test_another_study_in_the_folder(command: Command, fails: Callable[..., str], study: Path, tmp_path: Path) -> None:
+    words = ("run", study, "--store", tmp_path / "store", "--out", tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("years of work")
+    assert "is not empty and holds no run" in fails(*words)
+    assert (tmp_path / "out/thesis.tex").read_text() == "years of work"
+
+
+def test_a_table_without_training(command: Command, tmp_path: Path) -> None:
+    done = command("run", "table5", "--out", tmp_path / "out", "--store", tmp_path / "store")
+    assert done.code == 0
+    assert "Related languages" in done.out
+    assert "| pt | en ru ar tr | en ru ar | +tr |" in (tmp_path / "out/table.md").read_text()
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("tabel1",), "there is no study 'tabel1'; did you mean table1?"),
+        (("table1", "--profile", "newsrom"), "table1.toml has no profile 'newsrom'; did you mean newsroom?"),
+        (("table1", "--set", "sorces=en"), "--set: a study has no key 'sorces'; did you mean sources?"),
+        (("table1", "--set", "targets=en"), "en is a target and a source"),
+        (("table1", "--set", "weights=1.5"), "λ = 1.5 stands in 'weights'; it must lie in 0..1"),
+        (("table1", "--set", "table=tabel1"), "no table is named 'tabel1'; did you mean table1?"),
+    ],
+)
+def test_what_cannot_be_run(words: tuple[str, ...], sentence: str, fails: Callable[..., str], tmp_path: Path) -> None:
+    said = fails("run", *words, "--store", tmp_path / "store", "--out", tmp_path / "out")
+    assert said.startswith(sentence)
+    assert not list(tmp_path.iterdir())

@@ -141,7 +141,7 @@ def state(folder: Path) -> str:
     import hashlib
 
     from lingarith.model.train import CHECKPOINT, LOG
-    from lingarith.vectors.files import read_safetensors
+    from lingarith.vectors.tensors import read_safetensors
     from lingarith.vectors.vector import content_hash
 
     tensors = read_safetensors(folder / CHECKPOINT)

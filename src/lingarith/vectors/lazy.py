@@ -121,7 +121,7 @@ def terms_in(file: TensorFile) -> LazyTerms:
     check_terms(outline, file.path, file.mend)
 
     def read(path: str) -> tuple[Term, ...]:
-        return tuple(type(term)(*file.read(f"{stem}.a", f"{stem}.b")) for term, stem in found[path])
+        return tuple(type(term)(file[f"{stem}.a"], file[f"{stem}.b"]) for term, stem in found[path])
 
     return LazyTerms(outline, read)
 

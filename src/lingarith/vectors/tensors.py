@@ -15,7 +15,6 @@ import re
 import stat
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -47,7 +46,6 @@ class Place(NamedTuple):
     dtype: torch.dtype
     shape: tuple[int, ...]
     start: int
-    end: int
 
 
 class TensorFile(Mapping[str, Tensor]):
@@ -73,27 +71,18 @@ class TensorFile(Mapping[str, Tensor]):
             self.places, self.metadata = _header(self._handle, status.st_size, path, mend)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.read(name)[0]
-
-    def read(self, *names: str) -> list[Tensor]:
-        """Some tensors. Those of one type that lie side by side are read at once, and share memory."""
-        places = [self.places[name] for name in names]
-        if any(one.end != other.start or one.dtype != other.dtype for one, other in pairwise(places)):
-            return [self[name] for name in names]
-        start, end, dtype = places[0].start, places[-1].end, places[0].dtype
-        whole = torch.empty((end - start) // dtype.itemsize, dtype=dtype)
-        memory, done = _memory(whole), 0
+        place = self.places[name]
+        tensor = torch.empty(place.shape, dtype=place.dtype)
+        memory = _memory(tensor)
         with reading(self.path, self.mend):
-            while done < end - start and (count := os.preadv(self._handle, [memory[done:]], start + done)):
+            done = 0
+            while done < len(memory) and (count := os.preadv(self._handle, [memory[done:]], place.start + done)):
                 done += count  # the system gives 2 GB at most
             status = os.fstat(self._handle)
-        if done < end - start or self._state != (status.st_size, status.st_mtime_ns):
+        if done < len(memory) or self._state != (status.st_size, status.st_mtime_ns):
             raise LingarithError(f"{self.path} was changed while it was in use; run the same command again")
-        parts = whole.split([math.prod(place.shape) for place in places])
-        if not _finite(whole):
-            name = next(name for name, part in zip(names, parts, strict=True) if not _finite(part))
-            raise LingarithError(f"{self.path}: tensor {name!r} holds NaN or Inf; {self.mend}")
-        return [part.view(place.shape) for part, place in zip(parts, places, strict=True)]
+        _must_be_finite(name, tensor, self.path, self.mend)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
@@ -146,8 +135,7 @@ def pieces(
     for (name, like), (given, tensor) in zip(outline.items(), tensors, strict=True):
         if (given, tensor.dtype, tensor.shape) != (name, like.dtype, like.shape):
             raise ValueError(f"{given} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says")
-        if not _finite(tensor):
-            raise LingarithError(f"{where}: tensor {name!r} holds NaN or Inf; train again with a lower learning rate")
+        _must_be_finite(name, tensor, where, "train again with a lower learning rate")
         yield _memory(tensor.detach().cpu().contiguous())
 
 
@@ -193,19 +181,19 @@ def _places(header: Mapping[str, Any], start: int, size: int) -> dict[str, Place
             raise ValueError(f"tensor {name!r} has no offsets")
         if offsets[1] - offsets[0] != math.prod(shape) * DTYPES[dtype].itemsize:
             raise ValueError(f"tensor {name!r} does not take the bytes that its shape says")
-        found[name] = Place(DTYPES[dtype], tuple(shape), start + offsets[0], start + offsets[1])
-    end = start
-    for name, place in sorted(found.items(), key=lambda item: item[1][2:]):
-        if place.start != end:
+        found[name] = (offsets, Place(DTYPES[dtype], tuple(shape), start + offsets[0]))
+    end = 0
+    for name, (offsets, _) in sorted(found.items(), key=lambda item: item[1][0]):
+        if offsets[0] != end:
             raise ValueError(f"tensor {name!r} overlaps another or leaves a gap")
-        end = place.end
-    if end != size:
-        raise ValueError(f"truncated or too long: {size} bytes where its header says {end}")
-    return found
+        end = offsets[1]
+    if start + end != size:
+        raise ValueError(f"truncated or too long: {size} bytes where its header says {start + end}")
+    return {name: place for name, (_, place) in found.items()}
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and {*map(type, value)} <= {int} and min(value, default=0) >= 0
+    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -226,9 +214,10 @@ def _memory(tensor: Tensor) -> memoryview:
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
-def _finite(tensor: Tensor) -> bool:
+def _must_be_finite(name: str, tensor: Tensor, where: object, mend: str) -> None:
     if not tensor.is_floating_point() or not tensor.numel():
-        return True
+        return
     # Both ends are NaN if any number is: one pass, and nothing of the tensor's size is allocated.
     low, high = (tensor.float() if tensor.element_size() == 1 else tensor).aminmax()
-    return math.isfinite(low.item()) and math.isfinite(high.item())
+    if not (math.isfinite(low.item()) and math.isfinite(high.item())):
+        raise LingarithError(f"{where}: tensor {name!r} holds NaN or Inf; {mend}")

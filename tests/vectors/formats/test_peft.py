@@ -274,7 +274,7 @@ A, B = "base_model.model.q.lora_A.weight", "base_model.model.q.lora_B.weight"
 @pytest.mark.parametrize(
     ("tensors", "sentence"),
     [
-        ({}, "holds no tensor"),
+        ({}, "no projection"),
         ({A: torch.ones(2, 3)}, "'q' has no pair of factors of rank 2"),
         ({B: torch.ones(2, 2)}, "'q' has no pair of factors of rank 2"),
         ({A: torch.ones(2, 3), B: torch.ones(4)}, "'q' has no pair of factors of rank 2"),

@@ -20,7 +20,7 @@ from ...adapters.terms import Term
 from ...errors import LingarithError
 from ..composed import Composed
 from ..files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..lazy import LazyTerms, Terms, lora_outline
+from ..lazy import LazyTerms, Terms, check_terms, lora_outline
 from ..realise import Composition
 from ..tensors import TensorFile, pieces
 from ..vector import Vector
@@ -116,12 +116,10 @@ def open_peft(folder: Path, name: str) -> Vector:
                 outline[path] = (lora_outline((out, inputs), rank),)
             case _:
                 raise LingarithError(f"{file.path}: {path!r} has no pair of factors of rank {rank}; {file.mend}")
-    if not outline:
-        raise LingarithError(f"{file.path} holds no tensor; {file.mend}")
+    check_terms(outline, file.path, file.mend)
 
     def read(path: str) -> tuple[Term, ...]:
-        a, b = file.read(pairs[path]["A"], pairs[path]["B"])
-        return (LoraTerm(a.float(), b.float()),)
+        return (LoraTerm(*(file[pairs[path][which]].float() for which in "AB")),)
 
     origin = {
         "kind": "imported",

@@ -207,3 +207,14 @@ def test_kinds() -> None:
     for kind in ("lora", "3x2"):
         term = a_term(kind, 1, g)
         assert [made for name, made in KINDS.items() if term.kind.startswith(name)] == [type(term)]
+
+
+def test_a_mixture_is_of_no_higher_rank_than_its_terms() -> None:
+    """What rounding leaves beyond the exact rank is no direction of the sum."""
+    g = torch.Generator().manual_seed(0)
+    terms = [
+        LoraTerm(torch.randn(2, 4, generator=g), torch.randn(6, 2, generator=g)),
+        KroneckerTerm(torch.randn(1, 4, 1, generator=g), torch.randn(1, 1, 6, generator=g)),
+    ]
+    assert exact_rank(terms) == 3
+    assert len(to_lora(terms, 4)[0].a) == 3

@@ -186,7 +186,7 @@ def test_large_sums_are_approximated_from_above(monkeypatch: pytest.MonkeyPatch)
     def lost(values: torch.Tensor) -> torch.Tensor:
         return ((right.square().sum() - values[:64].square().cumsum(0)) / right.square().sum()).sqrt()
 
-    assert bool((lost(near) >= lost(right) - 1e-6).all())
+    assert bool((lost(near) >= lost(right) - 1e-5).all())  # what is formed, is formed in float32
     torch.testing.assert_close(lost(near), lost(right), rtol=0.01, atol=0)
 
 

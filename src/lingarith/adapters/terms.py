@@ -97,7 +97,7 @@ def to_lora(terms: Sequence[Term], rank: int) -> tuple[LoraTerm, float, float]:
         case [KroneckerTerm(a, b)] if len(a) == 1:
             cut = low_rank.kronecker(a[0], b[0], rank)
         case summands:
-            cut = low_rank.dense(_dense(summands), rank)
+            cut = low_rank.dense(_dense(summands), min(rank, exact_rank(terms)))
     a, b, lost, whole = cut
     return LoraTerm(a.float(), b.float()), lost, whole
 

@@ -214,7 +214,7 @@ def test_a_mixture_is_of_no_higher_rank_than_its_terms() -> None:
     g = torch.Generator().manual_seed(0)
     terms = [
         LoraTerm(torch.randn(2, 4, generator=g), torch.randn(6, 2, generator=g)),
-        KroneckerTerm(torch.randn(1, 4, 1, generator=g), torch.randn(1, 1, 6, generator=g)),
+        KroneckerTerm(torch.randn(1, 1, 4, generator=g), torch.randn(1, 6, 1, generator=g)),
     ]
     assert exact_rank(terms) == 3
     assert len(to_lora(terms, 4)[0].a) == 3

@@ -1,14 +1,26 @@
-"""Outputs of a backbone for many inputs, whatever update is on it."""
+"""Outputs of a backbone for many inputs, whatever update is on it.
+
+Greedy outputs are made by a loop of our own: batches of inputs of similar length, filled up to a
+number of tokens, out of which rows leave when they have ended. Beams are left to transformers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from ..errors import LingarithError
 from .backbone import Backbone
+
+FEWER = 0.8
+"""Rows that have ended leave the batch when no more than this share goes on: each time, caches are copied."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,7 @@ class Decoding:
     max_output: int = 64
     """Tokens."""
     batch_size: int = 64
+    """Rows of the longest inputs in a batch; shorter ones fill the same number of tokens with more rows."""
 
     def __post_init__(self) -> None:
         for name in ("beams", "max_input", "max_output", "batch_size"):
@@ -32,36 +45,150 @@ def generate(
 ) -> list[str]:
     """One output for each input, in their order.
 
-    Batches hold inputs of similar length. Put the update on first:
-    ``with backbone.using(update): generate(backbone, …)``.
+    Put the update on first: ``with backbone.using(update): generate(backbone, …)``. Raises
+    :class:`LingarithError` for an input without any token.
     """
-    tokenizer = backbone.tokenizer
-    # A decoder goes on where the input ends, so its padding lies on the left.
-    side = "right" if backbone.encoder_decoder else "left"
     encoded = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs)]
     if not all(encoded):
         raise LingarithError(
             f"input {encoded.index([]) + 1} is empty, so there is nothing to go on from; give some text"
         )
-    order = sorted(range(len(inputs)), key=lambda k: (len(encoded[k]), k))
-    outputs = [""] * len(inputs)
-    for start in range(0, len(order), decoding.batch_size):
-        rows = order[start : start + decoding.batch_size]
-        batch = tokenizer.pad({"input_ids": [encoded[k] for k in rows]}, padding_side=side, return_tensors="pt")
+    outputs, done = [""] * len(inputs), 0
+    for rows in batches([len(ids) for ids in encoded], decoding):
+        # A decoder goes on where the input ends, so its padding lies on the left.
+        side = "right" if backbone.encoder_decoder else "left"
+        given = {"input_ids": [encoded[k] for k in rows]}
+        batch = backbone.tokenizer.pad(given, padding_side=side, return_tensors="pt").to(backbone.device)
         with torch.inference_mode():
-            made = backbone.model.generate(  # type: ignore[operator]
-                input_ids=batch["input_ids"].to(backbone.device),
-                attention_mask=batch["attention_mask"].to(backbone.device),
-                do_sample=False,
-                num_beams=decoding.beams,
-                max_new_tokens=decoding.max_output,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=backbone.eos,
-            )
-        if not backbone.encoder_decoder:
-            made = made[:, batch["input_ids"].shape[1] :]
-        for k, text in zip(rows, tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
+            made = (_greedy if decoding.beams == 1 else _beams)(backbone, batch, decoding)
+        for k, text in zip(rows, backbone.tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
             outputs[k] = text.strip()
+        done += len(rows)
         if watch:
-            watch(min(start + decoding.batch_size, len(order)))
+            watch(done)
     return outputs
+
+
+def batches(lengths: Sequence[int], decoding: Decoding) -> Iterator[list[int]]:
+    """The numbers of the rows of each batch, from the shortest inputs to the longest.
+
+    A batch takes as many tokens, padding and outputs included, as ``batch_size`` rows of ``max_input``.
+
+    >>> list(batches([9, 2, 1, 8], Decoding(max_input=8, max_output=2, batch_size=2)))
+    [[2, 1], [3], [0]]
+    """
+    room = decoding.batch_size * (decoding.max_input + decoding.max_output)
+    rows: list[int] = []
+    for k in sorted(range(len(lengths)), key=lambda k: (lengths[k], k)):
+        if rows and (len(rows) + 1) * (lengths[k] + decoding.max_output) > room:
+            yield rows
+            rows = []
+        rows.append(k)
+    if rows:
+        yield rows
+
+
+def _greedy(backbone: Backbone, batch: Any, decoding: Decoding) -> list[list[int]]:
+    """The most likely next token, again and again; the tokens of each row, EOS not among them."""
+    state = _Encoded(backbone, batch) if backbone.encoder_decoder else _Prefix(backbone, batch)
+    made: list[list[int]] = [[] for _ in batch["input_ids"]]
+    going = list(range(len(made)))
+    for _ in range(decoding.max_output):
+        chosen = state.following().argmax(-1)
+        tokens = chosen.tolist()
+        for row, token in zip(going, tokens, strict=True):
+            if not (made[row] and made[row][-1] == backbone.eos):
+                made[row].append(token)
+        on = [place for place, row in enumerate(going) if made[row][-1] != backbone.eos]
+        if not on:
+            break
+        if len(on) <= FEWER * len(going):
+            going = [going[place] for place in on]
+            places = torch.tensor(on, device=chosen.device)
+            chosen = chosen[places]
+            state.keep(places)
+        state.append(chosen)
+    return made
+
+
+class _Encoded:
+    """An encoder-decoder in the middle of its outputs: inputs are encoded once, the rest is cached."""
+
+    def __init__(self, backbone: Backbone, batch: Any) -> None:
+        self.model = cast(Any, backbone.model)
+        self.mask: Tensor = batch["attention_mask"]
+        self.encoded = self.model.get_encoder()(input_ids=batch["input_ids"], attention_mask=self.mask)[0]
+        self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        start = self.model.generation_config.decoder_start_token_id
+        self.last = torch.full_like(batch["input_ids"][:, :1], start)
+
+    def following(self) -> Tensor:
+        """Logits of the next token (rows × vocabulary)."""
+        logits: Tensor = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
+            attention_mask=self.mask,
+            decoder_input_ids=self.last,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.mask, self.encoded = self.mask[rows], self.encoded[rows]
+        self.cache.batch_select_indices(rows)
+
+    def append(self, tokens: Tensor) -> None:
+        """One token more for each row."""
+        self.last = tokens[:, None]
+
+
+class _Prefix:
+    """A decoder-only model in the middle of its outputs."""
+
+    def __init__(self, backbone: Backbone, batch: Any) -> None:
+        self.model = cast(Any, backbone.model)
+        self.mask: Tensor = batch["attention_mask"]
+        self.cache = DynamicCache(config=self.model.config)
+        self.last: Tensor = batch["input_ids"]
+        taken = inspect.signature(self.model.forward).parameters
+        self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+        self.placed = "position_ids" in taken
+
+    def following(self) -> Tensor:
+        """Logits of the next token (rows × vocabulary)."""
+        # Padding lies on the left, and takes no position.
+        places = (self.mask.cumsum(-1) - 1).clamp_min(0)[:, -self.last.shape[1] :]
+        logits: Tensor = self.model(
+            input_ids=self.last,
+            attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            **self.last_only,
+            **({"position_ids": places} if self.placed else {}),
+        ).logits[:, -1]
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.mask = self.mask[rows]
+        self.cache.batch_select_indices(rows)
+
+    def append(self, tokens: Tensor) -> None:
+        """One token more for each row."""
+        self.last = tokens[:, None]
+        self.mask = torch.cat([self.mask, torch.ones_like(self.last)], dim=1)
+
+
+def _beams(backbone: Backbone, batch: Any, decoding: Decoding) -> Tensor:
+    """transformers' beam search."""
+    made: Tensor = backbone.model.generate(  # type: ignore[operator]
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        do_sample=False,
+        num_beams=decoding.beams,
+        max_new_tokens=decoding.max_output,
+        pad_token_id=backbone.tokenizer.pad_token_id,
+        eos_token_id=backbone.eos,
+    )
+    return made if backbone.encoder_decoder else made[:, batch["input_ids"].shape[1] :]

@@ -114,7 +114,7 @@ def test_decoding_that_makes_no_sense(name: str) -> None:
 
 @pytest.mark.parametrize("family", ["t5", "llama"])
 def test_rows_that_have_ended_leave_the_batch(family: str, backbone: Make) -> None:
-    """Where EOS takes the place of a word that comes now and then: fewer rows are computed, the outputs are the same."""
+    """Where EOS takes the place of a word that comes now and then: fewer rows are computed, outputs stay the same."""
     on = backbone(family)
     longer = replace(DECODING, max_output=12)
     words = [output.split()[2] for output in generate(on, INPUTS, longer)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lingarith.algebra import Combination, parse
 from lingarith.errors import LingarithError
 from lingarith.study import choose
-from lingarith.study.choose import Terms, best, choice, grid, hand_over, oracle, sources, unlabelled
+from lingarith.study.choose import Terms, best, choice, grid, halved, hand_over, oracle, played, sources, unlabelled
 from lingarith.study.evaluate import Outcome
 from lingarith.study.records import ADD, ADD_SUBTRACT, BASELINE, UNCOUPLED, Choice
 from lingarith.text.tasks.labelled import Labelled, TaskExample
@@ -150,7 +150,7 @@ def test_the_oracle_refuses_a_test_split() -> None:
 def test_sources_let_each_source_play_the_target() -> None:
     """On en the played target's vector l[en] scores, on ru l[ru] does twice as much: the mean is 1.5 as much."""
     bench = FakeBench(lambda weights: 10 * weights.get("l[en]", 0.0) + 20 * weights.get("l[ru]", 0.0))
-    curve = sources(bench, TWO, ("en", "ru"), ADD, [data("en"), data("ru")])  # type: ignore[arg-type]
+    curve = sources(bench, TWO, ADD, [data("en"), data("ru")])  # type: ignore[arg-type]
     assert curve == [(k / 10, pytest.approx(1.5 * (10 - k))) for k in range(11)]
     needed = {
         language: {name for asked, _, e in bench.asked if asked == language for name in e.names}
@@ -162,9 +162,32 @@ def test_sources_let_each_source_play_the_target() -> None:
 def test_sources_need_two_and_refuse_a_test_split() -> None:
     bench = FakeBench(lambda weights: 0.0)
     with pytest.raises(LingarithError, match="needs two or more"):
-        sources(bench, TERMS, ("en",), ADD, [data("en")])  # type: ignore[arg-type]
+        sources(bench, TERMS, ADD, [data("en")])  # type: ignore[arg-type]
     with pytest.raises(LingarithError, match="never chosen on a test split"):
-        sources(bench, TWO, ("en", "ru"), ADD, [data("en"), data("ru", "test")])  # type: ignore[arg-type]
+        sources(bench, TWO, ADD, [data("en"), data("ru", "test")])  # type: ignore[arg-type]
+
+
+def test_halving_tries_all_on_few_examples_and_few_on_all() -> None:
+    """The score rises with the language's weight, so the race ends at λ = 0, held against λ = 1."""
+    bench = FakeBench(lambda weights: 100 * weights.get("l[pt]", 0.0))
+    many = replace(data(), examples=tuple(TaskExample(f"v{k}", "i", "t", "a") for k in range(64)))
+    found = halved(bench, [(TERMS, many)], ADD)  # type: ignore[arg-type]
+    assert [weight for weight, _, _ in found.points] == list(grid(ADD, "delta"))
+    assert found.finalists == [0.0, 1.0]
+    made = choice("pt", TERMS, "oracle", ADD, found)
+    assert (made.weight, made.value) == (0.0, pytest.approx(100.0))
+    assert made.seen[0] == made.seen[-1] == max(made.seen)
+    assert min(made.seen) == 4
+    assert hand_over([made]) == ADD
+
+
+def test_halving_over_sources_takes_the_same_examples_of_each_and_no_test_split() -> None:
+    bench = FakeBench(lambda weights: 10 * weights.get("l[en]", 0.0) + 20 * weights.get("l[ru]", 0.0))
+    plays = played(TWO, [data("en"), data("ru")])
+    found = halved(bench, plays, ADD)  # type: ignore[arg-type]
+    assert found.points[0] == (0.0, pytest.approx(15.0), 4)
+    with pytest.raises(LingarithError, match="never chosen on a test split"):
+        halved(bench, [(TERMS, data("pt", "test"))], ADD)  # type: ignore[arg-type]
 
 
 def test_unlabelled_is_the_share_in_the_language_times_the_probability(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_identical_compositions_are_generated_once(backbone: Backbone, monkeypat
     monkeypatch.setattr(evaluate, "generate", lambda backbone, inputs, *_, **__: calls.append(inputs) or inputs)
     bench = Bench(backbone, {}, "delta")
     first = bench.outcomes(NOTHING, labelled())
-    assert bench.outcomes(0.5 * vector("a") - vector("a") / 2, labelled()) is first  # written otherwise, 0 as well
+    assert bench.outcomes(0.5 * vector("a") - vector("a") / 2, labelled()) == first  # written otherwise, 0 as well
     assert len(calls) == 1
     bench.outcomes(NOTHING, labelled(split="validation"))
     bench.outcomes(NOTHING, labelled("uk"))

@@ -87,6 +87,7 @@ def adapt(
             "--choose-by", help="How λ is chosen: oracle, sources, unlabelled, or what the data allow (auto)."
         ),
     ] = "auto",
+    search: o.Search = "grid",
     steps: o.Steps = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
@@ -141,7 +142,7 @@ def adapt(
         base,
         task=task, text=text, sources=tuple(source or ["en"]), related=related, text_field=text_field,
         summary_field=summary_field, prompt=prompt, space=o.space_of(space, rank_out, kronecker_out),
-        protocol=choose_by, decoding=decoding, train_limit=limit,
+        protocol=choose_by, search=search, decoding=decoding, train_limit=limit,
         validation_limit=base.validation_limit if validation_limit is None else validation_limit, test_limit=test_limit,
         text_characters=characters, score_model=score_model, seed=seed,
         task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),

@@ -86,6 +86,7 @@ def choose(
     ] = None,
     equation: Annotated[str, typer.Option(help="add (Eq. 1), add_subtract (Eq. 2, 4) or uncoupled.")] = "add_subtract",
     by: Annotated[str, typer.Option("--choose-by", help="oracle, sources or unlabelled.")] = "oracle",
+    search: o.Search = "grid",
     task: o.TaskData = "newsroom",
     text: o.PlainData = "newsroom",
     text_field: o.TextField = "text",
@@ -120,8 +121,9 @@ def choose(
     decoding: Decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
     options = replace(
         base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
-        prompt=prompt, space=o.space_of(space, rank_out, kronecker_out), protocol=by, decoding=decoding,
-        validation_limit=base.validation_limit if limit is None else limit, score_model=score_model, seed=seed,
+        prompt=prompt, space=o.space_of(space, rank_out, kronecker_out), protocol=by, search=search,
+        decoding=decoding, validation_limit=base.validation_limit if limit is None else limit,
+        score_model=score_model, seed=seed,
     )  # fmt: skip
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
     with shown() as progress:

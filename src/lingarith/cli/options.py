@@ -59,6 +59,9 @@ KroneckerOut = Annotated[
     typer.Option("--kronecker-out", metavar="MxN", help="With --rank-out k: to the best k Kronecker products instead."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Order of examples, splits, samples.")]
+Search = Annotated[
+    str, typer.Option("--search", help="How its values are searched with labels: grid, or halving (fewer outputs).")
+]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for a program.")]
 Precision = Annotated[
     str, typer.Option("--dtype", help="Type of the backbone's weights: auto, float32, bfloat16, float16.")

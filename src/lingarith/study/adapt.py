@@ -8,8 +8,9 @@ run that was stopped goes on, and one that is repeated has nothing left to do.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
 from .evaluate import Bench, Outcome
+from .halving import Race
 from .ingredients import Progress, obtain
 from .plan import AdaptOptions, Plan, Reading, plan, protocol_of, sources_of
 from .records import (
@@ -181,9 +183,9 @@ class Attempt:
                 if (r.target, r.split) == (self.target, data.split):
                     groups.setdefault((r.equation, r.weight), {})[r.id] = Outcome(r.id, r.output, r.score, r.kind)
             for (equation, weight), found in groups.items():
-                if found.keys() == {example.id for example in data.examples}:
-                    key = (self.target, data.split, self.terms.at(equation, weight).key)
-                    self.bench.done[key] = [found[example.id] for example in data.examples]
+                key = (self.target, data.split, self.terms.at(equation, weight).key)
+                first = takewhile(found.__contains__, (example.id for example in data.examples))
+                self.bench.done[key] = [found[one] for one in first]
 
     def try_out(self, equation: str, weight: float | None, data: Labelled) -> None:
         """Generate, score and record one composition on labelled data of the target."""
@@ -203,23 +205,17 @@ class Attempt:
 
     def choose(self, equation: str, protocol: str, what: Plan) -> Choice:
         """The weight of an equation by a protocol, recorded; outputs for the target's examples too."""
-        bench, terms, options = self.bench, self.terms, what.options
-        if protocol == "oracle":
-            data = what.validation[self.target]
 
-            def keep(weight: float, outcomes: Sequence[Outcome]) -> None:
-                self.write(equation, weight, outcomes, data)
+        def keep(weight: float, outcomes: Sequence[Outcome]) -> None:
+            if protocol == "oracle":
+                self.write(equation, weight, outcomes, what.validation[self.target])
 
-            curve = choose.oracle(bench, terms, equation, data, self.progress, keep)
-        elif protocol == "sources":
-            sources = what.sources[self.target]
-            held_out = [what.validation[source] for source in sources]
-            curve = choose.sources(bench, terms, sources, equation, held_out, self.progress)
-        else:
-            text = what.languages[self.target].data
-            assert isinstance(text, PlainText)
-            curve = _unlabelled(bench, terms, equation, text, options, self.progress)
-        made = choose.choice(self.target, terms, protocol, equation, curve)
+        text = what.languages[self.target].data
+        assert isinstance(text, PlainText)
+        made = _weighed(
+            self.target, equation, protocol, self.bench, self.terms, what.options,
+            what.validation, what.sources[self.target], lambda: text, self.progress, keep,
+        )  # fmt: skip
         self.folder.add([made])
         return made
 
@@ -270,13 +266,40 @@ def weigh(
     held_out = read.optional([target, *sources], "validation", options.validation_limit)
     protocol = protocol_of({target: sources}, options, held_out)
     bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, sources)
-    if protocol == "oracle":
-        curve = choose.oracle(bench, terms, equation, held_out[target], progress)
-    elif protocol == "sources":
-        curve = choose.sources(bench, terms, sources, equation, [held_out[s] for s in sources], progress)
+    return _weighed(
+        target, equation, protocol, bench, terms, options, held_out, sources, lambda: read.plain(target), progress
+    )
+
+
+def _weighed(
+    target: str,
+    equation: str,
+    protocol: str,
+    bench: Bench,
+    terms: choose.Terms,
+    options: AdaptOptions,
+    validation: Mapping[str, Labelled],
+    sources: Sequence[str],
+    text: Callable[[], PlainText],
+    progress: Progress | None,
+    keep: Callable[[float, list[Outcome]], None] | None = None,
+) -> Choice:
+    """The weight of an equation by a protocol: with labels by the options' search, without them on the grid."""
+    found: choose.Curve | Race
+    if protocol == "unlabelled":
+        found = _unlabelled(bench, terms, equation, text(), options, progress)
+    elif options.search == choose.HALVING:
+        plays = (
+            [(terms, validation[target])]
+            if protocol == "oracle"
+            else choose.played(terms, [validation[source] for source in sources])
+        )
+        found = choose.halved(bench, plays, equation, progress, keep)
+    elif protocol == "oracle":
+        found = choose.oracle(bench, terms, equation, validation[target], progress, keep)
     else:
-        curve = _unlabelled(bench, terms, equation, read.plain(target), options, progress)
-    return choose.choice(target, terms, protocol, equation, curve)
+        found = choose.sources(bench, terms, equation, [validation[source] for source in sources], progress)
+    return choose.choice(target, terms, protocol, equation, found)
 
 
 def probe_articles(text: PlainText, prompt: str) -> Labelled:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..algebra import Combination, add, add_subtract_related, average, uncoupled
 from ..errors import LingarithError, did_you_mean
@@ -23,10 +23,13 @@ from ..scores.output import shares
 from ..text.tasks.labelled import Labelled
 from ..vectors.realise import Space
 from .evaluate import Bench, Outcome, mean
+from .halving import Race, race
 from .ingredients import Progress
 from .records import ADD, ADD_SUBTRACT, BASELINE, BEST, BEST_ON_TEST, EQUATIONS, RATES, UNCOUPLED, Choice
 
 PROTOCOLS = ("oracle", "sources", "unlabelled")
+GRID, HALVING = SEARCHES = ("grid", "halving")
+"""Every weight on all validation examples, or a race in which the worse half drops out (:mod:`.halving`)."""
 ALONE = 1.0
 NEUTRAL = {ADD: ALONE, ADD_SUBTRACT: ALONE, UNCOUPLED: 0.0, RATES: 0.0, BEST: 0.0, BEST_ON_TEST: 0.0}
 """The weight at which an equation is the task vector alone; λ = 1 for others that have a λ.
@@ -99,8 +102,7 @@ def oracle(
 
     ``keep`` hears of each weight's outcomes as they come. Raises :class:`LingarithError` for a test split.
     """
-    if data.split == "test":
-        raise LingarithError("a weight is never chosen on a test split; give validation data")
+    _must_be_validation(data)
     curve = []
     for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress):
         if keep:
@@ -112,27 +114,66 @@ def oracle(
 def sources(
     bench: Bench,
     terms: Terms,
-    languages: Sequence[str],
     equation: str,
     data: Sequence[Labelled],
     progress: Progress | None = None,
 ) -> Curve:
     """The mean of :func:`oracle` over the source languages, each played as target by the others' vectors.
 
-    ``data`` holds the sources' validation examples in the order of ``languages`` and of ``terms``.
+    ``data`` holds the sources' validation examples in the order of ``terms``. Raises as :func:`played` does.
+    """
+    plays = played(terms, data)
+    curves = [oracle(bench, instead, equation, held_out, progress) for instead, held_out in plays]
+    return [(points[0][0], round(sum(v for _, v in points) / len(points), 4)) for points in zip(*curves, strict=True)]
+
+
+def played(terms: Terms, data: Sequence[Labelled]) -> list[tuple[Terms, Labelled]]:
+    """Each source in the place of the target, with the terms of the others and its own validation examples.
+
     Raises :class:`LingarithError` with fewer than two sources.
     """
-    if len(languages) < 2:
+    if len(data) < 2:
         raise LingarithError(
             "protocol 'sources' lets each labelled source play the target, so it needs two or more; "
             "add a source or choose 'oracle' or 'unlabelled'"
         )
-    curves = []
+    plays = []
     for k, held_out in enumerate(data):
-        others = [j for j in range(len(languages)) if j != k]
-        played = Terms(tuple(terms.tasks[j] for j in others), tuple(terms.sources[j] for j in others), terms.sources[k])
-        curves.append(oracle(bench, played, equation, held_out, progress))
-    return [(points[0][0], round(sum(v for _, v in points) / len(points), 4)) for points in zip(*curves, strict=True)]
+        others = [j for j in range(len(data)) if j != k]
+        tasks, away = tuple(terms.tasks[j] for j in others), tuple(terms.sources[j] for j in others)
+        plays.append((Terms(tasks, away, terms.sources[k]), held_out))
+    return plays
+
+
+def halved(
+    bench: Bench,
+    played: Sequence[tuple[Terms, Labelled]],
+    equation: str,
+    progress: Progress | None = None,
+    keep: Callable[[float, list[Outcome]], None] | None = None,
+) -> Race:
+    """The weights of the grid raced by :func:`.halving.race` on labelled validation examples.
+
+    ``played`` has the terms of each target with its examples: the target itself (``oracle``) or each
+    source (``sources``). ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a
+    test split.
+    """
+    for _, data in played:
+        _must_be_validation(data)
+    neutral, most = NEUTRAL.get(equation, ALONE), max(len(data.examples) for _, data in played)
+
+    def scores(weight: float, count: int) -> list[float]:
+        found = []
+        for terms, data in played:
+            outcomes = bench.outcomes(terms.at(equation, weight), replace(data, examples=data.examples[:count]))
+            if keep:
+                keep(weight, outcomes)
+            found += [outcome.score for outcome in outcomes]
+        if progress:
+            progress(f"choosing λ on {played[0][1].language}, {equation}", count, most)
+        return found
+
+    return race(grid(equation, Space.of(bench.space).name), neutral, most, scores)
 
 
 def unlabelled(
@@ -180,18 +221,30 @@ def _tried(
         yield weight, bench.outcomes(terms.at(equation, weight), data, watch)
 
 
-def choice(target: str, terms: Terms, protocol: str, equation: str, curve: Curve) -> Choice:
-    """The choice that a protocol's curve of an equation amounts to."""
-    weight, value = best(equation, curve)
-    return Choice(target, equation, protocol, weight, value, str(terms.at(equation, weight)), curve)
+def choice(target: str, terms: Terms, protocol: str, equation: str, found: Curve | Race) -> Choice:
+    """The choice that a protocol's curve of an equation, or a race, amounts to."""
+    if isinstance(found, Race):
+        curve, seen = [(weight, round(value, 4)) for weight, value, _ in found.points], [n for *_, n in found.points]
+        weight, value = best(equation, [point for point in curve if point[0] in found.finalists])
+    else:
+        curve, seen = found, []
+        weight, value = best(equation, curve)
+    return Choice(target, equation, protocol, weight, value, str(terms.at(equation, weight)), curve, seen=seen)
 
 
 def hand_over(made: Sequence[Choice]) -> str:
-    """The equation whose choice has the highest value; the task vector alone if none is above it.
+    """The equation that gains most over the task vector alone; the latter if none gains.
 
-    All curves contain the task vector alone (λ = 1, β = 0), so this never looks at a test split.
+    All curves contain it (λ = 1, β = 0), so this never looks at a test split.
     """
-    first = made[0]
-    alone = dict(first.curve)[NEUTRAL[first.equation]]
-    top = max(made, key=lambda choice: choice.value)
-    return top.equation if top.value > alone and top.weight != NEUTRAL[top.equation] else BASELINE
+
+    def gain(choice: Choice) -> float:
+        return choice.value - dict(choice.curve)[NEUTRAL[choice.equation]]
+
+    top = max(made, key=gain)
+    return top.equation if gain(top) > 0 and top.weight != NEUTRAL[top.equation] else BASELINE
+
+
+def _must_be_validation(data: Labelled) -> None:
+    if data.split == "test":
+        raise LingarithError("a weight is never chosen on a test split; give validation data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..text.tasks.labelled import Labelled
 from ..vectors.store import Store
 from . import choose
 from .adapt import COMPOSED, PROBE, probe_articles
+from .halving import race
 from .ingredients import Job, have
 from .plan import Plan
 
@@ -41,17 +43,18 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
         seconds = 0.0 if done else rates[type(job.data)] * job.options.steps
         stages.append(Stage(f"train {job.name}", f"{job.options.steps} steps", done, seconds))
     options = plan.options
-    weights = sum(len(choose.grid(equation, options.space.name)) for equation in COMPOSED)
+    grids = [choose.grid(equation, options.space.name) for equation in COMPOSED]
+    weights = sum(map(len, grids))
     text = plan.languages[plan.targets[0]].data
     assert isinstance(text, PlainText)
     articles = next(iter(plan.validation.values()), None) or probe_articles(text, options.prompt)
     rate = seconds_per_output(articles, options.decoding, backbone)
     for target in plan.targets:
-        outputs = weights * len(plan.validation[target].examples) if target in plan.validation else 0
+        tried = [target] if target in plan.validation else []
+        tried += plan.sources[target] if plan.protocol == "sources" else []
+        outputs = sum(_outputs(options.search, grids, len(plan.validation[one].examples)) for one in tried)
         if plan.protocol == "unlabelled":
             outputs += weights * PROBE
-        if plan.protocol == "sources":
-            outputs += weights * sum(len(plan.validation[source].examples) for source in options.sources)
         stages.append(
             Stage(f"choose λ and β for {target}", f"{outputs} outputs, {weights} compositions", False, rate * outputs)
         )
@@ -59,6 +62,14 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
             tested = (1 + len(COMPOSED)) * len(plan.test[target].examples)
             stages.append(Stage(f"test {target}", f"{tested} outputs", False, rate * tested))
     return stages
+
+
+def _outputs(search: str, grids: Sequence[Sequence[float]], examples: int) -> int:
+    """How many outputs a search needs; a race, where none is surely better than another before its end."""
+    if search == choose.GRID:
+        return examples * sum(map(len, grids))
+    races = [race(weights, choose.ALONE, examples, lambda _, count: [0.0] * count) for weights in grids]
+    return sum(seen for found in races for *_, seen in found.points)
 
 
 def seconds_per_step(job: Job, backbone: Backbone) -> float:

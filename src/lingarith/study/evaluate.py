@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..algebra import Combination, parse
@@ -37,7 +37,7 @@ class Bench:
     """A backbone with what is needed to try compositions on it.
 
     Identical compositions are generated once: outcomes are kept by target, split and the
-    expression's hash.
+    expression's hash, for as many of the split's first examples as were asked for.
     """
 
     backbone: Backbone
@@ -63,13 +63,14 @@ class Bench:
         """What the composition writes for each example, scored; ``watch`` hears how many are done."""
         if isinstance(expression, str):
             expression = parse(expression)
-        key = (data.language, data.split, expression.key)
-        if key not in self.done:
-            inputs = [example.input for example in data.examples]
+        known = self.done.setdefault((data.language, data.split, expression.key), [])
+        rest = replace(data, examples=data.examples[len(known) :])
+        if rest.examples:
+            inputs = [example.input for example in rest.examples]
             with self.backbone.using(self.update(expression)):
                 outputs = generate(self.backbone, inputs, self.decoding, watch=watch)
-            self.done[key] = self.score(outputs, data)
-        return self.done[key]
+            known += self.score(outputs, rest)
+        return known[: len(data.examples)]
 
     def score(self, outputs: Sequence[str], data: Labelled) -> list[Outcome]:
         """Score and kind of each output."""

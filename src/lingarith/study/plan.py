@@ -44,6 +44,8 @@ class AdaptOptions:
     space: Space = field(default_factory=lambda: Space("factors"))
     protocol: str = "auto"
     """Where λ comes from: oracle, sources, unlabelled; auto takes the first that the data allow."""
+    search: str = choose.GRID
+    """How its values are searched with labels: grid, halving."""
     task_training: TrainOptions = field(default_factory=TrainOptions)
     language_training: TrainOptions = field(default_factory=TrainOptions)
     decoding: Decoding = field(default_factory=Decoding)
@@ -233,6 +235,8 @@ def protocol_of(
     the protocol that is asked for.
     """
     wanted = options.protocol
+    if options.search not in choose.SEARCHES:
+        raise LingarithError(f"no search is named {options.search!r}{did_you_mean(options.search, choose.SEARCHES)}")
     if wanted not in ("auto", *choose.PROTOCOLS):
         raise LingarithError(f"no protocol named {wanted!r}{did_you_mean(wanted, choose.PROTOCOLS)}")
     lacking = [target for target in sources if target not in validation]

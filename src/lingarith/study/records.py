@@ -96,7 +96,8 @@ class Choice:
     ``value`` is what the protocol maximised at each weight of ``curve`` (oracle and sources: mean
     score; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight. In a
     study a weight can also be a learning rate (:data:`RATES`) or the place of a language among the
-    run's ``sources`` (:data:`BEST`).
+    run's ``sources`` (:data:`BEST`). ``seen`` says how many examples each point of the curve rests
+    on, where they are not the same for all.
     """
 
     target: str
@@ -109,6 +110,7 @@ class Choice:
     task: str = ""
     source: str = ""
     seed: int = 0
+    seen: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # JSON has no pairs
@@ -185,7 +187,7 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
             values = None
         if not isinstance(values, dict):
             raise LingarithError(f"{path}, line {number}: no JSON object; delete that line and run again")
-        missing = [f.name for f in fields(kind) if f.name not in values and f.default is MISSING]
+        missing = [f.name for f in fields(kind) if f.name not in values and f.default is f.default_factory is MISSING]
         if missing:
             raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
         found.append(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}))

@@ -1,0 +1,114 @@
+"""Generation: lingarith against transformers' ``generate`` as people use it.
+
+    python benchmarks/generation.py --rounds 5 --out generation.json
+
+Peer: a PEFT adapter on the model, not merged, batches of 16 in the order of the file. Ours: the same
+update merged while generating, batches by length, rows leave when they have ended. Both write
+headlines for the newsroom's test articles of a language, greedily. Both sides take turns; counted are the
+fastest turns, since the machine may have other work. The outputs are compared: merging rounds
+otherwise than adding, so a tie may fall the other way, and how many differ is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from lingarith.adapters.lora import Lora
+from lingarith.algebra import parse
+from lingarith.model.backbone import Backbone, load
+from lingarith.model.generate import Decoding, generate
+from lingarith.text.tasks.summarisation import summaries
+from lingarith.vectors.formats.peft import write_peft
+from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.vectors.vector import Vector
+
+PEER_BATCH = 16
+
+
+def vector(backbone: Backbone) -> Vector:
+    """A vector of rank 4 that moves outputs a little, as a trained one does."""
+    generator = torch.Generator().manual_seed(0)
+    start = Lora(4).init(backbone.shapes, 0)
+    moved = {
+        path: (type(term)(term.a, 0.01 * torch.randn(term.b.shape, generator=generator)),)
+        for path, term in start.items()
+    }
+    return Vector("task", moved, 1.0, {"backbone": backbone.facts})
+
+
+def theirs(model: Any, backbone: Backbone, inputs: list[str], decoding: Decoding) -> list[str]:
+    """A turn of transformers and PEFT."""
+    made = []
+    for start in range(0, len(inputs), PEER_BATCH):
+        rows = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs[start : start + PEER_BATCH])]
+        side = "right" if backbone.encoder_decoder else "left"
+        batch = backbone.tokenizer.pad({"input_ids": rows}, padding_side=side, return_tensors="pt").to(backbone.device)
+        with torch.inference_mode():
+            out = model.generate(
+                **batch, do_sample=False, max_new_tokens=decoding.max_output,
+                pad_token_id=backbone.tokenizer.pad_token_id, eos_token_id=backbone.eos,
+            )  # fmt: skip
+        out = out if backbone.encoder_decoder else out[:, batch["input_ids"].shape[1] :]
+        made += [text.strip() for text in backbone.tokenizer.batch_decode(out, skip_special_tokens=True)]
+    return made
+
+
+def main() -> None:
+    """Print one line; write the same facts as JSON."""
+    parser = argparse.ArgumentParser(description="generation: lingarith against transformers and PEFT")
+    parser.add_argument("--backbone", default="newsroom")
+    parser.add_argument("--language", default="pt")
+    parser.add_argument("--examples", type=int, default=128)
+    parser.add_argument("--max-output", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    arguments = parser.parse_args()
+    backbone, peer = load(arguments.backbone), load(arguments.backbone)
+    decoding = Decoding(max_input=128, max_output=arguments.max_output)
+    update = {"task": vector(backbone)}
+    with tempfile.TemporaryDirectory() as place:
+        data = summaries("newsroom", arguments.language, "test", limit=arguments.examples, folder=Path(place))
+        inputs = [example.input for example in data.examples]
+        write_peft(
+            Composition(parse("task"), update, Space("delta")), Path(place) / "adapter",
+            base_model=arguments.backbone, task_type="SEQ_2_SEQ_LM" if peer.encoder_decoder else "CAUSAL_LM",
+        )  # fmt: skip
+        model = PeftModel.from_pretrained(peer.model, Path(place) / "adapter")
+
+    def ours() -> list[str]:
+        with backbone.using(realise(parse("task"), update, Space("delta"))):
+            return generate(backbone, inputs, decoding)
+
+    sides: dict[str, Callable[[], list[str]]] = {
+        "PEFT": lambda: theirs(model, peer, inputs, decoding),
+        "lingarith": ours,
+    }
+    outputs = {name: run() for name, run in sides.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(arguments.rounds):
+        for name, run in sides.items():
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    best = {name: min(times) for name, times in seconds.items()}
+    differ = sum(one != other for one, other in zip(*outputs.values(), strict=True))
+    print(
+        f"{arguments.backbone}, {len(inputs)} articles: PEFT + generate {best['PEFT']:.2f} s, lingarith"
+        f" {best['lingarith']:.2f} s, ratio {best['PEFT'] / best['lingarith']:.2f}; {differ} outputs differ"
+    )
+    if arguments.out:
+        facts = {**vars(arguments), "out": str(arguments.out), "threads": torch.get_num_threads()}
+        arguments.out.write_text(json.dumps({**facts, "seconds": seconds, "differ": differ}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Races of weights: laws that hold for any scores, and what is saved."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lingarith.study.halving import Race, race
+
+GRID = [k / 10 for k in range(11)] + [0.92, 0.94, 0.96, 0.98]
+
+
+@given(st.integers(0, 1000), st.integers(1, 70), st.lists(st.sampled_from(GRID), unique=True, min_size=1))
+def test_a_race_is_fair(seed: int, examples: int, weights: list[float]) -> None:
+    """All in a round see the same first examples, none sees more than there are, and the neutral weight stays."""
+    weights = sorted({*weights, 1.0})
+    scores = {weight: random.Random(f"{seed} {weight}").choices(range(101), k=examples) for weight in weights}
+    asked: list[tuple[float, int]] = []
+
+    def first(weight: float, count: int) -> list[int]:
+        asked.append((weight, count))
+        return scores[weight][:count]
+
+    found = race(weights, 1.0, examples, first)
+    assert [weight for weight, _, _ in found.points] == weights
+    assert 1.0 in found.finalists
+    assert all(mean == pytest.approx(sum(scores[w][:n]) / n) for w, mean, n in found.points)
+    most = max(n for _, _, n in found.points)
+    assert most <= examples
+    assert all(n == most for weight, _, n in found.points if weight in found.finalists)
+    assert found == race(weights, 1.0, examples, first)
+
+
+def test_where_one_is_always_best_it_wins_at_a_fraction_of_the_cost() -> None:
+    def scores(weight: float, count: int) -> list[float]:
+        return [100 - 100 * abs(weight - 0.4) + k % 3 for k in range(count)]
+
+    found = race(sorted(GRID), 1.0, 128, scores)
+    assert found.finalists == [0.4, 1.0]
+    assert sum(n for _, _, n in found.points) < 128 * len(GRID) / 4
+
+
+def test_what_cannot_be_told_apart_is_tried_on_all() -> None:
+    noise = random.Random(0)
+    draws = {weight: [noise.gauss(50, 10) for _ in range(64)] for weight in GRID}
+    found: Race = race(sorted(GRID), 1.0, 64, lambda weight, count: draws[weight][:count])
+    assert max(n for _, _, n in found.points) == 64
+
+
+def test_one_weight_needs_no_race() -> None:
+    assert race([1.0], 1.0, 64, lambda _, count: [5.0] * count) == Race([(1.0, 5.0, 4)], [1.0])

@@ -1,4 +1,4 @@
-"""Linear algebra of sums of terms, which may mix LoRA and Kronecker: ΔW = Σ terms of one size.
+"""Linear algebra of sums of terms, which may mix LoRA, Kronecker and dense ones: ΔW = Σ terms of one size.
 
 Terms are taken and given in float32; what happens between is float64, and errors are exact in it.
 Where ΔW cannot be handled from the factors alone it is formed, one projection at a time.
@@ -7,18 +7,28 @@ Where ΔW cannot be handled from the factors alone it is formed, one projection 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, linalg
 
 from . import low_rank
+from .dense import DenseTerm
 from .kronecker import KroneckerTerm
 from .lora import LoraTerm
 
-Term = LoraTerm | KroneckerTerm
-KINDS: Mapping[str, type[LoraTerm] | type[KroneckerTerm]] = {"lora": LoraTerm, "kronecker": KroneckerTerm}
+Term = LoraTerm | KroneckerTerm | DenseTerm
+KINDS: Mapping[str, type[LoraTerm] | type[KroneckerTerm] | type[DenseTerm]] = {
+    "lora": LoraTerm,
+    "kronecker": KroneckerTerm,
+    "dense": DenseTerm,
+}
 """How a term's ``kind`` begins, and the term."""
+
+
+def mapped(term: Term, change: Callable[[Tensor], Tensor]) -> Term:
+    """The term of the changed tensors."""
+    return type(term)(*map(change, term))
 
 
 def inner(one: Term, other: Term) -> float:
@@ -29,10 +39,12 @@ def inner(one: Term, other: Term) -> float:
     one, other = _double(one), _double(other)
     if isinstance(one, LoraTerm):
         return float((other.apply(one.a) * one.b.T).sum())  # tr(W₂ᵀ·b·a) = Σ (W₂·aᵀ) ∘ b
-    if isinstance(other, LoraTerm):
+    if isinstance(one, DenseTerm) and isinstance(other, DenseTerm):
+        return float((one.change * other.change).sum())
+    if isinstance(other, LoraTerm | DenseTerm):
         return inner(other, one)
     a, b = other.a.flatten(1), other.b.flatten(1)
-    if (one.m, one.n) == (other.m, other.n):
+    if isinstance(one, KroneckerTerm) and (one.m, one.n) == (other.m, other.n):
         return float(((one.a.flatten(1) @ a.T) * (one.b.flatten(1) @ b.T)).sum())
     return float(((a @ _rearranged(one.delta(), other.m, other.n)) * b).sum())
 
@@ -44,7 +56,7 @@ def norm(terms: Sequence[Term]) -> float:
 
 
 def collected(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """The same sum with at most one term of each kind: LoRA first, then Kronecker by (m, n)."""
+    """The same sum with at most one term of each kind: LoRA first, then Kronecker by (m, n), then dense."""
     lora = [term for term in terms if isinstance(term, LoraTerm)]
     products = [term for term in terms if isinstance(term, KroneckerTerm)]
     made: list[Term] = []
@@ -53,6 +65,9 @@ def collected(terms: Sequence[Term]) -> tuple[Term, ...]:
     for size in sorted({(term.m, term.n) for term in products}):
         alike = [term for term in products if (term.m, term.n) == size]
         made.append(KroneckerTerm(torch.cat([term.a for term in alike]), torch.cat([term.b for term in alike])))
+    dense = [term.change for term in terms if isinstance(term, DenseTerm)]
+    if dense:
+        made.append(DenseTerm(torch.stack(dense).sum(0) if len(dense) > 1 else dense[0]))
     return tuple(made)
 
 
@@ -60,6 +75,8 @@ def exact_rank(terms: Sequence[Term]) -> int:
     """The rank that ΔW can have by the shapes of its terms: a LoRA term of it holds the sum exactly."""
     total = 0
     for term in terms:
+        if isinstance(term, DenseTerm):
+            return min(term.size)
         each = 1 if isinstance(term, LoraTerm) else min(term.a.shape[1:]) * min(term.b.shape[1:])
         total += len(term.a) * each
     return min(total, *terms[0].size)
@@ -69,8 +86,8 @@ def exact_count(terms: Sequence[Term], m: int, n: int) -> int:
     """The number of Kronecker products of (m, n) that ΔW can need by the shapes of its terms."""
     out, inputs = terms[0].size
     most = min(n * m, (out // n) * (inputs // m))
-    alike = all(isinstance(term, KroneckerTerm) and (term.m, term.n) == (m, n) for term in terms)
-    return min(most, sum(len(term.a) for term in terms)) if alike else most
+    alike = [term for term in terms if isinstance(term, KroneckerTerm) and (term.m, term.n) == (m, n)]
+    return min(most, sum(len(term.a) for term in alike)) if len(alike) == len(terms) else most
 
 
 def spectrum(terms: Sequence[Term]) -> Tensor:
@@ -121,7 +138,7 @@ def to_kronecker(terms: Sequence[Term], m: int, n: int, count: int) -> tuple[Kro
 
 
 def _double(term: Term) -> Term:
-    return type(term)(term.a.double(), term.b.double())
+    return mapped(term, Tensor.double)
 
 
 def _dense(terms: Sequence[Term]) -> Tensor:

@@ -10,8 +10,7 @@ import typer
 from ..errors import LingarithError
 
 if TYPE_CHECKING:
-    from ..adapters.kronecker import Kronecker
-    from ..adapters.lora import Lora
+    from ..model.train import Adapter
     from ..vectors.realise import Space as SumSpace
 
 DEFAULT_STORE = Path("lingarith-store")
@@ -32,11 +31,18 @@ def space_of(name: str, rank: int | None, kronecker: str | None) -> SumSpace:
     return Space(name, rank, None if kronecker is None else kronecker_size(kronecker))
 
 
-def adapter_of(rank: int | None, alpha: float | None, kronecker: str | None) -> Lora | Kronecker:
+def adapter_of(rank: int | None, alpha: float | None, kronecker: str | None, full: bool = False) -> Adapter:
     """The adapter that the options ask for. Raises :class:`LingarithError` when they ask for two."""
+    from ..adapters.dense import Full
     from ..adapters.kronecker import Kronecker
     from ..adapters.lora import Lora
 
+    if full:
+        if (rank, alpha, kronecker) != (None, None, None):
+            raise LingarithError(
+                "--full trains no adapter, so --rank, --alpha and --kronecker say nothing; leave them out"
+            )
+        return Full()
     if kronecker is None:
         return Lora(4 if rank is None else rank, alpha)
     if rank is not None or alpha is not None:
@@ -110,6 +116,9 @@ KroneckerSize = Annotated[
     typer.Option(
         "--kronecker", metavar="MxN", rich_help_panel=_TRAINING, help="Not LoRA but Kronecker (paper: 32x16)."
     ),
+]
+FullTuning = Annotated[
+    bool, typer.Option("--full", rich_help_panel=_TRAINING, help="No adapter: fine-tune the whole backbone.")
 ]
 InitSeed = Annotated[
     int, typer.Option("--init-seed", rich_help_panel=_TRAINING, help="Where vectors start; one for all that are added.")

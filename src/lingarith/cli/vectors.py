@@ -41,7 +41,7 @@ def show(
     store: o.StoreFolder = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
-    """One vector: where it comes from, and how large its update is in each projection."""
+    """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
     from ..vectors.store import HASH
 
@@ -49,6 +49,7 @@ def show(
     vector = vectors.get(name)
     digest = name if HASH.fullmatch(name) else vectors.resolve(name)
     norms = {path: norm(vector.scaled(path)) for path in vector.terms}
+    norms |= {name: vector.scale * float(change.double().norm()) for name, change in vector.rest.items()}
     if as_json:
         print_json(
             {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin), "norms": norms}
@@ -56,7 +57,8 @@ def show(
         return
     print(f"{vector.name}  {digest}")
     whole = sum(norm * norm for norm in norms.values()) ** 0.5
-    print(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections, |ΔW| {whole:.4g}")
+    others = f" and {len(vector.rest)} other parameters" if vector.rest else ""
+    print(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections{others}, |ΔW| {whole:.4g}")
     for key, value in vector.origin.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         print(f"{key}: {text}")

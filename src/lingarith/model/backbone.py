@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ..adapters.terms import mapped
 from ..errors import LingarithError, did_you_mean
 from ..vectors.vector import Update
 from .projections import home, projections, sizes
@@ -107,41 +108,77 @@ class Backbone:
                 handle.remove()
 
     @contextmanager
+    def replacing(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+        """While open, the model has the given parameters in place of its own of those names; then its own again.
+
+        A parameter that is tied has several places, and is replaced in all of them.
+        """
+        own = dict(self.model.named_parameters())
+        instead = {id(own[name]): given for name, given in parameters.items()}
+        places = [
+            (module, key, held)
+            for module in self.model.modules()
+            for key, held in module.named_parameters(recurse=False, remove_duplicate=False)
+            if id(held) in instead
+        ]
+        try:
+            for module, key, held in places:
+                setattr(module, key, instead[id(held)])
+            yield
+        finally:
+            for module, key, held in places:
+                setattr(module, key, held)
+
+    @contextmanager
     def using(self, update: Update | None) -> Iterator[None]:
         """While open, the model is the backbone plus the update; afterwards it is as before, bit for bit.
 
-        Dense weights have ΔW added (computed in float32) and are put back from a copy; projections
-        whose weights are packed (8 and 4 bit) have each term added to their output instead.
+        Dense weights are replaced by W + ΔW, computed in float32; projections whose weights are
+        packed (8 and 4 bit) have each term added to their output instead.
         """
         if update is None:
             yield
             return
-        if set(update.terms) != set(self.projections):
-            path = sorted(set(update.terms) ^ set(self.projections))[0]
-            raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
-        for path, (out, inner) in self.shapes.items():
-            for term in update.terms[path]:
-                if term.size != (out, inner):
-                    raise LingarithError(
-                        f"the update does not fit {self.name}: {path} is {out} × {inner} there and "
-                        "{} × {} in the update; compose it of vectors of this backbone".format(*term.size)
-                    )
-        dense: dict[str, Tensor] = {p: m.weight for p, m in self.projections.items() if _is_dense(m)}  # type: ignore[misc]
-        kept = {path: weight.data for path, weight in dense.items()}
+        self._must_fit(update)
+        dense = {f"{path}.weight": path for path, module in self.projections.items() if _is_dense(module)}
+        own, changed = dict(self.model.named_parameters()), {}
+        for name in (*dense, *update.rest):
+            change = update.delta(dense[name]) if name in dense else update.rest[name]
+            summed = (own[name].data.float() + change.to(own[name].device)).to(own[name].dtype)
+            changed[name] = nn.Parameter(summed, requires_grad=False)
         packed = {
             path: _terms_as_function(update, path, home(module))
             for path, module in self.projections.items()
-            if path not in dense
+            if f"{path}.weight" not in dense
         }
-        try:
-            for path, weight in dense.items():
-                changed = weight.data.float() + update.delta(path).to(weight.device)
-                weight.data = changed.to(weight.dtype)
-            with self.adding(packed):
-                yield
-        finally:
-            for path, weight in dense.items():
-                weight.data = kept[path]
+        with self.replacing(changed), self.adding(packed):
+            yield
+
+    def _must_fit(self, update: Update) -> None:
+        """Raise :class:`LingarithError` unless the update has this backbone's projections and parameters."""
+        if set(update.terms) != set(self.projections):
+            path = sorted(set(update.terms) ^ set(self.projections))[0]
+            raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
+        for path, size in self.shapes.items():
+            for term in update.terms[path]:
+                if term.size != size:
+                    raise self._misfit(path, size, term.size)
+        own = dict(self.model.named_parameters()) if update.rest else {}
+        for name, change in update.rest.items():
+            if name not in own or not own[name].is_floating_point():
+                raise LingarithError(
+                    f"the update does not fit {self.name}: {name} is no parameter there to which something can be "
+                    "added; take the backbone that was trained, not quantised"
+                )
+            if own[name].shape != change.shape:
+                raise self._misfit(name, own[name].shape, change.shape)
+
+    def _misfit(self, what: str, ours: Sequence[int], its: Sequence[int]) -> LingarithError:
+        here, there = (" × ".join(map(str, shape)) for shape in (ours, its))
+        return LingarithError(
+            f"the update does not fit {self.name}: {what} is {here} there and {there} in the update; "
+            "compose it of vectors of this backbone"
+        )
 
 
 def load(
@@ -296,10 +333,10 @@ def _is_dense(module: nn.Module) -> bool:
 
 
 def _terms_as_function(update: Update, path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    terms = [type(term)(term.a.to(device), term.b.to(device)) for term in update.terms[path]]
+    terms = [mapped(term, lambda tensor: tensor.to(device)) for term in update.terms[path]]
 
     def add(x: Tensor) -> Tensor:
-        return torch.stack([term.apply(x.to(term.a.dtype)) for term in terms]).sum(0)
+        return torch.stack([term.apply(x.to(term[0].dtype)) for term in terms]).sum(0)
 
     return add
 

@@ -1,4 +1,4 @@
-"""The one training loop: a frozen backbone, a small adapter, AdamW, warm-up and linear decay.
+"""The one training loop: a frozen backbone and a small adapter, or all of the backbone; AdamW, warm-up, linear decay.
 
 A run is a pure function of backbone, data, options and step, and its checkpoint holds the
 step, the factors and the optimiser's two moments: stopped at any moment and started again, it
@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,20 +24,23 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..adapters import kronecker, lora
+from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
+from ..adapters.terms import Term
 from ..errors import LingarithError
 from ..vectors.files import write_atomically
 from ..vectors.tensors import read_safetensors, write_safetensors
 from ..vectors.vector import Vector, content_hash
+from . import full
 from .backbone import Backbone
 from .batches import Batch, TrainingData, batch_of, collate
 from .projections import home
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
-Adapter = Lora | Kronecker
+Adapter = Lora | Kronecker | Full
 FUNCTIONS: dict[type, ModuleType] = {Lora: lora, Kronecker: kronecker}
-"""Where the functions of an adapter are."""
+"""Where the functions of an adapter are; full fine-tuning has parameters of the backbone in place of factors."""
 Watch = Callable[[int, int, float], None]
 """Called after each step with (steps done, steps in all, loss)."""
 
@@ -104,15 +107,15 @@ class _State:
     """All that changes in training."""
 
     step: int
-    factors: dict[str, tuple[Tensor, Tensor]]
-    """With a leading axis of K = 1 vectors."""
+    factors: dict[str, tuple[nn.Parameter, ...]]
+    """With a leading axis of K = 1 vectors; of full fine-tuning one for each parameter of the backbone."""
     optimizer: torch.optim.Optimizer
     log: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     tokens: int = 0
 
     def leaves(self) -> dict[str, Tensor]:
-        return {f"{path}.{w}": t for path, pair in self.factors.items() for w, t in zip("ab", pair, strict=True)}
+        return {f"{path}.{w}": t for path, pair in self.factors.items() for w, t in zip("ab", pair, strict=False)}
 
 
 def train(
@@ -132,7 +135,8 @@ def train(
     loss, rate, tokens, padding; validation loss), and a run finds its state there. ``origin``
     says what the vector is trained on; the options, seeds and cost are added to it.
 
-    Raises :class:`LingarithError` when loss or gradient are no longer numbers; the checkpoint stays.
+    Raises :class:`LingarithError` when loss or gradient are no longer numbers (the checkpoint stays),
+    and where a quantised backbone is to be fine-tuned in full.
     """
     state, start_hash = _start(backbone, options, folder)
     began = time.perf_counter() - state.seconds
@@ -159,8 +163,7 @@ def train(
                 _save(folder, state)
             if watch:
                 watch(state.step, options.steps, loss)
-    unstacked = FUNCTIONS[type(options.adapter)].unstacked
-    finished = {path: (unstacked(a.detach().cpu(), b.detach().cpu())[0],) for path, (a, b) in state.factors.items()}
+    finished, rest = _finished(backbone, state, options.adapter)
     cost = {"seconds": round(state.seconds, 2), "tokens": state.tokens, "examples": options.steps * options.batch_size}
     return Vector(
         name,
@@ -178,6 +181,7 @@ def train(
             "versions": versions(),
             "cost": cost,
         },
+        rest,
     )
 
 
@@ -238,12 +242,32 @@ def _step(backbone: Backbone, items: list[Any], state: _State, options: TrainOpt
     return total / taught if good else math.nan, sum(b.tokens for b in batches), sum(b.size for b in batches)
 
 
+def _finished(
+    backbone: Backbone, state: _State, adapter: Adapter
+) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
+    """The terms of the trained vector, and what it changes beside the projections."""
+    if isinstance(adapter, Full):
+        return full.changes(backbone, {name: own for name, (own,) in state.factors.items()})
+    unstacked = FUNCTIONS[type(adapter)].unstacked
+    return {path: (unstacked(a.detach().cpu(), b.detach().cpu())[0],) for path, (a, b) in state.factors.items()}, {}
+
+
+def _on(
+    backbone: Backbone, factors: dict[str, tuple[nn.Parameter, ...]], adapter: Adapter
+) -> AbstractContextManager[None]:
+    """The trainable vector on the backbone: added by hooks, or in the place of its parameters."""
+    if isinstance(adapter, Full):
+        return backbone.replacing({name: own for name, (own,) in factors.items()})
+    apply = FUNCTIONS[type(adapter)].apply
+    return backbone.adding({path: partial(apply, a, b, adapter.scale) for path, (a, b) in factors.items()})
+
+
 @contextmanager
-def _attached(backbone: Backbone, factors: dict[str, tuple[Tensor, Tensor]], options: TrainOptions) -> Iterator[None]:
+def _attached(
+    backbone: Backbone, factors: dict[str, tuple[nn.Parameter, ...]], options: TrainOptions
+) -> Iterator[None]:
     """The trainable vector on the backbone, with activation checkpointing where it is asked for."""
-    apply = FUNCTIONS[type(options.adapter)].apply
-    hooks = {path: partial(apply, a, b, options.adapter.scale) for path, (a, b) in factors.items()}
-    with backbone.adding(hooks):
+    with _on(backbone, factors, options.adapter):
         if not options.activation_checkpointing:
             yield
             return
@@ -268,19 +292,16 @@ def _autocast(backbone: Backbone, precision: str) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=wanted)
 
 
-def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_State, str]:
-    """The state to begin or to go on with, and the hash of the initial factors."""
-    start = options.adapter.init(backbone.shapes, options.init_seed)
-    start_hash = content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
-    stacked = FUNCTIONS[type(options.adapter)].stacked
+def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_State, str | None]:
+    """The state to begin or to go on with, and the hash of the initial factors, if there are any."""
+    first, start_hash = _initial(backbone, options)
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / CHECKPOINT
     saved = read_safetensors(place, mend="delete it to train from the start") if place.exists() else {}
-    factors = {}
-    for path, term in start.items():
-        where = home(backbone.projections[path])
-        a, b = (saved.get(f"{path}.{w}", t) for w, t in zip("ab", stacked([term]), strict=True))
-        factors[path] = a.to(where).requires_grad_(), b.to(where).requires_grad_()
+    factors = {
+        path: tuple(nn.Parameter(saved.get(f"{path}.{w}", t).to(t.device)) for w, t in zip("ab", tensors, strict=False))
+        for path, tensors in first.items()
+    }
     leaves = [tensor for pair in factors.values() for tensor in pair]
     optimizer = torch.optim.AdamW(leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
     state = _State(0, factors, optimizer)
@@ -290,9 +311,24 @@ def _start(backbone: Backbone, options: TrainOptions, folder: Path) -> tuple[_St
         lines = (folder / LOG).read_text(encoding="utf-8").splitlines() if (folder / LOG).exists() else []
         state.log = [entry for entry in map(json.loads, lines) if entry["step"] <= state.step]
         for key, leaf in state.leaves().items():
+            if f"{key}.exp_avg" not in saved:
+                continue  # no gradient has reached it
             moments = {name: saved[f"{key}.{name}"].to(leaf.device) for name in ("exp_avg", "exp_avg_sq")}
             optimizer.state[leaf] = {"step": torch.tensor(float(state.step), device=leaf.device)} | moments
     return state, start_hash
+
+
+def _initial(backbone: Backbone, options: TrainOptions) -> tuple[dict[str, tuple[Tensor, ...]], str | None]:
+    """What training starts from, where it belongs, and its hash; full fine-tuning starts from the backbone."""
+    if isinstance(options.adapter, Full):
+        return {name: (own,) for name, own in full.parameters(backbone).items()}, None
+    start = options.adapter.init(backbone.shapes, options.init_seed)
+    stacked = FUNCTIONS[type(options.adapter)].stacked
+    first = {
+        path: tuple(factor.to(home(backbone.projections[path])) for factor in stacked([term]))
+        for path, term in start.items()
+    }
+    return first, content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
 
 
 def _save(folder: Path, state: _State) -> None:
@@ -301,8 +337,8 @@ def _save(folder: Path, state: _State) -> None:
     tensors = {}
     for key, leaf in state.leaves().items():
         tensors[key] = leaf.detach()
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{key}.{moment}"] = state.optimizer.state[leaf][moment]
+        moments = state.optimizer.state.get(leaf, {})  # none where the model does not use a parameter
+        tensors |= {f"{key}.{moment}": moments[moment] for moment in ("exp_avg", "exp_avg_sq") if moment in moments}
     counts = json.dumps({"step": state.step, "seconds": state.seconds, "tokens": state.tokens})
     tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
     write_safetensors(folder / CHECKPOINT, tensors)

@@ -118,6 +118,12 @@ def warnings(inspection: Inspection) -> list[str]:
     said += [f"{path} is {factor:.2g} times as large as in other layers" for path, factor in far[:3]]
     if len(far) > 3:
         said.append(f"further outliers: {len(far) - 3} of {len(inspection.paths)} projections")
+    if inspection.unmeasured:
+        few = ", ".join(inspection.unmeasured[:2])
+        said.append(
+            f"full fine-tuning changes {len(inspection.unmeasured)} parameters beside the projections too ({few} …), "
+            "which are in none of these figures"
+        )
     return said
 
 

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..algebra import Combination, parse
@@ -25,7 +26,7 @@ from ..errors import LingarithError
 from ..model.backbone import Backbone, load
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
-from ..model.train import TrainOptions
+from ..model.train import Adapter, TrainOptions
 from ..text.corpora import PlainText, plain_text
 from ..text.rows import fingerprint
 from ..text.tasks.labelled import Labelled
@@ -124,10 +125,10 @@ def job_of(arguments: Arguments, shop: Workshop) -> Job:
     return Job(shop.data(arguments["data"]), TrainOptions(**options | {"adapter": adapter_of(options["adapter"])}))
 
 
-def adapter_of(facts: Arguments) -> Lora | Kronecker:
+def adapter_of(facts: Arguments) -> Adapter:
     """The adapter from its facts, as a vector's origin tells them."""
-    given = {key: value for key, value in facts.items() if key != "kind"}
-    return Kronecker(**given) if facts["kind"] == "kronecker" else Lora(**given)
+    kinds: dict[str, type[Adapter]] = {"lora": Lora, "kronecker": Kronecker, "full": Full}
+    return kinds[facts["kind"]](**{key: value for key, value in facts.items() if key != "kind"})
 
 
 def outputs_step(template: Arguments, expression: Combination, needs: Sequence[str] = (), amount: int = 0) -> Step:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..adapters.terms import inner, norm
+from ..adapters.terms import inner
 from ..errors import LingarithError
 from ..languages.distances import Table
 from ..model.backbone import Backbone
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def vectors(of: Mapping[str, Vector]) -> Table:
-    """1 − the cosine of two language vectors: of their updates ΔW, over all projections. In [0, 2].
+    """1 − the cosine of two language vectors: of their updates ΔW, over all that they change. In [0, 2].
 
     Cosines of factors would say little, since all vectors start from one initialisation. ``of`` maps
     languages to their vectors. Raises :class:`LingarithError` where two are not of one backbone.
@@ -43,9 +43,7 @@ def vectors(of: Mapping[str, Vector]) -> Table:
             raise LingarithError(
                 f"{first.name} and {vector.name} are not of one backbone and cannot be compared; train both on the same"
             )
-    norms = {
-        language: sum(norm(vector.scaled(path)) ** 2 for path in vector.terms) ** 0.5 for language, vector in of.items()
-    }
+    norms = {language: max(0.0, _inner(vector, vector)) ** 0.5 for language, vector in of.items()}
 
     def distance(one: str, other: str) -> float | None:
         size = norms[one] * norms[other]
@@ -114,7 +112,10 @@ def _backbone(vector: Vector) -> object:
 
 
 def _inner(one: Vector, other: Vector) -> float:
-    return sum(inner(a, b) for path in one.terms for a in one.scaled(path) for b in other.scaled(path))
+    terms = sum(inner(a, b) for path in one.terms for a in one.scaled(path) for b in other.scaled(path))
+    both = one.rest.keys() & other.rest.keys()
+    rest = sum(float((one.rest[name].double() * other.rest[name]).sum()) for name in sorted(both))
+    return terms + one.scale * other.scale * rest
 
 
 def _mean_state(backbone: Backbone, text: PlainText) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..adapters.dense import Full
 from ..model.generate import Decoding
 from ..model.train import versions
 from ..vectors.store import vector_hash
@@ -92,6 +93,8 @@ class Forecast:
             return step.amount * OUTPUT_BYTES
         adapter = adapter_of(step.arguments["options"]["adapter"]) if step.function == "train" else None
         adapter = adapter or self.plan.study.trained(self.plan.study.adapter)
+        if isinstance(adapter, Full):
+            return 4 * int(self.shop.backbone(self.plan.backbone).facts["parameters"])
         start = adapter.init(self.shop.backbone(self.plan.backbone).shapes, 0)
         return 4 * sum(factor.numel() for term in start.values() for factor in term)
 

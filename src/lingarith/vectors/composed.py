@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from torch import Tensor
+
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_count, exact_rank, norm
 from ..errors import LingarithError
-from .lazy import LazyTerms, Terms, joined, kronecker_outline, lora_outline, outline
+from .lazy import Lazy, LazyTerms, Terms, joined, kronecker_outline, lora_outline, outline
 from .realise import Composition, relative_error
 from .vector import Vector
 
@@ -54,6 +56,11 @@ class Composed:
 
         return LazyTerms(filled, made)
 
+    @cached_property
+    def rest(self) -> Mapping[str, Tensor]:
+        """What is added to other parameters, made when it is asked for."""
+        return Lazy(self.composition.rest, self.composition.change)
+
     @property
     def error(self) -> float:
         """‖ΔW − result‖/‖ΔW‖ of the cut over all projections; what was not made yet is made for it."""
@@ -61,9 +68,10 @@ class Composed:
 
     @property
     def norm(self) -> float:
-        """‖result‖ over all projections; where nothing is cut, all of them are made for it."""
+        """‖result‖ over all that is changed; where nothing is cut, all of it is made for it."""
         if self.composition.space.rank is None:
-            return math.sqrt(sum(norm(terms) ** 2 for terms in self.terms.values()))
+            others = sum(float(change.double().square().sum()) for change in self.rest.values())
+            return math.sqrt(sum(norm(terms) ** 2 for terms in self.terms.values()) + others)
         lost, whole = self._sums()
         return math.sqrt(max(0.0, whole - lost))
 
@@ -95,7 +103,7 @@ class Composed:
             "backbone": self.composition.parts[0][1].origin.get("backbone"),
             "adapter": {"kind": "composed"},
         }
-        return Vector(name, self.terms, 1.0, origin)
+        return Vector(name, self.terms, 1.0, origin, self.rest)
 
     def _cut(self, exact: tuple[Term, ...]) -> tuple[Term, ...]:
         """The outline of what the space makes of a projection."""

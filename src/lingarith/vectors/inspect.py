@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..adapters.kronecker import KroneckerTerm
+from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
 from ..errors import LingarithError
@@ -35,12 +36,15 @@ FAR = 3.5
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What was measured of a combination: its projections, and the spaces that were refused with the reason."""
+    """What was measured of a combination: its projections, and the spaces that were refused with the reason.
+
+    ``unmeasured`` names the other parameters that full fine-tuning changes; no figure knows of them."""
 
     combination: Combination
     paths: Sequence[str]
     sums: Sums
     refused: Mapping[str, str]
+    unmeasured: Sequence[str] = ()
 
     def figures(self, paths: Iterable[str] | None = None) -> Figures:
         """The figures over these projections together; over all if None."""
@@ -94,7 +98,7 @@ def inspect(
             refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
     everywhere = {cut: _padded(found) for cut, found in tails.items() if len(found) == len(gram)}
     sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
-    return Inspection(combination, exact.paths, sums, refused)
+    return Inspection(combination, exact.paths, sums, refused, list(exact.rest))
 
 
 def place(path: str) -> tuple[int | None, str]:
@@ -155,8 +159,14 @@ def _kept(terms: tuple[Term, ...]) -> dict[str, Tensor]:
 def _values(terms: tuple[Term, ...]) -> Tensor:
     """The largest singular values, descending: exact, or of a large sum that must be formed from below
     (Halko, Martinsson and Tropp 2011, algorithm 4.4; the error that follows is right to about 1 %)."""
-    products = sum(len(term.a) for term in terms if isinstance(term, KroneckerTerm))
-    if min(terms[0].size) <= FORMED or products == 0 or (products == 1 and len(terms) == 1):
+    match terms:
+        case [LoraTerm()]:
+            factored = True
+        case [KroneckerTerm() as only]:
+            factored = len(only.a) == 1
+        case _:
+            factored = False
+    if factored or min(terms[0].size) <= FORMED:
         return spectrum(terms)
     dense = terms[0].delta()
     for term in terms[1:]:

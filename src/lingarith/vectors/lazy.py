@@ -9,15 +9,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
-from ..adapters.terms import KINDS, Term
+from ..adapters.terms import KINDS, Term, mapped
 from ..errors import LingarithError
 from .tensors import TensorFile
+from .vector import REST
 
 Terms = Mapping[str, tuple[Term, ...]]
 """Path of a projection → what is added there, at most one term of each kind."""
@@ -25,13 +28,16 @@ Terms = Mapping[str, tuple[Term, ...]]
 OUTLIER = 100.0
 
 
-class LazyTerms(Terms):
-    """Terms with the shapes of ``outline``; ``read`` gives those of one projection."""
+Value = TypeVar("Value")
 
-    def __init__(self, outline: Terms, read: Callable[[str], tuple[Term, ...]]) -> None:
+
+class Lazy(Mapping[str, Value], Generic[Value]):
+    """Terms, or tensors, with the shapes of ``outline``; ``read`` gives those of one name."""
+
+    def __init__(self, outline: Mapping[str, Value], read: Callable[[str], Value]) -> None:
         self.outline, self.read = outline, read
 
-    def __getitem__(self, path: str) -> tuple[Term, ...]:
+    def __getitem__(self, path: str) -> Value:
         if path not in self.outline:
             raise KeyError(path)
         return self.read(path)
@@ -43,50 +49,62 @@ class LazyTerms(Terms):
         return len(self.outline)
 
 
+LazyTerms = Lazy[tuple[Term, ...]]
+
+
 class FlatTensors(Mapping[str, Tensor]):
-    """The factors of terms under their names in files, ``<path>.<kind>.a`` and ``.b``, in that order.
+    """The tensors of a vector under their names in files (see :meth:`.vector.Vector.tensors`), in that order.
 
     The projection that was read last is kept, since its factors are asked for together.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, rest: Mapping[str, Tensor] | None = None) -> None:
         self.terms = terms
+        self.rest = {f"{name}.{REST}": name for name in rest or {}}
+        self.changes: Mapping[str, Tensor] = rest or {}
         self._places = {
-            f"{path}.{term.kind}.{'ab'[which]}": (path, number, which)
+            f"{path}.{term.kind}.{which}": (path, number, place)
             for path, held in outline(terms).items()
             for number, term in enumerate(held)
-            for which in (0, 1)
+            for place, which in enumerate(term._fields)
         }
         self._path: str | None = None
         self._held: tuple[Term, ...] = ()
 
     def __getitem__(self, name: str) -> Tensor:
+        if name in self.rest:
+            return self.changes[self.rest[name]].contiguous()
         path, number, which = self._places[name]
         if path != self._path:
             self._path, self._held = path, self.terms[path]
         return self._held[number][which].contiguous()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._places))
+        return iter(sorted([*self._places, *self.rest]))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) + len(self.rest)
 
 
 def outline(terms: Terms) -> Terms:
     """The same terms without their numbers; nothing is read."""
-    if isinstance(terms, LazyTerms):
+    if isinstance(terms, Lazy):
         return terms.outline
-    return {path: tuple(type(t)(t.a.to("meta"), t.b.to("meta")) for t in held) for path, held in terms.items()}
+    return {path: tuple(mapped(term, lambda t: t.to("meta")) for term in held) for path, held in terms.items()}
 
 
-def lora_outline(size: tuple[int, int], rank: int) -> Term:
+def rest_outline(rest: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The same changes without their numbers; nothing is read."""
+    return rest.outline if isinstance(rest, Lazy) else {name: tensor.to("meta") for name, tensor in rest.items()}
+
+
+def lora_outline(size: tuple[int, int], rank: int) -> LoraTerm:
     """The outline of a LoRA term for a ΔW of ``size`` (out, in)."""
     out, inputs = size
     return LoraTerm(torch.empty(rank, inputs, device="meta"), torch.empty(out, rank, device="meta"))
 
 
-def kronecker_outline(size: tuple[int, int], m: int, n: int, count: int) -> Term:
+def kronecker_outline(size: tuple[int, int], m: int, n: int, count: int) -> KroneckerTerm:
     """The outline of a sum of Kronecker products for a ΔW of ``size`` (out, in)."""
     blocks = (count, size[0] // n, size[1] // m)
     return KroneckerTerm(torch.empty(count, n, m, device="meta"), torch.empty(blocks, device="meta"))
@@ -101,17 +119,26 @@ def joined(terms: Sequence[Term]) -> tuple[Term, ...]:
         if isinstance(term, KroneckerTerm):
             products[term.m, term.n] += len(term.a)
     sums = (kronecker_outline(size, m, n, count) for (m, n), count in sorted(products.items()))
-    return (*([lora_outline(size, rank)] if rank else []), *sums)
+    dense = any(isinstance(term, DenseTerm) for term in terms)
+    return (
+        *([lora_outline(size, rank)] if rank else []),
+        *sums,
+        *([DenseTerm(torch.empty(size, device="meta"))] if dense else []),
+    )
 
 
 def terms_in(file: TensorFile) -> LazyTerms:
     """The terms in a file of flat names. Raises :class:`LingarithError` as :func:`check_terms` does."""
-    tensors = file.outline()
+    stems: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in file.outline().items():
+        stem, _, which = name.rpartition(".")
+        if which != REST:
+            stems.setdefault(stem, {})[which] = tensor
     found: dict[str, list[tuple[Term, str]]] = {}
-    for stem in sorted({name.rpartition(".")[0] for name in tensors}):
+    for stem, tensors in sorted(stems.items()):
         path, _, kind = stem.rpartition(".")
-        a, b = tensors.get(f"{stem}.a"), tensors.get(f"{stem}.b")
-        made = next((KINDS[k](a, b) for k in KINDS if kind.startswith(k) and a is not None and b is not None), None)
+        fitting = (term for begin, term in KINDS.items() if kind.startswith(begin))
+        made = next((term(**tensors) for term in fitting if tensors.keys() == {*term._fields}), None)
         if made is None or not made.fits or made.kind != kind:
             raise LingarithError(f"{file.path}: {stem!r} has no float32 factors that fit together; {file.mend}")
         found.setdefault(path, []).append((made, stem))
@@ -121,15 +148,31 @@ def terms_in(file: TensorFile) -> LazyTerms:
     check_terms(outline, file.path, file.mend)
 
     def read(path: str) -> tuple[Term, ...]:
-        return tuple(type(term)(file[f"{stem}.a"], file[f"{stem}.b"]) for term, stem in found[path])
+        return tuple(type(term)(*(file[f"{stem}.{which}"] for which in term._fields)) for term, stem in found[path])
 
     return LazyTerms(outline, read)
+
+
+def rest_in(file: TensorFile) -> Lazy[Tensor]:
+    """The changes of other parameters in a file of flat names, by parameter. Raises :class:`LingarithError`."""
+    end = f".{REST}"
+    held = {name: tensor for name, tensor in sorted(file.outline().items()) if name.endswith(end)}
+    outline = {name.removesuffix(end): tensor for name, tensor in held.items()}
+    check_rest(outline, file.path, file.mend)
+    return Lazy(outline, lambda name: file[name + end])
+
+
+def check_rest(outline: Mapping[str, Tensor], where: object, mend: str = "make the vector again") -> None:
+    """Raise :class:`LingarithError` unless the changes are float32."""
+    for name, tensor in outline.items():
+        if tensor.dtype != torch.float32:
+            raise LingarithError(f"{where}: the change of {name!r} is not float32; {mend}")
 
 
 def check_terms(outline: Terms, where: object, mend: str = "make the vector again") -> None:
     """Raise :class:`LingarithError` unless there are terms, each fits, and LoRA's rank is the same everywhere."""
     for path, terms in outline.items():
-        fit = all(term.fits and term.a.dtype == term.b.dtype == torch.float32 for term in terms)
+        fit = all(term.fits and all(tensor.dtype == torch.float32 for tensor in term) for term in terms)
         if not terms or not fit or len({term.size for term in terms}) > 1:
             raise LingarithError(f"{where}: {path!r} has no float32 factors that fit together; {mend}")
     ranks = {len(term.a) for terms in outline.values() for term in terms if isinstance(term, LoraTerm)}

@@ -3,9 +3,10 @@
 ===============  =========================================================================
 ``factors``      ΣcᵢAᵢ and ΣcᵢBᵢ: the paper's words; a coefficient c scales an update by c²
 ``anchored``     A₀ + Σcᵢ(Aᵢ − A₀), same for B: displacement from the common start
-``delta``        Σcᵢ·ΔWᵢ exactly: ranks add up, and LoRA stands beside Kronecker; with
-                 ``rank=k`` the best rank-k of that, and with ``kronecker=(m, n)`` as well the
-                 best sum of k Kronecker products of that size
+``delta``        Σcᵢ·ΔWᵢ exactly: ranks add up, and LoRA stands beside Kronecker and full
+                 fine-tuning, which has no other space; with ``rank=k`` the best rank-k of
+                 that, and with ``kronecker=(m, n)`` as well the best sum of k Kronecker
+                 products of that size
 ``peft-linear``  Σ±√|cᵢ|·Aᵢ and Σ√|cᵢ|·Bᵢ, as PEFT's ``add_weighted_adapter(…, "linear")``:
                  only for comparison, since it is no sum of updates
 ===============  =========================================================================
@@ -21,12 +22,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora, LoraTerm
 from ..adapters.terms import Term, collected, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
-from .lazy import FlatTensors, LazyTerms, Terms, outline
+from .lazy import FlatTensors, LazyTerms, Terms, outline, rest_outline
 from .vector import Update, Vector, content_hash
 
 SPACES = ("factors", "anchored", "delta", "peft-linear")
@@ -80,8 +82,8 @@ class Composition:
     """A combination of vectors that fit together, to be realised one projection at a time.
 
     So a composition larger than memory can be written while it is made. Raises
-    :class:`LingarithError` for an unknown name, an empty combination, vectors that do not fit, and a
-    size of Kronecker products that does not divide that of a projection.
+    :class:`LingarithError` for an unknown name, an empty combination, vectors that do not fit, a size
+    of Kronecker products that does not divide that of a projection, and a cut of full fine-tuning.
     """
 
     combination: Combination
@@ -95,6 +97,8 @@ class Composition:
         if not self.combination.names:
             raise LingarithError("the combination is 0: nothing is left to add to the backbone; check its coefficients")
         check_fit([vector for _, vector in self.parts], self.space.name)
+        if self.space.rank is not None:
+            self.must_be_projections("a cut to a rank")
         if self.space.kronecker is not None:
             shapes = outline(self.parts[0][1].terms)
             Kronecker(*self.space.kronecker).check({path: terms[0].size for path, terms in shapes.items()})
@@ -108,6 +112,29 @@ class Composition:
     def paths(self) -> list[str]:
         """The projections, sorted."""
         return sorted(self.parts[0][1].terms)
+
+    @cached_property
+    def rest(self) -> Mapping[str, Tensor]:
+        """The outline of what is added to other parameters than projections, sorted by name.
+
+        Raises :class:`LingarithError` where the sizes of one differ.
+        """
+        found: dict[str, tuple[Vector, Tensor]] = {}
+        for _, vector in self.parts:
+            for name, tensor in rest_outline(vector.rest).items():
+                first, ours = found.setdefault(name, (vector, tensor))
+                if ours.shape != tensor.shape:
+                    raise _other_sizes(first, vector, name)
+        return {name: tensor for name, (_, tensor) in sorted(found.items())}
+
+    def must_be_projections(self, what: str) -> None:
+        """Raise :class:`LingarithError` where other parameters are changed, which ``what`` cannot carry."""
+        if self.rest:
+            named = ", ".join(list(self.rest)[:2]) + (", …" if len(self.rest) > 2 else "")
+            raise LingarithError(
+                f"{what} cannot carry what full fine-tuning changes beside the projections ({named}; {len(self.rest)} "
+                "parameters in all); use the sum as it is, or export it with --format merged"
+            )
 
     @cached_property
     def start(self) -> Terms:
@@ -132,6 +159,11 @@ class Composition:
         term, lost, whole = cut
         return (term,), lost, whole
 
+    def change(self, name: str) -> Tensor:
+        """What the combination adds to a parameter of :attr:`rest`; a vector without it adds nothing there."""
+        held = [(weight * vector.scale, vector.rest[name]) for weight, vector in self.parts if name in vector.rest]
+        return sum((weight * tensor.double() for weight, tensor in held), torch.zeros((), dtype=torch.float64)).float()
+
 
 def realise(combination: Combination, vectors: Mapping[str, Vector], space: str | Space) -> Update:
     """The update that a combination of vectors means in a space.
@@ -145,7 +177,8 @@ def realise(combination: Combination, vectors: Mapping[str, Vector], space: str 
     for path in composition.paths:
         terms[path], tail, total = composition.at(path)
         lost, whole = lost + tail, whole + total
-    return Update(terms, str(composition.space), relative_error(lost, whole))
+    rest = {name: composition.change(name) for name in composition.rest}
+    return Update(terms, str(composition.space), relative_error(lost, whole), rest)
 
 
 def relative_error(lost: float, whole: float) -> float:
@@ -167,12 +200,18 @@ def _blended(space: str, held: list[tuple[float, Vector, tuple[Term, ...]]], sta
             total = total + weight * (term[which].double() - origin)
         return total.float()
 
-    made = type(kind)(blend(0), blend(1))
+    made = type(kind)(*(blend(which) for which in range(len(kind))))
     return made if space == "peft-linear" else made.scaled(first.scale)
 
 
 def check_fit(vectors: list[Vector], space: str) -> None:
     """Raise :class:`LingarithError` unless the vectors can be combined in the space."""
+    for vector in vectors:
+        if space != "delta" and _is_full(vector):
+            raise LingarithError(
+                f"{vector.name} cannot be added in {space} space: it is full fine-tuning and has no factors; use "
+                'space="delta"'
+            )
     first = vectors[0]
     for other in vectors[1:]:
         ours, theirs = _fingerprint(first), _fingerprint(other)
@@ -215,10 +254,7 @@ def _check_sizes(path: str, held: list[tuple[Vector, tuple[Term, ...]]], space: 
     first, ours = held[0]
     for vector, terms in held:
         if terms[0].size != ours[0].size:
-            raise LingarithError(
-                f"{first.name} and {vector.name} belong to different backbones: the sizes of {path} differ; "
-                "train both on one backbone"
-            )
+            raise _other_sizes(first, vector, path)
         if space != "delta" and (len(terms) > 1 or [t.shape for t in terms[0]] != [t.shape for t in ours[0]]):
             mine, its = (" + ".join(term.described() for term in one) for one in (ours, terms))
             difference = f"it is a sum ({its})" if len(terms) > 1 else f"{mine} and {its} differ"
@@ -227,13 +263,25 @@ def _check_sizes(path: str, held: list[tuple[Vector, tuple[Term, ...]]], space: 
             )
 
 
+def _other_sizes(first: Vector, other: Vector, path: str) -> LingarithError:
+    return LingarithError(
+        f"{first.name} and {other.name} belong to different backbones: the sizes of {path} differ; "
+        "train both on one backbone"
+    )
+
+
+def _is_full(vector: Vector) -> bool:
+    """Whether full fine-tuning is in it."""
+    return any(isinstance(term, DenseTerm) for terms in outline(vector.terms).values() for term in terms)
+
+
 def starting_point(vector: Vector) -> Terms:
     """The terms that a vector's training started from, made again from its ``init_seed`` when asked for.
 
     Raises :class:`LingarithError` if the origin names no seed, or the hash is not the stored one.
     """
     seed = vector.origin.get("init_seed")
-    if seed is None:
+    if seed is None or _is_full(vector):
         raise LingarithError(f'{vector.name} does not say what it started from; use space="delta"')
     shapes = outline(vector.terms)
     start = LazyTerms(shapes, lambda path: (_initial(path, shapes[path][0], int(seed)),))
@@ -243,6 +291,7 @@ def starting_point(vector: Vector) -> Terms:
 
 
 def _initial(path: str, term: Term, seed: int) -> Term:
+    assert not isinstance(term, DenseTerm)
     adapter = Lora(len(term.a)) if isinstance(term, LoraTerm) else Kronecker(term.m, term.n)
     return adapter.init({path: term.size}, seed)[path]
 
@@ -270,7 +319,7 @@ def as_vector(
         "backbone": backbone,
         "adapter": {"kind": "composed"},
     }
-    return Vector(str(combination), terms, 1.0, origin)
+    return Vector(str(combination), terms, 1.0, origin, update.rest)
 
 
 def _fingerprint(vector: Vector) -> str:

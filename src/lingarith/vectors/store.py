@@ -37,7 +37,7 @@ from .files import (
     write_atomically,
     write_file,
 )
-from .lazy import FlatTensors, check_terms, outline, terms_in
+from .lazy import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
 from .tensors import TensorFile, pieces
 from .vector import Vector, content_hash
 
@@ -86,7 +86,8 @@ def check_name(name: str) -> str:
 
 def vector_hash(vector: Vector) -> str:
     """sha256 (hex) over tensors, scale, and origin without :data:`VOLATILE`; the name has no part in it."""
-    return _digest(content_hash(FlatTensors(vector.terms)), vector.scale, _plain(vector.name, vector.origin))
+    tensors = FlatTensors(vector.terms, vector.rest)
+    return _digest(content_hash(tensors), vector.scale, _plain(vector.name, vector.origin))
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,13 @@ class Store:
         where = f"vector {vector.name}"
         backbone = _fingerprint(vector.origin, where)
         _plain(vector.name, vector.origin)  # what is wrong with it is said before anything is written
-        shapes = outline(vector.terms)
+        shapes, rest = outline(vector.terms), rest_outline(vector.rest)
         check_terms(shapes, where)
+        check_rest(rest, where)
         objects = self._path("objects")
         with naming(objects), temporary_folder(objects) as folder:
-            write_file(folder / TENSORS, pieces(FlatTensors(shapes), FlatTensors(vector.terms).items(), where))
+            tensors = FlatTensors(vector.terms, vector.rest).items()
+            write_file(folder / TENSORS, pieces(FlatTensors(shapes, rest), tensors, where))
             origin = _plain(vector.name, {**vector.origin, **(late() if late else {})})
             digest = _digest(content_hash(TensorFile(folder / TENSORS)), vector.scale, origin)
             manifest = {"schema": SCHEMA, "hash": digest, "name": vector.name, "scale": float(vector.scale)}
@@ -131,7 +134,8 @@ class Store:
         """The vector that a name (``xlsum[en]``, ``xlsum[en]@3f2a``) or a whole hash means.
 
         ``backbone`` is the fingerprint it must belong to; None accepts any, if the name is unambiguous.
-        Raises :class:`LingarithError` when there is none, or it is damaged.
+        Its tensors are in memory, but those of full fine-tuning. Raises :class:`LingarithError` when
+        there is none, or it is damaged.
         """
         return _in_memory(self.open(name_or_hash, backbone))
 
@@ -222,7 +226,7 @@ class Store:
     def _open(self, digest: str, name: str | None = None) -> Vector:
         manifest = self._manifest(digest)
         file = TensorFile(self._path("objects", digest, TENSORS), self._mend(digest))
-        vector = Vector(name or manifest["name"], terms_in(file), manifest["scale"], manifest["origin"])
+        vector = Vector(name or manifest["name"], terms_in(file), manifest["scale"], manifest["origin"], rest_in(file))
         if _digest(content_hash(file), vector.scale, _plain(vector.name, vector.origin)) != digest:
             raise LingarithError(
                 f"{file.path} or its {MANIFEST} was changed: its hash is not {digest[:12]}…; {file.mend}"
@@ -321,7 +325,8 @@ class Store:
 
 
 def _in_memory(vector: Vector) -> Vector:
-    return replace(vector, terms=dict(vector.terms))
+    """The vector with its tensors read, unless it is as large as its backbone: then they stay on the disk."""
+    return vector if vector.rest else replace(vector, terms=dict(vector.terms), rest={})
 
 
 def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ..adapters.terms import Term
 
+REST = "rest"
+"""How the names of tensors in a file end that are no part of a projection's term."""
+
 
 @dataclass(frozen=True)
 class Vector:
@@ -20,22 +23,27 @@ class Vector:
     ``name`` is what expressions call it (``xlsum[en]``); ``terms`` maps the path of each projection
     in the backbone to what is added there, at most one term of each kind (float32, on the CPU):
     ΔW = scale · Σ terms, where ``scale`` is α/r. ``origin`` holds plain JSON: what it was trained on,
-    backbone fingerprint, adapter, seeds, versions.
+    backbone fingerprint, adapter, seeds, versions. Full fine-tuning, and it alone, changes more than
+    projections: ``rest`` maps the names of the backbone's other parameters to the change of each,
+    which ``scale`` multiplies too.
     """
 
     name: str
     terms: Mapping[str, tuple[Term, ...]]
     scale: float
     origin: Mapping[str, Any] = field(default_factory=dict)
+    rest: Mapping[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The factors under flat names, ``<path>.<kind>.a`` and ``<path>.<kind>.b``, as files hold them."""
-        return {
+        """All tensors under flat names, as files hold them: ``<path>.<kind>.a`` and ``.b`` (of a dense term
+        ``<path>.dense.change``), and ``<parameter>.rest``."""
+        factors = {
             f"{path}.{term.kind}.{which}": tensor.contiguous()
             for path, terms in sorted(self.terms.items())
             for term in terms
-            for which, tensor in zip("ab", term, strict=True)
+            for which, tensor in zip(term._fields, term, strict=True)
         }
+        return factors | {f"{name}.{REST}": tensor.contiguous() for name, tensor in self.rest.items()}
 
     def scaled(self, path: str, c: float = 1.0) -> tuple[Term, ...]:
         """The summands of c·ΔW at a projection."""
@@ -49,7 +57,8 @@ class Vector:
 
 @dataclass(frozen=True)
 class Update:
-    """What a composition adds to each projection: a sum of terms, and the space it was made in.
+    """What a composition adds to each projection, a sum of terms, and the space it was made in; and with
+    full fine-tuning what it adds to other parameters, by name (``rest``).
 
     ``error`` is the relative Frobenius error ‖ΔW − result‖/‖ΔW‖ over all projections when the
     update was cut to a rank, and 0 where it is exact in its space.
@@ -58,6 +67,7 @@ class Update:
     terms: Mapping[str, tuple[Term, ...]]
     space: str
     error: float = 0.0
+    rest: Mapping[str, Tensor] = field(default_factory=dict)
 
     def delta(self, path: str) -> Tensor:
         """The dense ΔW (out × in) of one projection."""

@@ -60,6 +60,7 @@ def write_lokr(
     """
     folder = folder.resolve()
     must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
+    composition.must_be_projections("PEFT's LoKr")
     made = Composed(composition)
     factor = _factor(made.terms.outline)
     origin = dict(origin or {})
@@ -132,6 +133,7 @@ def open_lokr(folder: Path, name: str) -> Vector:
 def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
     """The tensors under PEFT's names."""
     for path, (term,) in terms.items():
+        assert isinstance(term, KroneckerTerm)  # as _factor saw to it
         yield f"base_model.model.{path}.lokr_w1", term.a[0]
         yield f"base_model.model.{path}.lokr_w2", term.b[0]
 

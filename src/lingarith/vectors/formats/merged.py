@@ -8,7 +8,7 @@ memory at a time, and no model is made.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from itertools import takewhile
@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...adapters.terms import Term
 from ...errors import LingarithError
 from ..composed import Composed
 from ..files import json_bytes, must_be_ours, read_json, replacing, write_file
@@ -64,28 +63,30 @@ def write_merged(
 ) -> float:
     """Write the backbone in the folder ``base`` with a composition added, for ``from_pretrained(folder)``.
 
+    Full fine-tuning's changes of other parameters are added too, a tied one wherever the base stores it.
     Returns what rounding to the base's type lost of the update, ‖stored − base − ΔW‖/‖ΔW‖ over all
-    projections; it goes into ``lingarith.json`` with ``origin`` and the error of the space's cut.
+    that is changed; it goes into ``lingarith.json`` with ``origin`` and the error of the space's cut.
     Raises :class:`LingarithError` when the base is quantised, damaged, no checkpoint in safetensors
     or not the composition's, when ``folder`` holds anything that was not written here, on NaN or
     Inf, or on a full disk; the old folder is then still there.
     """
     folder = folder.resolve()
     shards = _shards(base)
-    others = _others(base)
-    names = {*(shard.path.name for shard in shards), *(path.name for path in others), ORIGIN}
+    beside = _others(base)
+    names = {*(shard.path.name for shard in shards), *(path.name for path in beside), ORIGIN}
     must_be_ours(folder, names | _written(folder), ORIGIN)
     if folder == base.resolve():
         raise LingarithError(f"{folder} is the backbone itself; name another folder")
     made = Composed(composition)
     paths = {name: path for path, name in weights(made.terms.outline, shards).items()}
+    others = parameters(composition.rest, paths, shards)
     rounding = _Rounding()
     with replacing(folder) as temporary:
         for shard in shards:
-            tensors = _added(shard, paths, made.terms, rounding)
+            tensors = _added(shard, lambda name: _change(name, paths, others, made), rounding)
             content = pieces(_in_order(shard), tensors, f"update for {folder}", shard.metadata)
             write_file(temporary / shard.path.name, content)
-        for path in others:
+        for path in beside:
             shutil.copyfile(path, temporary / path.name)
         about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": made.error}
         lost = relative_error(rounding.lost, rounding.whole)
@@ -129,6 +130,41 @@ def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
     return found
 
 
+def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: list[TensorFile]) -> dict[str, str]:
+    """Tensor → the parameter of ``rest`` whose change is added to it.
+
+    A name begins in the checkpoint as those of the projections do (``paths``: tensor → projection).
+    What is left over once every parameter has its tensor is no parameter of its own: where it equals
+    one to the bit, it is the same one, tied and stored twice. Raises :class:`LingarithError` where
+    there is no tensor of that name and shape, or its type is none that can be added to.
+    """
+    places = {name: shard for shard in shards for name in shard.places}
+    found: dict[str, str] = {}
+    beginnings = {_beginnings(f"{path}.weight", name) for name, path in paths.items()}
+    for parameter, change in rest.items():
+        renamed = [end + parameter.removeprefix(begin) for begin, end in beginnings if parameter.startswith(begin)]
+        name = next((name for name in (parameter, *sorted(renamed)) if name in places), None)
+        if name is None or (place := places[name].places[name]).shape != change.shape or place.dtype not in TYPES:
+            raise LingarithError(
+                f"{shards[0].path.parent} has no tensor for {parameter} ({' × '.join(map(str, change.shape))}) to "
+                "which something can be added; give the checkpoint of the backbone that was fine-tuned in full"
+            )
+        found[name] = parameter
+    for name in places.keys() - found.keys() - paths.keys() if rest else ():
+        alike = [known for known in found if places[known].places[known][:2] == places[name].places[name][:2]]
+        twin = next((known for known in alike if torch.equal(places[known][known], places[name][name])), None)
+        if twin is not None:
+            found[name] = found[twin]
+    return found
+
+
+def _beginnings(wanted: str, name: str) -> tuple[str, str]:
+    """How two names of one tensor begin where they differ, each with its dot."""
+    common = _common(wanted, name)
+    one, other = (text.split(".")[:-common] for text in (wanted, name))
+    return "".join(f"{part}." for part in one), "".join(f"{part}." for part in other)
+
+
 @dataclass
 class _Rounding:
     """The squared norm of what storing lost, and that of all that was added."""
@@ -137,21 +173,31 @@ class _Rounding:
     whole: float = 0.0
 
 
+def _change(name: str, paths: Mapping[str, str], others: Mapping[str, str], made: Composed) -> Tensor | None:
+    """What is added to a tensor of the checkpoint; None where it stays."""
+    if name in others:
+        return made.rest[others[name]]
+    if name not in paths:
+        return None
+    first, *more = made.terms[paths[name]]
+    change = first.delta()
+    for term in more:
+        change += term.delta()
+    return change
+
+
 def _added(
-    shard: TensorFile, paths: Mapping[str, str], terms: Terms, rounding: _Rounding
+    shard: TensorFile, change: Callable[[str], Tensor | None], rounding: _Rounding
 ) -> Iterator[tuple[str, Tensor]]:
     for name in _in_order(shard):
-        tensor = shard[name]
-        if name in paths:
-            _add(tensor, terms[paths[name]], rounding)
+        tensor, added = shard[name], change(name)
+        if added is not None:
+            _add(tensor, added, rounding)
         yield name, tensor
 
 
-def _add(weight: Tensor, terms: Sequence[Term], rounding: _Rounding) -> None:
+def _add(weight: Tensor, change: Tensor, rounding: _Rounding) -> None:
     """Add ΔW to a weight in its place, a few rows at a time so that little else is held."""
-    change = terms[0].delta()
-    for term in terms[1:]:
-        change += term.delta()
     for rows, added in zip(weight.split(ROWS), change.split(ROWS), strict=True):
         base = rows.to(torch.float32, copy=True)
         rows.copy_(base + added)

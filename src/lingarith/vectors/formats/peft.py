@@ -70,12 +70,13 @@ def write_peft(
     The terms of a module are concatenated, so the result is exact in its space; r is the largest sum
     of ranks, or ``least_rank`` where that is more (some servers take certain ranks only). ``origin``
     (expression, parents …) goes into ``lingarith.json`` with the space and the error of its cut.
-    Raises :class:`LingarithError` when a term is a Kronecker product, when the folder holds anything
-    that this function did not write, on NaN or Inf, or on a full disk; the old folder is then still
-    there.
+    Raises :class:`LingarithError` when a term is no LoRA, when more than projections is changed, when
+    the folder holds anything that this function did not write, on NaN or Inf, or on a full disk; the
+    old folder is then still there.
     """
     folder = folder.resolve()
     must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
+    composition.must_be_projections("PEFT's LoRA")
     made = Composed(composition, least_rank or 1)
     outline = dict(_factors(made.terms.outline))
     rank = len(next(iter(outline.values())))

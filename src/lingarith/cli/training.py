@@ -39,6 +39,7 @@ def language(
     rank: o.LoraRank = None,
     alpha: o.Alpha = None,
     kronecker: o.KroneckerSize = None,
+    full: o.FullTuning = False,
     max_input: o.MaxInput = None,
     accumulation: o.Accumulation = 1,
     precision: o.TrainPrecision = "auto",
@@ -55,12 +56,13 @@ def language(
     `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
     """
     from ..study.ingredients import Job
-    from ..study.plan import defaults
+    from ..study.plan import defaults, full_learning_rate
     from ..text.corpora import plain_text
 
     training = train_options(
         defaults(backbone).language_training,
-        adapter=o.adapter_of(rank, alpha, kronecker), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
+        learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, accumulation=accumulation, precision=precision,
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
@@ -84,6 +86,7 @@ def task(
     rank: o.LoraRank = None,
     alpha: o.Alpha = None,
     kronecker: o.KroneckerSize = None,
+    full: o.FullTuning = False,
     max_input: o.MaxInput = None,
     max_target: o.MaxTarget = None,
     accumulation: o.Accumulation = 1,
@@ -104,13 +107,14 @@ def task(
 
     from ..errors import MissingData
     from ..study.ingredients import Job
-    from ..study.plan import defaults, is_path
+    from ..study.plan import defaults, full_learning_rate, is_path
     from ..text.tasks.labelled import Labelled
     from ..text.tasks.summarisation import summaries
 
     training = train_options(
         defaults(backbone).task_training,
-        adapter=o.adapter_of(rank, alpha, kronecker), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
+        learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, max_target=max_target, accumulation=accumulation, precision=precision,
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip

@@ -78,6 +78,11 @@ def defaults(backbone: str) -> AdaptOptions:
     )
 
 
+def full_learning_rate(backbone: str) -> float:
+    """The learning rate to begin with where the whole backbone is fine-tuned, which takes less than an adapter."""
+    return 1e-3 if backbone == NEWSROOM else 1e-4
+
+
 @dataclass(frozen=True)
 class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.

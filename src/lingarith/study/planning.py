@@ -15,7 +15,7 @@ from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
 from ..model.train import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
-from . import choose
+from . import choose, records, studies
 from .actions import METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step
 from .adapt import PROBE
 from .asked import Asked
@@ -102,6 +102,13 @@ def _check(study: Study, table: Table) -> None:
                 raise LingarithError(
                     f"{target} is a target and a source; its own labels would make arithmetic needless"
                 )
+    full = study.adapter == studies.FULL or (records.FULL in table.tried and study.full_rate)
+    if full and (study.space != "delta" or study.rank_out):
+        leave = "" if study.adapter == studies.FULL else ", or full_learning_rate=0 to do without"
+        raise LingarithError(
+            f"full fine-tuning has no factors and no rank, and the sums are taken in '{study.sum_space}'; set space=delta"
+            f" with no rank_out{leave}"
+        )
     if study.protocol == SOURCES and len(study.sources) < 2:
         raise LingarithError("protocol 'sources' lets each source play the target and needs two; choose another")
     if study.protocol == UNLABELLED and QUESTIONS in table.tasks:

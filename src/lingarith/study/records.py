@@ -28,6 +28,7 @@ EQUATIONS = {
 MULTILINGUAL, ADD_ALL, ADD_RELATED = "multilingual", "add_all", "add_related"
 BEST, BEST_ON_TEST, ADD_SUBTRACT_RELATED = "best", "best_on_test", "add_subtract_related"
 LORA, MULTI_LORA, KRONECKER, MULTI_KRONECKER = "lora", "multi_lora", "kronecker", "multi_kronecker"
+FULL = "full"
 RATES, SCALED, WRONG, RANDOM = "rates", "scaled", "wrong", "random"
 CONTROLS = {
     RATES: "Task-only, best learning rate",
@@ -48,6 +49,7 @@ METHODS = {
     MULTI_LORA: "Multilingual LoRA",
     KRONECKER: "Kronecker",
     MULTI_KRONECKER: "Multilingual Kronecker",
+    FULL: "Full fine-tuning",
     **CONTROLS,
 }
 """The rows of the tables of studies, and what they are called there."""

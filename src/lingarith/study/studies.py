@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..errors import LingarithError, did_you_mean
@@ -25,11 +26,11 @@ from ..model.train import Adapter, TrainOptions
 from ..vectors.realise import Space
 from . import choose
 from .actions import QUESTIONS, TEXT
-from .plan import AdaptOptions, defaults, is_path
+from .plan import AdaptOptions, defaults, full_learning_rate, is_path
 from .records import CONTROLS, UNCOUPLED
 
-LORA, KRONECKER = "lora", "kronecker"
-ADAPTERS = (LORA, KRONECKER)
+LORA, KRONECKER, FULL = "lora", "kronecker", "full"
+ADAPTERS = (LORA, KRONECKER, FULL)
 LIMITS = "uriel"
 """For ``related``: the paper's limits on URIEL's distances."""
 SETS = {"seen": SEEN, "unseen": UNSEEN}
@@ -54,6 +55,7 @@ class Study:
     question_targets: tuple[str, ...] = ()
     """The targets of the questions."""
     adapter: str = LORA
+    """``lora``, ``kronecker``, or ``full``: no adapter, all of the backbone (in ``delta`` alone)."""
     rank: int = 4
     kronecker: tuple[int, ...] = (32, 16)
     """(m, n)."""
@@ -62,6 +64,8 @@ class Study:
     batch_size: int | None = None
     learning_rate: float | None = None
     language_learning_rate: float | None = None
+    full_learning_rate: float | None = None
+    """Of full fine-tuning; 0 leaves its row out of Table 6."""
     learning_rates: tuple[float, ...] = ()
     """What is tried beside ``learning_rate`` for the control that has no arithmetic."""
     max_input: int | None = None
@@ -125,22 +129,31 @@ class Study:
         return tuple(sorted({*given, neutral})) if given else choose.grid(method, self.space)
 
     def trained(self, kind: str) -> Adapter:
-        """The adapter of a kind, ``lora`` or ``kronecker``."""
+        """The adapter of a kind: ``lora``, ``kronecker`` or ``full``."""
+        if kind == FULL:
+            return Full()
         return Kronecker(*self.kronecker) if kind == KRONECKER else Lora(self.rank)
+
+    @property
+    def full_rate(self) -> float:
+        """The learning rate of full fine-tuning; 0 where it is not wanted."""
+        return full_learning_rate(self.backbone) if self.full_learning_rate is None else self.full_learning_rate
 
     def training(self, seed: int, *, labels: bool, rate: float | None = None, kind: str = "") -> TrainOptions:
         """How a vector is trained: on labels, or on plain text; with another learning rate or adapter, if given."""
         base = self.base.task_training if labels else self.base.language_training
+        kind = kind or self.adapter
+        if rate is None:
+            rate = (kind == FULL and self.full_rate) or self._rate(labels)
         own: dict[str, Any] = {
             "steps": self.steps if labels or self.language_steps is None else self.language_steps,
-            "learning_rate": rate if rate is not None else self._rate(labels),
+            "learning_rate": rate,
             "batch_size": self.batch_size,
             "max_input": self.max_input,
             "max_target": self.max_target,
         }
-        adapter = self.trained(kind or self.adapter)
         given = {key: value for key, value in own.items() if value is not None}
-        return replace(base, **given, adapter=adapter, seed=seed, init_seed=seed)
+        return replace(base, **given, adapter=self.trained(kind), seed=seed, init_seed=seed)
 
     def _rate(self, labels: bool) -> float | None:
         return self.learning_rate if labels or self.language_learning_rate is None else self.language_learning_rate

@@ -14,6 +14,7 @@ from ..records import (
     ADD_SUBTRACT_RELATED,
     BASELINE,
     BEST,
+    FULL,
     KRONECKER,
     LORA,
     MULTI_KRONECKER,
@@ -54,7 +55,7 @@ TABLES: Mapping[str, Table] = {
     "table4": Table("Answers and summaries", one_source, BASELINE, ONE_SOURCE, tasks=(SUMMARIES, QUESTIONS)),
     "table6": Table(
         "Adapters on labels of the language itself",
-        in_domain, LORA, (MULTI_LORA, KRONECKER, MULTI_KRONECKER), own_labels=True,
+        in_domain, LORA, (MULTI_LORA, KRONECKER, MULTI_KRONECKER, FULL), own_labels=True,
     ),
     "figure2": Table("Every source with every target", each_source, BASELINE, (ADD_SUBTRACT,)),
 }  # fmt: skip

@@ -10,8 +10,17 @@ import torch
 from lingarith.adapters.dense import DenseTerm, Full
 from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
-from lingarith.adapters.terms import Term, collected, exact_count, exact_rank, inner, norm, spectrum
-from lingarith.adapters.terms import to_kronecker, to_lora  # fmt: skip
+from lingarith.adapters.terms import (
+    Term,
+    collected,
+    exact_count,
+    exact_rank,
+    inner,
+    norm,
+    spectrum,
+    to_kronecker,
+    to_lora,
+)
 
 G = torch.Generator().manual_seed(0)
 TERMS: dict[str, Term] = {

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from lingarith.algebra import parse
+from lingarith.model.backbone import load
+from lingarith.vectors.realise import realise
+from lingarith.vectors.store import Store
 
 Command = Callable[..., Any]
 
@@ -42,6 +48,47 @@ def test_a_task_vector_from_files(command: Command, training: tuple[str, ...], t
         assert made["name"] == "summaries[en]"
         log = (tmp_path / "store/objects" / made["hash"] / "log.jsonl").read_text()
         assert ("validation_loss" in log) == validated
+
+
+def test_full_fine_tuning(
+    command: Command, fails: Callable[..., str], training: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    """From training to a merged checkpoint, which is the backbone with the vector on it to the bit."""
+    at = training.index("--learning-rate")
+    options = (*training[:at], *training[at + 2 :], "--limit", 8, "--store", store)
+    made = command("train", "task", "newsroom", "pt", "--full", *options, "--json").json
+    assert made["origin"]["adapter"] == {"kind": "full"}
+    assert made["origin"]["options"]["learning_rate"] == 1e-4  # far below an adapter's
+    again = command("train", "task", "newsroom", "pt", "--full", *options, "--json").json
+    assert (again["hash"], again["trained"]) == (made["hash"], False)
+    name = made["name"]
+    shown = command("vectors", "show", name, "--store", store).out
+    assert "full, scale 1, 24 projections and 23 other parameters, |ΔW| " in shown
+    norms = command("vectors", "show", name, "--store", store, "--json").json["norms"]
+    assert len(norms) == 24 + 23
+    assert all(norm > 0 for norm in norms.values())
+    assert "all as they were written" in command("vectors", "verify", "--store", store).out
+    mixed = f"2*{name} + 0.5*news[pt] - 0.5*news[en]"
+    told = command("inspect", mixed, "--store", store).out
+    assert "changes 23 parameters beside the projections" in " ".join(told.split())
+    delta = ("--space", "delta", "--store", store)
+    sentence = fails("export", mixed, *delta, "--out", tmp_path / "peft")
+    assert sentence.startswith("PEFT's LoRA cannot carry what full fine-tuning changes beside the projections (")
+    assert "a cut to a rank cannot carry" in fails("compose", mixed, *delta, "--rank-out", 2, "--out", tmp_path / "cut")
+    assert 'use space="delta"' in fails("compose", mixed, "--store", store, "--name", "mix")
+    assert command("compose", mixed, *delta, "--name", "mix").code == 0
+    merged = tmp_path / "merged"
+    assert command("export", "mix", *delta, "--format", "merged", "--out", merged).code == 0
+    on, alone = load(training[training.index("-b") + 1]), load(str(merged))
+    with on.using(realise(parse("mix"), {"mix": Store(store).get("mix")}, "delta")):
+        right = on.model.state_dict()
+        assert all(torch.equal(tensor, right[key]) for key, tensor in alone.model.state_dict().items())
+
+
+def test_full_fine_tuning_has_no_rank(fails: Callable[..., str], tmp_path: Path) -> None:
+    words = ("train", "task", "newsroom", "pt", "--full", "--store", tmp_path / "store")
+    for more in (("--rank", 4), ("--alpha", 8), ("--kronecker", "4x2")):
+        assert "--full trains no adapter, so --rank, --alpha and --kronecker say nothing" in fails(*words, *more)
 
 
 BAD_ROWS = [

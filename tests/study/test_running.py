@@ -256,12 +256,28 @@ def test_every_source_with_every_target(small: Study, shop: Workshop, tmp_path: 
 @pytest.mark.usefixtures("quick")
 def test_adapters_in_domain(small: Study, shop: Workshop, tmp_path: Path) -> None:
     both = ("en", "ru")
-    study = replace(small, table="table6", sources=both, targets=both, controls=("rates",), kronecker=(4, 2))
-    run = run_study(plan_study(study, shop), shop, tmp_path / "run")
-    assert {r.equation for r in run.records} == {"lora", "multi_lora", "kronecker", "multi_kronecker", "rates"}
+    study = replace(
+        small, table="table6", sources=both, targets=both, controls=("rates",), kronecker=(4, 2), space="delta",
+        full_learning_rate=0.01,
+    )  # fmt: skip
+    plan = plan_study(study, shop)
+    forecast = Forecast(plan, shop)
+    full = [s for s in plan.steps.values() if s.arguments.get("options", {}).get("adapter") == {"kind": "full"}]
+    assert len(full) == 2
+    assert forecast._bytes(full[0]) == 4 * shop.backbone(plan.backbone).facts["parameters"]
+    run = run_study(plan, shop, tmp_path / "run")
+    assert {r.equation for r in run.records} == {"lora", "multi_lora", "kronecker", "multi_kronecker", "full", "rates"}
     kinds = Counter((i.name, i.origin["adapter"]["kind"]) for i in run.ingredients)
     assert kinds["headlines[mul]", "kronecker"] == kinds["headlines[mul]", "lora"] == 1
     assert kinds["headlines[ru]", "lora"] == 2  # the other one at the other learning rate
+    assert kinds["headlines[ru]", "full"] == 1
+    [trained] = [i for i in run.ingredients if (i.name, i.origin["adapter"]["kind"]) == ("headlines[en]", "full")]
+    assert trained.origin["options"]["learning_rate"] == 0.01
+    grids, said = tables(run)
+    assert any("Full fine-tuning" in [*grid.heads, *(row[0] for row in grid.rows)] for grid in grids)
+    assert "Full fine-tuning" in said
+    without = plan_study(replace(study, full_learning_rate=0, space="factors"), shop)
+    assert "full" not in {entry.method for entry in without.entries}
 
 
 @pytest.mark.usefixtures("quick")
@@ -296,6 +312,15 @@ def test_without_labels_for_choosing(
     [
         ({"table": "table9"}, "no table is named 'table9'; did you mean table"),
         ({"targets": ("en",)}, "en is a target and a source"),
+        (
+            {"table": "table6"},
+            "full fine-tuning has no factors and no rank, and sums are taken in 'factors'; set space=d",
+        ),
+        ({"adapter": "full"}, "taken in 'factors'; set space=delta and no rank_out$"),
+        (
+            {"adapter": "full", "space": "delta", "rank_out": 2},
+            "sums are taken in 'delta, rank 2'; set space=delta and",
+        ),
         ({"targets": ("xx",)}, "the newsroom does not write 'xx'"),
         ({"protocol": "sources"}, "protocol 'sources' lets each source play the target and needs two"),
         ({"table": "table4"}, "'question_targets' is empty"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lingarith.adapters.dense import Full
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.errors import LingarithError
 from lingarith.languages.codes import SEEN, UNSEEN
+from lingarith.study.plan import full_learning_rate
 from lingarith.study.recipes import TABLES
 from lingarith.study.recipes.listings import LISTINGS
 from lingarith.study.studies import Study, read_study
@@ -75,6 +77,18 @@ def test_training_options() -> None:
     assert Study("x", learning_rate=0.2, learning_rates=(0.4, 0.2)).rates() == (0.2, 0.4)
 
 
+def test_full_fine_tuning_has_a_learning_rate_of_its_own() -> None:
+    study = Study("x", learning_rate=0.1)
+    assert study.training(0, labels=True, kind="full").adapter == Full()
+    assert study.training(0, labels=True, kind="full").learning_rate == full_learning_rate("newsroom")
+    assert study.training(0, labels=True, kind="lora").learning_rate == 0.1
+    own = Study("x", backbone="a/b", full_learning_rate=0.3)
+    assert own.training(0, labels=True, kind="full").learning_rate == own.full_rate == 0.3
+    assert own.training(0, labels=True, rate=0.2, kind="full").learning_rate == 0.2
+    assert Study("x", full_learning_rate=0.0).full_rate == 0
+    assert Study("x", adapter="full", space="delta").training(0, labels=False).adapter == Full()
+
+
 def test_weights() -> None:
     study = Study("x", weights=(0.5, 0.0), betas=(0.3,))
     assert study.weights_of("add") == (0.0, 0.5, 1.0)  # the task vector alone is always among them
@@ -105,6 +119,7 @@ def test_weights() -> None:
         ("controls=wrongg", r"no control is named 'wrongg'; did you mean wrong\?"),
         ("related=table5", r"no related is named 'table5'; did you mean paper-table5\?"),
         ("kronecker=4", r"'kronecker' is \[4\]; give m and n"),
+        ("full_learning_rate=-1", "learning_rate=-1.0 must be a positive number"),
         ("rank=0", "rank=0 must be at least 1"),
         ("task=a/b.jsonl", r"'task' is 'a/b.jsonl', the same for every language; put \{language\} into the path"),
         ("text=a.txt", "'text' is 'a.txt', the same for every language"),

@@ -106,8 +106,8 @@ def _check(study: Study, table: Table) -> None:
     if full and (study.space != "delta" or study.rank_out):
         leave = "" if study.adapter == studies.FULL else ", or full_learning_rate=0 to do without"
         raise LingarithError(
-            f"full fine-tuning has no factors and no rank, and the sums are taken in '{study.sum_space}'; set space=delta"
-            f" with no rank_out{leave}"
+            f"full fine-tuning has no factors and no rank, and sums are taken in '{study.sum_space}'; set space=delta "
+            f"and no rank_out{leave}"
         )
     if study.protocol == SOURCES and len(study.sources) < 2:
         raise LingarithError("protocol 'sources' lets each source play the target and needs two; choose another")

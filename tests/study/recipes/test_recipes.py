@@ -103,7 +103,10 @@ def test_in_domain() -> None:
         "multi_lora": "task.lora[en-ru]",
         "kronecker": "task.kronecker[ru]",
         "multi_kronecker": "task.kronecker[en-ru]",
+        "full": "task.full[ru]",
     }
+    without = in_domain(Names(controls=(), full_learning_rate=0.0), "ru", ["en", "ru"])
+    assert "full" not in {method.name for method in without}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -22,7 +22,8 @@ import pytest
 STEPS, EVERY = 24, 3
 
 
-FAMILIES = ("llama", "t5")
+FAMILIES = ("llama", "t5", "qwen2")
+"""Trained with LoRA, Kronecker and in full."""
 
 
 def test_killed_at_many_moments(tmp_path: Path) -> None:
@@ -80,6 +81,7 @@ def trainer(family: str) -> Callable[[Path], object]:
     import transformers
     from conftest import a_model, a_tokenizer
 
+    from lingarith.adapters.dense import Full
     from lingarith.adapters.kronecker import Kronecker
     from lingarith.adapters.lora import Lora
     from lingarith.model.backbone import wrap
@@ -93,7 +95,7 @@ def trainer(family: str) -> Callable[[Path], object]:
         steps=STEPS,
         batch_size=4,
         learning_rate=1e-2,
-        adapter=Lora() if family == "llama" else Kronecker(4, 8),
+        adapter={"llama": Lora(), "t5": Kronecker(4, 8), "qwen2": Full()}[family],
         checkpoint_every=EVERY,
         validate_every=7,
     )

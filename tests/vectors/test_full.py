@@ -155,9 +155,18 @@ def test_other_sizes_and_backbones_are_refused() -> None:
         realise(parse("x + other"), {"x": x, "other": other}, "delta")
 
 
-def test_no_noise_as_large() -> None:
-    with pytest.raises(LingarithError, match='x does not say what it started from; use space="delta"'):
-        noise(VECTORS["x"], "random", 0)
+def test_noise_as_large() -> None:
+    like, made = VECTORS["y"], noise(VECTORS["y"], "random", 0)
+    assert (made.scale, made.adapter, made.origin["kind"]) == (2.0, "full", "random")
+    theirs = like.tensors()
+    for name, tensor in made.tensors().items():
+        assert float(tensor.norm()) == pytest.approx(float(theirs[name].norm()), rel=1e-5)
+        assert not torch.allclose(tensor, theirs[name])
+    assert content_hash(noise(like, "again", 0).tensors()) == content_hash(made.tensors())
+    assert content_hash(noise(like, "other", 1).tensors()) != content_hash(made.tensors())
+    mixed = as_vector(realise(SUM, VECTORS, "delta"), SUM, VECTORS, dict.fromkeys(VECTORS, "0"))
+    with pytest.raises(LingarithError, match="is a sum of full fine-tuning and adapters"):
+        noise(mixed, "random", 0)
 
 
 def test_inspected() -> None:

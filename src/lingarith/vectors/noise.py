@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..adapters.dense import DenseTerm
 from ..adapters.terms import norm
+from ..errors import LingarithError
+from .lazy import outline
 from .realise import starting_point
 from .vector import Vector
 
@@ -17,21 +21,46 @@ def noise(like: Vector, name: str, seed: int) -> Vector:
 
     Each factor is moved from its start by as much as that of ``like`` (Frobenius norm), and the one
     that starts at 0 is then scaled until ‖ΔW‖ of each projection is that of ``like``. So the two are
-    of equal size in every space. Raises :class:`LingarithError` if the start of ``like`` is not known.
+    of equal size in every space. Full fine-tuning starts at 0, and each of its changes is as large.
+    Raises :class:`LingarithError` if the start of ``like`` is not known.
     """
+    about = _about(like, seed)
+    if like.rest:
+        return _changes(like, name, about)
     start = starting_point(like)
     terms = {}
     for path, (term,) in like.terms.items():
-        digest = hashlib.sha256(f"{seed}/{path}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        generator = _generator(seed, path)
         (origin,) = start[path]
         moved = [_moved(began, factor, generator) for began, factor in zip(origin, term, strict=True)]
         size = norm([type(term)(*moved)])
         ratio = norm([term]) / size if size else 0.0
         scaled = [factor if began.any() else ratio * factor for began, factor in zip(origin, moved, strict=True)]
         terms[path] = (type(term)(*scaled),)
+    return Vector(name, terms, like.scale, about)
+
+
+def _changes(like: Vector, name: str, about: dict[str, Any]) -> Vector:
+    """The same for full fine-tuning. Raises :class:`LingarithError` where adapters are in it too."""
+    if any(not isinstance(term, DenseTerm) for terms in outline(like.terms).values() for term in terms):
+        raise LingarithError(f"{like.name} is a sum of full fine-tuning and adapters; take a vector that was trained")
+
+    def moved(tensor: Tensor, where: str) -> Tensor:
+        return _moved(torch.zeros_like(tensor), tensor, _generator(about["seed"], where))
+
+    terms = {path: (DenseTerm(moved(term[0], path)),) for path, (term,) in like.terms.items()}
+    rest = {parameter: moved(change, parameter) for parameter, change in like.rest.items()}
+    return Vector(name, terms, like.scale, about, rest)
+
+
+def _about(like: Vector, seed: int) -> dict[str, Any]:
     kept = {key: like.origin.get(key) for key in ("language", "backbone", "adapter", "init_seed", "init_hash")}
-    return Vector(name, terms, like.scale, {**kept, "kind": "random", "like": like.name, "seed": seed})
+    return {**kept, "kind": "random", "like": like.name, "seed": seed}
+
+
+def _generator(seed: int, where: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}/{where}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def _moved(began: Tensor, factor: Tensor, generator: torch.Generator) -> Tensor:

@@ -108,8 +108,8 @@ class Backbone:
                 handle.remove()
 
     @contextmanager
-    def replacing(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
-        """While open, the model has the given parameters in place of its own of those names; then its own again.
+    def replacing(self, parameters: Mapping[str, Tensor]) -> Iterator[None]:
+        """While open, the model has the given tensors in place of its own parameters of those names; then its own again.
 
         A parameter that is tied has several places, and is replaced in all of them.
         """
@@ -123,11 +123,11 @@ class Backbone:
         ]
         try:
             for module, key, held in places:
-                setattr(module, key, instead[id(held)])
+                module._parameters[key] = instead[id(held)]  # type: ignore[assignment]  # a view of one is none
             yield
         finally:
             for module, key, held in places:
-                setattr(module, key, held)
+                module._parameters[key] = held
 
     @contextmanager
     def using(self, update: Update | None) -> Iterator[None]:

@@ -109,7 +109,7 @@ class Backbone:
 
     @contextmanager
     def replacing(self, parameters: Mapping[str, Tensor]) -> Iterator[None]:
-        """While open, the model has the given tensors in place of its own parameters of those names; then its own again.
+        """While open, the model has the given tensors in place of its parameters of those names; then its own again.
 
         A parameter that is tied has several places, and is replaced in all of them.
         """

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,12 +22,12 @@ from typing import Any
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..algebra import Combination, parse
-from ..errors import LingarithError
+from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
 from ..model.train import TrainOptions
-from ..text.corpora import PlainText, plain_text
+from ..text.corpora import PlainText, held_out, plain_text
 from ..text.rows import fingerprint
 from ..text.tasks.labelled import Labelled
 from ..text.tasks.question_answering import questions
@@ -42,11 +43,12 @@ from .ingredients import Job, Progress, obtain
 from .steps import VECTORS, Results, Step
 
 Arguments = Mapping[str, Any]
-SUMMARIES, QUESTIONS, TEXT = "summaries", "questions", "text"
+SUMMARIES, QUESTIONS, TEXT, HELD_OUT = "summaries", "questions", "text", "held-out text"
 READERS: dict[str, Callable[..., Labelled | PlainText]] = {
     SUMMARIES: summaries,
     QUESTIONS: questions,
     TEXT: plain_text,
+    HELD_OUT: held_out,
 }
 """How data are read, by their ``kind``; the rest of their description are the reader's arguments."""
 METRICS = {SUMMARIES: ROUGE2, QUESTIONS: F1}
@@ -146,7 +148,12 @@ def _must_be_same(about: Arguments, found: str, what: str) -> None:
 
 
 def _train(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
-    obtain(job_of(arguments, shop), shop.backbone(arguments["backbone"]), shop.store, progress)
+    job, about = job_of(arguments, shop), dict(arguments["data"])
+    if about["kind"] == TEXT:
+        del about["fingerprint"]
+        with suppress(MissingData):
+            job = replace(job, validation=shop.data(about | {"kind": HELD_OUT}))
+    obtain(job, shop.backbone(arguments["backbone"]), shop.store, progress)
 
 
 def _noise(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:

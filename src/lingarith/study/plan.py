@@ -18,7 +18,7 @@ from ..model.backbone import NEWSROOM, Backbone
 from ..model.generate import Decoding
 from ..model.train import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
-from ..text.corpora import PlainText, plain_text, text_name
+from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.tasks.labelled import Labelled
 from ..text.tasks.summarisation import summaries, task_name
 from ..vectors.realise import Space
@@ -109,6 +109,20 @@ class Plan:
             self.languages[target].name,
         )
 
+    def probe(self, target: str) -> PlainText:
+        """The plain text on which compositions are judged without labels; see :attr:`notes`."""
+        job = self.languages[target]
+        text = job.validation or job.data
+        assert isinstance(text, PlainText)
+        return text
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know."""
+        if self.protocol != "unlabelled":
+            return []
+        return [choose.PROBED_ON_TRAINED.format(t) for t in self.targets if not self.languages[t].validation]
+
     def identity(self, backbone: Backbone) -> str:
         """Hash of all that the records depend on: a run folder belongs to one identity."""
         options = asdict(self.options) | {"task_training": None, "language_training": None}
@@ -124,6 +138,8 @@ class Plan:
                 f"{d.language}/{d.split}": d.fingerprint for d in [*self.validation.values(), *self.test.values()]
             },
         }
+        if self.protocol == "unlabelled":
+            facts["probes"] = [self.probe(target).fingerprint for target in self.targets]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -164,6 +180,15 @@ class Reading:
         o = self.options
         return plain_text(o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder)
 
+    def held_out(self, language: str) -> PlainText | None:
+        """Plain text of a language that no vector is trained on; None where the source has no more."""
+        o = self.options
+        with suppress(MissingData):
+            return held_out(
+                o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder
+            )
+        return None
+
     def names(self) -> tuple[str, str]:
         """What vectors trained on these data are called: of the task, of the language."""
         return task_name(self.options.task), text_name(self.options.text)
@@ -185,7 +210,9 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
         source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
         for source in needed
     }
-    languages = {code: Job(read.plain(code), options.language_training) for code in [*needed, *targets]}
+    languages = {
+        code: Job(read.plain(code), options.language_training, read.held_out(code)) for code in [*needed, *targets]
+    }
     protocol = protocol_of(chosen, options, validation)
     return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test)
 

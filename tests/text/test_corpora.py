@@ -14,8 +14,6 @@ from lingarith.text import hub
 from lingarith.text.corpora import HELD_OUT, NEWSROOM_PAGES, PlainText, held_out, plain_text
 from lingarith.text.rows import fingerprint
 
-REAL = Path("/work/shared/data/unlabelled")
-
 
 def test_newsroom(tmp_path: Path) -> None:
     text = plain_text("newsroom", "pt", limit_characters=2000, folder=tmp_path)
@@ -117,12 +115,12 @@ def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
         plain_text("newsroom", "pt", limit_characters=0, folder=tmp_path)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real texts are not here")
-def test_real_text(tmp_path: Path) -> None:
-    text = plain_text(f"{REAL}/{{language}}.jsonl.gz", "si", limit_characters=50_000, folder=tmp_path)
+def test_real_text(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    source = f"{real_data('data/unlabelled')}/{{language}}.jsonl.gz"
+    text = plain_text(source, "si", limit_characters=50_000, folder=tmp_path)
     assert len(text.documents) > 10
     with pytest.raises(LingarithError, match="known are: ar, bn, en"):
-        plain_text(f"{REAL}/{{language}}.jsonl.gz", "xx", folder=tmp_path)
+        plain_text(source, "xx", folder=tmp_path)
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -431,6 +431,25 @@ def test_only_related_sources_are_needed(options: Options, store: Store) -> None
     assert what.terms("si").tasks == ("headlines[te]",)
 
 
+def test_planning_tells_of_what_comes_from_the_hub(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINGARITH_HUB", str(tmp_path))
+    folder = tmp_path / "allenai/c4/multilingual"
+    folder.mkdir(parents=True)
+    for name in ("en", "pt"):
+        with gzip.open(folder / f"c4-{name}.tfrecord-00000-of-00001.json.gz", "wt") as file:
+            file.writelines(json.dumps({"text": f"{name} {k:03}"}) + "\n" for k in range(60))
+    heard: list[tuple[str, int, int]] = []
+    wanted, store = options(text="mc4", text_characters=300), Store(tmp_path / "store")
+    what = plan(["pt"], wanted, store, progress=lambda *told: heard.append(told))
+    assert dict.fromkeys(name for name, _, _ in heard) == dict.fromkeys(
+        f"fetching mc4 ({name}), characters" for name in ("en", "pt")
+    )
+    assert heard[-1][1:] == (330, 330)
+    assert [len(job.data.documents) for job in what.languages.values()] == [50, 50]
+
+
 def test_a_plan_names_what_it_needs(options: Options, store: Store) -> None:
     what = plan(["pt", "uk"], options(), store)
     assert [job.name for job in what.jobs] == ["headlines[en]", "news[en]", "news[pt]", "news[uk]"]

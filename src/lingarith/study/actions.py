@@ -39,7 +39,7 @@ from ..vectors.vector import Vector
 from . import choose
 from .adapt import probe_articles
 from .evaluate import F1, ROUGE2, Bench, Outcome, mean
-from .ingredients import Job, Progress, obtain
+from .ingredients import Job, Progress, fetching, obtain
 from .steps import VECTORS, Results, Step
 
 Arguments = Mapping[str, Any]
@@ -58,10 +58,13 @@ KEPT_DATA, KEPT_VECTORS = 16, 64
 
 
 class Workshop:
-    """A store, and what was loaded from it and elsewhere for earlier steps: one for each process."""
+    """A store, and what was loaded from it and elsewhere for earlier steps: one for each process.
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+    ``progress`` hears of data that come from a hub.
+    """
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+        self.store, self.progress = Store(folder), progress
         self.results = Results(self.store)
         self._data = lru_cache(KEPT_DATA)(self._read)
         self._vector = lru_cache(KEPT_VECTORS)(self.store.by_recipe)
@@ -108,7 +111,8 @@ class Workshop:
         given = dict(about)
         reader, folder = READERS[given.pop("kind")], self.store.folder / "text"
         if isinstance(given["language"], str):
-            return reader(**given, folder=folder)
+            told = fetching(given["source"], given["language"], self.progress)
+            return reader(**given, folder=folder, progress=told)
         parts = [self.labelled(dict(about) | {"language": code}) for code in given["language"]]
         examples = tuple(example for part in parts for example in part.examples)
         together = fingerprint(part.fingerprint for part in parts)

@@ -71,7 +71,7 @@ def adapt(
     belongs to another run.
     """
     options = options or AdaptOptions()
-    what = what or plan(targets, options, store)
+    what = what or plan(targets, options, store, progress=progress)
     folder = RunFolder(out, what.identity(backbone))
     about = _about(what, backbone, command, notes)
     run = folder.open(about)
@@ -254,7 +254,7 @@ def weigh(
     """
     if equation not in COMPOSED:
         raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
-    read = Reading(options, store.folder / "text")
+    read = Reading(options, store.folder / "text", progress)
     task, text = read.names()
     sources = sources_of(target, options)
     terms = choose.Terms(

@@ -12,6 +12,7 @@ from typing import Any
 from ..model.backbone import Backbone
 from ..model.batches import TrainingData, prefix_items, task_items
 from ..model.train import LOG, TrainOptions, train
+from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
 from ..vectors.files import write_atomically
@@ -19,7 +20,7 @@ from ..vectors.store import Store
 from ..vectors.vector import Vector
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, units done, units in all)."""
+"""Called with (what is being done, units done, units in all; 0 where that is not known)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,17 @@ class Job:
         if isinstance(data, Labelled):
             return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)
         return prefix_items(backbone, data, length=options.max_input)
+
+
+def fetching(source: str, language: str, progress: Progress | None) -> hub.Progress | None:
+    """What tells ``progress`` of the characters of a language that come from a hub.
+
+    >>> fetching("mc4", "pt", print)(500, 2000)
+    fetching mc4 (pt), characters 500 2000
+    """
+    if progress is None:
+        return None
+    return lambda come, total: progress(f"fetching {source} ({language}), characters", come, total or 0)
 
 
 def have(job: Job, backbone: Backbone, store: Store) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..adapters.kronecker import Kronecker
 from ..errors import LingarithError, MissingData, did_you_mean
@@ -24,7 +25,7 @@ from ..text.tasks.summarisation import summaries, task_name
 from ..vectors.realise import Space
 from ..vectors.store import Store
 from . import choose
-from .ingredients import Job
+from .ingredients import Job, Progress, fetching
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.
 
     ``sources`` are those of each target; ``validation`` and ``test`` have the targets (and sources)
-    that have such labels.
+    that have such labels. ``notes`` are what a reader of the results must know.
     """
 
     targets: tuple[str, ...]
@@ -94,6 +95,7 @@ class Plan:
     languages: Mapping[str, Job]
     validation: Mapping[str, Labelled]
     test: Mapping[str, Labelled]
+    notes: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> list[Job]:
@@ -115,13 +117,6 @@ class Plan:
         text = job.validation or job.data
         assert isinstance(text, PlainText)
         return text
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader of the results must know."""
-        if self.protocol != "unlabelled":
-            return []
-        return [choose.PROBED_ON_TRAINED.format(t) for t in self.targets if not self.languages[t].validation]
 
     def identity(self, backbone: Backbone) -> str:
         """Hash of all that the records depend on: a run folder belongs to one identity."""
@@ -154,17 +149,18 @@ def is_path(source: str) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """The data that options speak of; what comes from a hub is kept in ``folder``."""
+    """The data that options speak of; what comes from a hub is kept in ``folder``, and ``progress`` hears of it."""
 
     options: AdaptOptions
     folder: Path
+    progress: Progress | None = None
 
     def labelled(self, language: str, split: str, limit: int | None) -> Labelled:
         """Labelled examples. Raises :class:`MissingData` if there are none of the language and split."""
         o = self.options
         return summaries(
             o.task, language, split, text_field=o.text_field, summary_field=o.summary_field, prompt=o.prompt,
-            limit=limit, seed=o.seed, folder=self.folder,
+            limit=limit, seed=o.seed, folder=self.folder, progress=fetching(o.task, language, self.progress),
         )  # fmt: skip
 
     def optional(self, languages: Sequence[str], split: str, limit: int | None) -> dict[str, Labelled]:
@@ -177,25 +173,28 @@ class Reading:
 
     def plain(self, language: str) -> PlainText:
         """Plain text of a language."""
-        o = self.options
-        return plain_text(o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder)
+        return plain_text(self.options.text, language, **self._how(language))
 
     def held_out(self, language: str) -> PlainText | None:
         """Plain text of a language that no vector is trained on; None where the source has no more."""
-        o = self.options
         with suppress(MissingData):
-            return held_out(
-                o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder
-            )
+            return held_out(self.options.text, language, **self._how(language))
         return None
+
+    def _how(self, language: str) -> dict[str, Any]:
+        o = self.options
+        return {
+            "field": o.text_field, "limit_characters": o.text_characters, "folder": self.folder,
+            "progress": fetching(o.text, language, self.progress),
+        }  # fmt: skip
 
     def names(self) -> tuple[str, str]:
         """What vectors trained on these data are called: of the task, of the language."""
         return task_name(self.options.task), text_name(self.options.text)
 
 
-def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
-    """Read the data and say which vectors are needed.
+def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progress: Progress | None = None) -> Plan:
+    """Read the data and say which vectors are needed; ``progress`` hears of what comes from a hub.
 
     Raises :class:`LingarithError` for bad data, a target that is a source, an unknown space or
     protocol, and a protocol that the data do not allow.
@@ -203,7 +202,7 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     _check(targets, options)
     chosen = {target: sources_of(target, options) for target in targets}
     needed = [source for source in options.sources if any(source in some for some in chosen.values())]
-    read = Reading(options, store.folder / "text")
+    read = Reading(options, store.folder / "text", progress)
     validation = read.optional([*needed, *targets], "validation", options.validation_limit)
     test = read.optional(targets, "test", options.test_limit)
     tasks = {
@@ -214,7 +213,12 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
         code: Job(read.plain(code), options.language_training, read.held_out(code)) for code in [*needed, *targets]
     }
     protocol = protocol_of(chosen, options, validation)
-    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test)
+    notes: tuple[str, ...] = ()
+    if protocol == "unlabelled":
+        notes += tuple(
+            choose.PROBED_ON_TRAINED.format(target) for target in targets if not languages[target].validation
+        )
+    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test, notes)
 
 
 def sources_of(target: str, options: AdaptOptions) -> tuple[str, ...]:

@@ -1,10 +1,28 @@
-"""A backbone so small that the whole method runs on it in seconds, as a folder like a user's."""
+"""A backbone so small that the whole method runs on it in seconds, as a folder like a user's; and real data."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+BESIDE = Path(__file__).parents[2] / "shared"
+"""Where real data lie unless LINGARITH_REAL_DATA names another folder."""
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """``real_data("data/qa")`` is that file or folder of the real data; the test is skipped where it is not there."""
+
+    def find(name: str) -> Path:
+        found = Path(os.environ.get("LINGARITH_REAL_DATA") or BESIDE) / name
+        if not found.exists():
+            pytest.skip(f"{found} is not here; LINGARITH_REAL_DATA may name the folder of real data")
+        return found
+
+    return find
 
 
 @pytest.fixture(scope="session")

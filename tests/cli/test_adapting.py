@@ -33,6 +33,9 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
     dry = command(*words, "--dry-run")
     assert "train news[pt]" in dry.out
     assert "nothing was trained" in dry.out
+    assert [line for line in dry.err.splitlines() if line.startswith("timing")] == [
+        "timing a step of headlines[en] …", "timing a step of news[en] …", "timing an output …",
+    ]  # fmt: skip
     plan = command(*words, "--dry-run", "--json").json
     assert plan["protocol"] == "oracle"
     assert [stage["done"] for stage in plan["stages"]] == [False] * 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -89,6 +90,22 @@ def test_full_fine_tuning_has_no_rank(fails: Callable[..., str], tmp_path: Path)
     words = ("train", "task", "newsroom", "pt", "--full", "--store", tmp_path / "store")
     for more in (("--rank", 4), ("--alpha", 8), ("--kronecker", "4x2")):
         assert "--full trains no adapter, so --rank, --alpha and --kronecker say nothing" in fails(*words, *more)
+
+
+def test_what_comes_from_the_hub_is_told(
+    command: Command, training: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain text of a language, and labels: once each, since what is there is not fetched again."""
+    monkeypatch.setenv("LINGARITH_HUB", str(tmp_path))
+    pages = [{"text": f"A ponte {k} foi aberta ontem."} for k in range(40)]
+    jsonl(tmp_path / "plain.jsonl", *pages)
+    packed = tmp_path / "allenai/c4/multilingual/c4-pt.tfrecord-00000-of-00001.json.gz"
+    packed.parent.mkdir(parents=True)
+    packed.write_bytes(gzip.compress((tmp_path / "plain.jsonl").read_bytes()))
+    words = ("train", "language", "pt", "--text", "mc4", "--characters", "300", *training)
+    words = (*words, "--store", tmp_path / "store", "--json")
+    assert "fetching mc4 (pt), characters …" in command(*words).err
+    assert "fetching" not in command(*words).err
 
 
 BAD_ROWS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from lingarith.errors import LingarithError
 from lingarith.languages import uriel
 from lingarith.languages.codes import OF_THE_PAPER
 from lingarith.languages.distances import Distances, Table, Uriel, read_table
-
-SHARED = Path(__file__).parents[3] / "shared" / "uriel" / "uriel_11x11.csv"
 
 
 @pytest.mark.parametrize("measure", uriel.MEASURES)
@@ -32,10 +31,9 @@ def test_a_distance_of_nothing_is_known_where_all_known_features_agree() -> None
     assert Uriel("phonological").between("ne", "si") == 0
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no published distances here")
 @pytest.mark.parametrize(("column", "individual"), [("macro", False), ("specific", True)])
-def test_the_table_is_as_was_found_elsewhere(column: str, individual: bool) -> None:
-    with SHARED.open() as file:
+def test_the_table_is_as_was_found_elsewhere(column: str, individual: bool, real_data: Callable[[str], Path]) -> None:
+    with real_data("uriel/uriel_11x11.csv").open() as file:
         for row in csv.DictReader(file):
             for measure, known in (("syntactic", f"syn_recomputed_{column}"), ("geographic", f"geo_uriel_{column}")):
                 found = Uriel(measure, individual=individual).between(row["target"], row["source"])

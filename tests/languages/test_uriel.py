@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,8 @@ from lingarith.errors import LingarithError
 from lingarith.languages import tabulate, uriel
 from lingarith.languages.codes import language
 
-SHARED = Path(__file__).parents[3] / "shared" / "uriel"
 CITIES = {"lis": (38.7, -9.1), "kyi": (50.5, 30.5), "tok": (35.7, 139.7), "ant": (-38.7, 170.9)}
 needs_arrays = pytest.mark.skipif(not uriel.installed(), reason="lang2vec is not installed")
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="no published distances here")
 
 
 @pytest.fixture
@@ -98,9 +96,8 @@ def test_without_the_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_arrays
-@needs_shared
-def test_syntactic_distances_are_those_of_uriel_s_authors() -> None:
-    with (SHARED / "lang2vec_syntactic_precomputed.csv").open() as file:
+def test_syntactic_distances_are_those_of_uriel_s_authors(real_data: Callable[[str], Path]) -> None:
+    with real_data("uriel/lang2vec_syntactic_precomputed.csv").open() as file:
         pairs = [
             (float(row["syntactic"]), uriel.distance("syntactic", row["iso1"], row["iso2"]))
             for row in csv.DictReader(file)

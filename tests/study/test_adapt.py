@@ -309,7 +309,35 @@ def test_without_any_label_of_the_target(backbone: Backbone, options: Options, s
     assert (run.about["protocol"], run.records, run.examples) == ("unlabelled", [], [])
     assert {c.protocol for c in run.choices} == {"unlabelled"}
     assert "nothing to evaluate on" in verdict(run)
+    assert [note.partition(":")[0] for note in run.about["notes"]] == ["pt"]
+    assert "favours the language vector" in run.about["notes"][0]
     assert (tmp_path / "out/pt/adapter_model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("finished", "coarse")
+def test_without_labels_text_is_judged_that_was_not_trained_on(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+    real = choose.unlabelled
+
+    def spy(bench: Any, terms: Any, equation: str, articles: Any, text: Any, *rest: Any) -> Any:
+        judged.append(({e.article for e in articles.examples}, {tuple(chunk) for chunk in text.chunks}))
+        return real(bench, terms, equation, articles, text, *rest)
+
+    monkeypatch.setattr(choose, "unlabelled", spy)
+    monkeypatch.setattr("lingarith.text.corpora.HELD_OUT", 8)
+    wanted = options(protocol="unlabelled", test_limit=1)
+    run = adapt(["pt"], backbone, store, tmp_path / "run", wanted)
+    weigh("pt", "add", backbone, store, wanted)
+    job = plan(["pt"], wanted, store).languages["pt"]
+    trained = {tuple(chunk) for chunk in job.items(backbone).chunks}
+    assert len(judged) == 4
+    for articles, chunks in judged:
+        assert len(articles) == 8
+        assert not articles & {*job.data.documents}
+        assert not chunks & trained
+    assert run.about["notes"] == []
 
 
 @pytest.mark.usefixtures("finished", "coarse")
@@ -401,6 +429,25 @@ def test_only_related_sources_are_needed(options: Options, store: Store) -> None
     assert list(what.tasks) == ["ar", "te", "en"]
     assert sorted(what.languages) == ["ar", "en", "pt", "si", "te"]
     assert what.terms("si").tasks == ("headlines[te]",)
+
+
+def test_planning_tells_of_what_comes_from_the_hub(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINGARITH_HUB", str(tmp_path))
+    folder = tmp_path / "allenai/c4/multilingual"
+    folder.mkdir(parents=True)
+    for name in ("en", "pt"):
+        with gzip.open(folder / f"c4-{name}.tfrecord-00000-of-00001.json.gz", "wt") as file:
+            file.writelines(json.dumps({"text": f"{name} {k:03}"}) + "\n" for k in range(60))
+    heard: list[tuple[str, int, int]] = []
+    wanted, store = options(text="mc4", text_characters=300), Store(tmp_path / "store")
+    what = plan(["pt"], wanted, store, progress=lambda *told: heard.append(told))
+    assert dict.fromkeys(name for name, _, _ in heard) == dict.fromkeys(
+        f"fetching mc4 ({name}), characters" for name in ("en", "pt")
+    )
+    assert heard[-1][1:] == (330, 330)
+    assert [len(job.data.documents) for job in what.languages.values()] == [50, 50]
 
 
 def test_a_plan_names_what_it_needs(options: Options, store: Store) -> None:

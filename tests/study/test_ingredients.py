@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from lingarith.study.ingredients import Job, have, obtain
 from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
 from lingarith.text.tasks.labelled import Labelled, TaskExample
-from lingarith.vectors.store import Store
+from lingarith.vectors.store import Store, vector_hash
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
 EXAMPLES = tuple(TaskExample(f"train-{k}", f"summarize: Bridge {k} opened.", f"Bridge {k}", "") for k in range(4))
@@ -54,7 +55,8 @@ def test_a_recipe_holds_what_the_tensors_depend_on(
 
 def test_other_data_are_another_recipe(job: Job, backbone: Backbone) -> None:
     assert replace(job, data=replace(TEXT, fingerprint="0" * 64)).recipe(backbone) != job.recipe(backbone)
-    assert replace(job, validation=LABELLED).recipe(backbone) == job.recipe(backbone)
+    for validation in (LABELLED, TEXT):
+        assert replace(job, validation=validation).recipe(backbone) == job.recipe(backbone)
 
 
 def test_a_vector_is_trained_once(
@@ -82,6 +84,15 @@ def test_validation_loss_stands_in_the_log(
     held_out = replace(LABELLED, split="validation")
     _, digest = obtain(Job(LABELLED, options().task_training, held_out), backbone, Store(tmp_path))
     assert "validation_loss" in (tmp_path / "objects" / digest / "log.jsonl").read_text()
+
+
+def test_a_language_vector_has_a_validation_loss_too(job: Job, backbone: Backbone, tmp_path: Path) -> None:
+    held_out = replace(TEXT, documents=("Rui abriu a ponte.",), fingerprint="0" * 64)
+    _, digest = obtain(replace(job, validation=held_out), backbone, Store(tmp_path))
+    last = json.loads((tmp_path / "objects" / digest / "log.jsonl").read_text().splitlines()[-1])
+    assert last.keys() == {"step", "validation_loss"}
+    vector, plain = Store(tmp_path).get("text[pt]"), obtain(job, backbone, Store(tmp_path / "other"))[0]
+    assert vector_hash(vector) == vector_hash(replace(plain, origin=vector.origin))  # seen, not learnt
 
 
 def test_a_damaged_vector_is_not_trained_over_in_silence(job: Job, backbone: Backbone, tmp_path: Path) -> None:

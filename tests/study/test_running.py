@@ -305,6 +305,37 @@ def test_without_labels_for_choosing(
     }
     tested = Counter((r.equation, r.weight) for r in run.records)
     assert set(tested.values()) == {4}  # written once where both protocols choose the same weight
+    assert run.about["notes"] == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_labels_text_is_judged_that_was_not_trained_on(small: Study, shop: Workshop, tmp_path: Path) -> None:
+    def judged(study: Study) -> tuple[list[Any], list[str]]:
+        plan = plan_study(replace(study, targets=("pt",), protocol="unlabelled", controls=()), shop)
+        texts = [step.arguments["text"] for step in plan.steps.values() if step.function == "evidence"]
+        assert len({*map(str, texts)}) == 1
+        trained = [s.arguments["data"] for s in plan.steps.values() if s.function == "train"]
+        (own,) = (
+            shop.data(about).documents for about in trained if (about["kind"], about["language"]) == ("text", "pt")
+        )
+        return [*{*own} & {*shop.data(texts[0]).documents}], list(plan.notes)
+
+    assert judged(small) == ([], [])
+    (tmp_path / "en.txt").write_text("It rained for a week.\n")
+    (tmp_path / "pt.txt").write_text("Choveu durante uma semana.\n")
+    shared, notes = judged(replace(small, text=f"{tmp_path}/{{language}}.txt"))
+    assert shared == ["Choveu durante uma semana."]
+    assert [note[:4] for note in notes] == ["pt: "]
+
+
+@pytest.mark.usefixtures("quick")
+def test_vectors_of_studies_have_a_validation_loss(small: Study, tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    plan = plan_study(replace(small, targets=("pt",), controls=()), shop)
+    step = next(s for s in plan.steps.values() if s.function == "train" and s.arguments["data"]["kind"] == "text")
+    shop.perform(step)
+    (log,) = tmp_path.glob("objects/*/log.jsonl")
+    assert "validation_loss" in log.read_text()
 
 
 @pytest.mark.parametrize(

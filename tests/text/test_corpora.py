@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from lingarith.errors import LingarithError
+from lingarith.errors import LingarithError, MissingData
 from lingarith.newsroom.pages import page
 from lingarith.text import hub
-from lingarith.text.corpora import PlainText, plain_text
+from lingarith.text.corpora import HELD_OUT, NEWSROOM_PAGES, PlainText, held_out, plain_text
 from lingarith.text.rows import fingerprint
-
-REAL = Path("/work/shared/data/unlabelled")
 
 
 def test_newsroom(tmp_path: Path) -> None:
@@ -39,6 +37,39 @@ def test_files(tmp_path: Path) -> None:
     assert text == PlainText("pt", source, "text", ("Um.", "Dois"), fingerprint(["Um.", "Dois"]))
     with pytest.raises(LingarithError, match=r"pt-2\.jsonl, line 2: no JSON"):
         plain_text(source, "pt", field="body", folder=tmp_path)
+
+
+def test_what_is_held_out_begins_where_training_ends(tmp_path: Path) -> None:
+    lines = [f"Linha {number}." for number in range(100)]
+    (tmp_path / "pt.txt").write_text("\n".join([*lines[:30], lines[3], "", *lines[30:]]))
+    source = f"{tmp_path}/{{language}}.txt"
+    text = plain_text(source, "pt", limit_characters=45, folder=tmp_path)
+    left = held_out(source, "pt", limit_characters=45, folder=tmp_path)
+    assert text.documents == (*lines[:5], "Linha")
+    assert left.documents == tuple(lines[6 : 6 + HELD_OUT])  # line 5 was begun, line 3 is known
+    assert left.fingerprint == fingerprint(left.documents)
+    assert (left.language, left.source, left.name) == (text.language, text.source, text.name)
+    with pytest.raises(MissingData, match="holds 1 documents of 'pt' beyond 889 characters"):
+        held_out(source, "pt", limit_characters=sum(map(len, lines)) - 1, folder=tmp_path)
+
+
+def test_the_newsroom_holds_out_pages_of_their_own(tmp_path: Path) -> None:
+    left = held_out("newsroom", "pt", folder=tmp_path)
+    assert left.documents == tuple(page("text", "pt", NEWSROOM_PAGES + k) for k in range(HELD_OUT))
+    assert not {*left.documents} & {*plain_text("newsroom", "pt", folder=tmp_path).documents}
+
+
+def test_a_tenth_more_comes_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_mc4: Callable[[Path, str, list[str]], None]
+) -> None:
+    """Both are read from one shard."""
+    monkeypatch.setenv(hub.ROOT, str(tmp_path))
+    pages = [f"oju-iwe {number:03}" for number in range(300)]
+    write_mc4(tmp_path, "yo", pages)
+    folder = tmp_path / "shards"
+    assert plain_text("mc4", "yo", limit_characters=1100, folder=folder).documents == tuple(pages[:100])
+    monkeypatch.setenv(hub.ROOT, "gone")
+    assert held_out("mc4", "yo", limit_characters=1100, folder=folder).documents == tuple(pages[100:110])
 
 
 def test_hub_sources(
@@ -84,12 +115,12 @@ def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
         plain_text("newsroom", "pt", limit_characters=0, folder=tmp_path)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real texts are not here")
-def test_real_text(tmp_path: Path) -> None:
-    text = plain_text(f"{REAL}/{{language}}.jsonl.gz", "si", limit_characters=50_000, folder=tmp_path)
+def test_real_text(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    source = f"{real_data('data/unlabelled')}/{{language}}.jsonl.gz"
+    text = plain_text(source, "si", limit_characters=50_000, folder=tmp_path)
     assert len(text.documents) > 10
     with pytest.raises(LingarithError, match="known are: ar, bn, en"):
-        plain_text(f"{REAL}/{{language}}.jsonl.gz", "xx", folder=tmp_path)
+        plain_text(source, "xx", folder=tmp_path)
 
 
 def test_nothing_heavy_is_imported() -> None:

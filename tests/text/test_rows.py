@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.text.rows import fingerprint, read_rows, text_of
+from lingarith.text.rows import fingerprint, place, read_rows, text_of
 
 ROWS = [{"text": "Olá,\nmundo \u2028 “x”", "n": "1"}, {"text": "ไทย 日本", "n": "2"}]
 
@@ -44,9 +44,21 @@ def test_text_is_one_document_a_line(tmp_path: Path) -> None:
     assert list(read_rows(path)) == [(1, {"text": "Um."}), (4, {"text": "Dois."})]
 
 
-def test_parquet(tmp_path: Path) -> None:
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "a.parquet")
-    assert list(read_rows(tmp_path / "a.parquet")) == [(1, ROWS[0]), (2, ROWS[1])]
+@pytest.mark.parametrize("gz", ["", ".gz"])
+def test_parquet(tmp_path: Path, gz: str) -> None:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "plain")
+    path = _write(tmp_path / f"a.parquet{gz}", (tmp_path / "plain").read_bytes())
+    assert list(read_rows(path)) == [(1, ROWS[0]), (2, ROWS[1])]
+    assert place(path, 2) == f"{path}, row 2"
+
+
+def test_a_gzipped_parquet_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingarith.text.rows.LARGEST_UNPACKED", 1000)
+    path = _write(tmp_path / "a.parquet.gz", b"PAR1" + bytes(997))
+    with pytest.raises(LingarithError, match=r"a\.parquet\.gz unpacks to more than 1,000 bytes; gunzip it"):
+        list(read_rows(path))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +78,8 @@ def test_parquet(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1", "is damaged or no Parquet file"),
         ("a.parquet", b"", "is damaged or no Parquet file"),
         ("a.json", b"{}", "cannot be read: files end in one of .jsonl"),
-        ("a.parquet.gz", b"", "cannot be read: files end in one of"),
+        ("a.parquet.gz", b"", "is damaged or no Parquet file"),
+        ("a.parquet.gz", b"PAR1", "is damaged or no Parquet file"),
     ],
 )
 def test_one_sentence_says_what_is_wrong(tmp_path: Path, name: str, content: bytes, said: str) -> None:

@@ -44,7 +44,8 @@ def demo(
     base = defaults("newsroom")
     options = replace(base, space=o.space_of(space, None, None), seed=seed)
     vectors = open_store(store)
-    what = plan(DEMO_TARGETS, options, vectors)
+    with shown() as progress:
+        what = plan(DEMO_TARGETS, options, vectors, progress=progress)
     model = open_backbone("newsroom")
     if not as_json:
         print(
@@ -152,7 +153,8 @@ def adapt(
         ),
     )  # fmt: skip
     vectors = open_store(store)
-    what = plan(targets, options, vectors)  # what is wrong with the data is said before a large model is loaded
+    with shown() as progress:  # what is wrong with the data is said before a large model is loaded
+        what = plan(targets, options, vectors, progress=progress)
     model = open_backbone(backbone, dtype, bits, device_map)
     if dry_run:
         _dry_run(what, model, vectors, as_json)
@@ -224,7 +226,8 @@ def _dry_run(what: Plan, backbone: Backbone, store: Store, as_json: bool) -> Non
 
     from ..study.estimate import estimate
 
-    stages = estimate(what, backbone, store)
+    with shown() as progress:
+        stages = estimate(what, backbone, store, progress)
     total = sum(stage.seconds for stage in stages)
     if as_json:
         print_json({"protocol": what.protocol, "stages": [asdict(stage) for stage in stages], "seconds": total})

@@ -183,18 +183,17 @@ def evaluate(
     from ..scores.output import shares
     from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
     from ..study.evaluate import Bench, mean
-    from ..study.plan import defaults
-    from ..text.tasks.summarisation import summaries
+    from ..study.plan import Reading, defaults
     from ..vectors.files import write_atomically
 
     first, second = parse(expression), parse(baseline) if baseline else None
-    data = summaries(
-        task, lang, split, text_field=text_field, summary_field=summary_field, prompt=prompt, limit=limit, seed=seed,
-        folder=store / "text",
-    )  # fmt: skip
+    base = defaults(backbone)
+    options = replace(base, task=task, text_field=text_field, summary_field=summary_field, prompt=prompt, seed=seed)
+    with shown() as progress:
+        data = Reading(options, store / "text", progress).labelled(lang, split, limit)
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
     names = tuple(dict.fromkeys((*first.names, *(second.names if second else ()))))
-    decoding = replace(defaults(backbone).decoding, beams=beams, batch_size=generate_batch)
+    decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
     bench = Bench(
         model,
         _vectors(shelf, names, model.fingerprint),

@@ -161,16 +161,17 @@ def _from_data(
 ) -> Table:
     """A measure of :data:`FROM_DATA` between all these languages."""
     from ..study import relatedness
-    from ..text.corpora import plain_text, text_name
+    from ..study.plan import AdaptOptions, Reading
+    from ..text.corpora import text_name
 
     source, field, characters = documents
     if measure == "vectors":
         shelf = open_store(store)
         return relatedness.vectors({code: shelf.get(f"{text_name(source)}[{code}]") for code in codes})
-    texts = {
-        code: plain_text(source, code, field=field, limit_characters=characters, folder=store / "text")
-        for code in codes
-    }
+    options = AdaptOptions(text=source, text_field=field, text_characters=characters)
+    with shown() as progress:
+        read = Reading(options, store / "text", progress)
+        texts = {code: read.plain(code) for code in codes}
     opened = open_backbone(*model)
     if measure == "subwords":
         return relatedness.subwords(opened, texts)

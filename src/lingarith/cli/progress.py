@@ -49,8 +49,8 @@ def shown() -> Iterator[Progress]:
                 for old in tasks.values():
                     bars.remove_task(old)  # type: ignore[arg-type]
                 tasks.clear()
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+                tasks[what] = bars.add_task(what, total=None)
+            bars.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
 
         yield update
 
@@ -67,6 +67,6 @@ class _Lines:
             self.what, self.began, self.said = what, now, now
             print(f"{what} …", file=sys.stderr, flush=True)
         elif now - self.said > 10 and done:
-            left = (now - self.began) / done * (total - done)
+            left = f"/{total}, {(now - self.began) / done * (total - done):.0f} s left" if total else ""
             self.said = now
-            print(f"{what}: {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(f"{what}: {done}{left}", file=sys.stderr, flush=True)

@@ -53,13 +53,14 @@ def run(
     from ..study.studies import read_study
 
     wanted = read_study(study, profile, change or [])
-    shop = Workshop(store)
     folder = out or Path("runs") / f"{wanted.name}-{profile}"
     command = " ".join(["lingarith", *sys.argv[1:]])
     if wanted.table in LISTINGS:
-        _finish(run_listing(wanted, shop, folder, command=command), folder, as_json)
+        _finish(run_listing(wanted, Workshop(store), folder, command=command), folder, as_json)
         return
-    plan = plan_study(wanted, shop)
+    with shown() as progress:
+        shop = Workshop(store, progress)
+        plan = plan_study(wanted, shop)
     if dry_run:
         _show(Forecast(plan, shop), as_json)
         return

@@ -55,19 +55,24 @@ def language(
 
     `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
     """
-    from ..study.ingredients import Job
-    from ..study.plan import defaults, full_learning_rate
-    from ..text.corpora import plain_text
+    from dataclasses import replace
 
+    from ..study.ingredients import Job
+    from ..study.plan import Reading, defaults, full_learning_rate
+
+    base = defaults(backbone)
     training = train_options(
-        defaults(backbone).language_training,
+        base.language_training,
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, accumulation=accumulation, precision=precision,
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
-    document = plain_text(text, lang, field=text_field, limit_characters=characters, folder=store / "text")
-    _obtain(Job(document, training), backbone, store, dtype, bits, device_map, as_json)
+    options = replace(base, text=text, text_field=text_field, text_characters=characters)
+    with shown() as progress:
+        read = Reading(options, store / "text", progress)
+        job = Job(read.plain(lang), training, read.held_out(lang))
+    _obtain(job, backbone, store, dtype, bits, device_map, as_json)
 
 
 @app.command()
@@ -103,33 +108,28 @@ def task(
 
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
-    from contextlib import suppress
+    from dataclasses import replace
 
-    from ..errors import MissingData
     from ..study.ingredients import Job
-    from ..study.plan import defaults, full_learning_rate, is_path
-    from ..text.tasks.labelled import Labelled
-    from ..text.tasks.summarisation import summaries
+    from ..study.plan import Reading, defaults, full_learning_rate, is_path
 
+    base = defaults(backbone)
     training = train_options(
-        defaults(backbone).task_training,
+        base.task_training,
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, max_target=max_target, accumulation=accumulation, precision=precision,
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
 
-    def read(split: str, most: int | None) -> Labelled:
-        return summaries(
-            task, lang, split, text_field=text_field, summary_field=summary_field, prompt=prompt, limit=most,
-            seed=seed, folder=store / "text",
-        )  # fmt: skip
-
-    validation = None
-    if not is_path(task) or "{split}" in task:  # else it would be the training data themselves
-        with suppress(MissingData):
-            validation = read("validation", 128)
-    _obtain(Job(read("train", limit), training, validation), backbone, store, dtype, bits, device_map, as_json)
+    options = replace(base, task=task, text_field=text_field, summary_field=summary_field, prompt=prompt, seed=seed)
+    # Without a split in the path it would be the training data themselves.
+    validated = [lang] if not is_path(task) or "{split}" in task else []
+    with shown() as progress:
+        read = Reading(options, store / "text", progress)
+        validation = read.optional(validated, "validation", 128).get(lang)
+        job = Job(read.labelled(lang, "train", limit), training, validation)
+    _obtain(job, backbone, store, dtype, bits, device_map, as_json)
 
 
 def _obtain(

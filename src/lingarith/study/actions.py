@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,12 +23,12 @@ from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..algebra import Combination, parse
-from ..errors import LingarithError
+from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
 from ..model.train import Adapter, TrainOptions
-from ..text.corpora import PlainText, plain_text
+from ..text.corpora import PlainText, held_out, plain_text
 from ..text.rows import fingerprint
 from ..text.tasks.labelled import Labelled
 from ..text.tasks.question_answering import questions
@@ -39,15 +40,16 @@ from ..vectors.vector import Vector
 from . import choose
 from .adapt import probe_articles
 from .evaluate import F1, ROUGE2, Bench, Outcome, mean
-from .ingredients import Job, Progress, obtain
+from .ingredients import Job, Progress, fetching, obtain
 from .steps import VECTORS, Results, Step
 
 Arguments = Mapping[str, Any]
-SUMMARIES, QUESTIONS, TEXT = "summaries", "questions", "text"
+SUMMARIES, QUESTIONS, TEXT, HELD_OUT = "summaries", "questions", "text", "held-out text"
 READERS: dict[str, Callable[..., Labelled | PlainText]] = {
     SUMMARIES: summaries,
     QUESTIONS: questions,
     TEXT: plain_text,
+    HELD_OUT: held_out,
 }
 """How data are read, by their ``kind``; the rest of their description are the reader's arguments."""
 METRICS = {SUMMARIES: ROUGE2, QUESTIONS: F1}
@@ -57,10 +59,13 @@ KEPT_DATA, KEPT_VECTORS = 16, 64
 
 
 class Workshop:
-    """A store, and what was loaded from it and elsewhere for earlier steps: one for each process."""
+    """A store, and what was loaded from it and elsewhere for earlier steps: one for each process.
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+    ``progress`` hears of data that come from a hub.
+    """
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+        self.store, self.progress = Store(folder), progress
         self.results = Results(self.store)
         self._data = lru_cache(KEPT_DATA)(self._read)
         self._vector = lru_cache(KEPT_VECTORS)(self.store.by_recipe)
@@ -107,7 +112,8 @@ class Workshop:
         given = dict(about)
         reader, folder = READERS[given.pop("kind")], self.store.folder / "text"
         if isinstance(given["language"], str):
-            return reader(**given, folder=folder)
+            told = fetching(given["source"], given["language"], self.progress)
+            return reader(**given, folder=folder, progress=told)
         parts = [self.labelled(dict(about) | {"language": code}) for code in given["language"]]
         examples = tuple(example for part in parts for example in part.examples)
         together = fingerprint(part.fingerprint for part in parts)
@@ -147,7 +153,12 @@ def _must_be_same(about: Arguments, found: str, what: str) -> None:
 
 
 def _train(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
-    obtain(job_of(arguments, shop), shop.backbone(arguments["backbone"]), shop.store, progress)
+    job, about = job_of(arguments, shop), dict(arguments["data"])
+    if about["kind"] == TEXT:
+        del about["fingerprint"]
+        with suppress(MissingData):
+            job = replace(job, validation=shop.data(about | {"kind": HELD_OUT}))
+    obtain(job, shop.backbone(arguments["backbone"]), shop.store, progress)
 
 
 def _noise(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:

@@ -71,7 +71,7 @@ def adapt(
     belongs to another run.
     """
     options = options or AdaptOptions()
-    what = what or plan(targets, options, store)
+    what = what or plan(targets, options, store, progress=progress)
     folder = RunFolder(out, what.identity(backbone))
     about = _about(what, backbone, command, notes)
     run = folder.open(about)
@@ -210,11 +210,9 @@ class Attempt:
             if protocol == "oracle":
                 self.write(equation, weight, outcomes, what.validation[self.target])
 
-        text = what.languages[self.target].data
-        assert isinstance(text, PlainText)
         made = _weighed(
             self.target, equation, protocol, self.bench, self.terms, what.options,
-            what.validation, what.sources[self.target], lambda: text, self.progress, keep,
+            what.validation, what.sources[self.target], lambda: what.probe(self.target), self.progress, keep,
         )  # fmt: skip
         self.folder.add([made])
         return made
@@ -256,7 +254,7 @@ def weigh(
     """
     if equation not in COMPOSED:
         raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
-    read = Reading(options, store.folder / "text")
+    read = Reading(options, store.folder / "text", progress)
     task, text = read.names()
     sources = sources_of(target, options)
     terms = choose.Terms(
@@ -267,8 +265,9 @@ def weigh(
     protocol = protocol_of({target: sources}, options, held_out)
     bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, sources)
     return _weighed(
-        target, equation, protocol, bench, terms, options, held_out, sources, lambda: read.plain(target), progress
-    )
+        target, equation, protocol, bench, terms, options, held_out, sources,
+        lambda: read.held_out(target) or read.plain(target), progress,
+    )  # fmt: skip
 
 
 def _weighed(
@@ -354,7 +353,7 @@ def _about(what: Plan, backbone: Backbone, command: str, notes: Sequence[str]) -
         "training": {"task": asdict(options.task_training), "language": asdict(options.language_training)},
         "decoding": asdict(options.decoding),
         "seed": options.seed,
-        "notes": list(notes),
+        "notes": [*notes, *what.notes],
         "made": versions(),
         "command": command,
         "handed_over": {},

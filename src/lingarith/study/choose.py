@@ -30,6 +30,10 @@ from .records import ADD, ADD_SUBTRACT, BASELINE, BEST, BEST_ON_TEST, EQUATIONS,
 PROTOCOLS = ("oracle", "sources", "unlabelled")
 GRID, HALVING = SEARCHES = ("grid", "halving")
 """Every weight on all validation examples, or a race in which the worse half drops out (:mod:`.halving`)."""
+PROBED_ON_TRAINED = (
+    "{}: the source has no plain text beyond what the language vector is trained on, so 'unlabelled' was measured on "
+    "that text, which favours the language vector; training on fewer characters leaves some over."
+)
 ALONE = 1.0
 NEUTRAL = {ADD: ALONE, ADD_SUBTRACT: ALONE, UNCOUPLED: 0.0, RATES: 0.0, BEST: 0.0, BEST_ON_TEST: 0.0}
 """The weight at which an equation is the task vector alone; λ = 1 for others that have a λ.
@@ -188,7 +192,8 @@ def unlabelled(
     """Evidence at each weight without any label, 0..100.
 
     It is the share of outputs for ``articles`` (of the target, without references) that are in the
-    target language, times the geometric mean probability of a token of plain ``text``.
+    target language, times the geometric mean probability of a token of plain ``text``, which is best text
+    that the language vector was not trained on.
     """
     label = f"choosing λ without labels on {articles.language}"
     return [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..model.backbone import Backbone
@@ -17,7 +18,7 @@ from ..vectors.store import Store
 from . import choose
 from .adapt import COMPOSED, PROBE, probe_articles
 from .halving import race
-from .ingredients import Job, have
+from .ingredients import Job, Progress, have
 from .plan import Plan
 
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
@@ -33,13 +34,20 @@ class Stage:
     seconds: float
 
 
-def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
-    """The stages of a plan in their order: vectors, choosing weights, testing."""
+def estimate(plan: Plan, backbone: Backbone, store: Store, progress: Progress | None = None) -> list[Stage]:
+    """The stages of a plan in their order: vectors, choosing weights, testing; ``progress`` hears of what is timed."""
+
+    def watch(what: str, done: int, total: int) -> None:
+        if progress:
+            progress(f"timing {what}", done, total)
+
     stages, rates = [], {}
     for job in plan.jobs:
         done = have(job, backbone, store)
         if not done and type(job.data) not in rates:
-            rates[type(job.data)] = seconds_per_step(job, backbone)
+            rates[type(job.data)] = seconds_per_step(
+                job, backbone, partial(watch, f"a step of {job.name}", total=1 + TRIED_STEPS)
+            )
         seconds = 0.0 if done else rates[type(job.data)] * job.options.steps
         stages.append(Stage(f"train {job.name}", f"{job.options.steps} steps", done, seconds))
     options = plan.options
@@ -48,7 +56,8 @@ def estimate(plan: Plan, backbone: Backbone, store: Store) -> list[Stage]:
     text = plan.languages[plan.targets[0]].data
     assert isinstance(text, PlainText)
     articles = next(iter(plan.validation.values()), None) or probe_articles(text, options.prompt)
-    rate = seconds_per_output(articles, options.decoding, backbone)
+    size = options.decoding.batch_size
+    rate = seconds_per_output(articles, options.decoding, backbone, partial(watch, "an output", total=size))
     for target in plan.targets:
         tried = [target] if target in plan.validation else []
         tried += plan.sources[target] if plan.protocol == "sources" else []
@@ -72,25 +81,32 @@ def _outputs(search: str, grids: Sequence[Sequence[float]], examples: int) -> in
     return sum(seen for found in races for *_, seen in found.points)
 
 
-def seconds_per_step(job: Job, backbone: Backbone) -> float:
-    """How long a step of training takes here."""
+def seconds_per_step(job: Job, backbone: Backbone, watch: Callable[[int], None] = lambda _: None) -> float:
+    """How long a step of training takes here; ``watch`` hears how many were tried."""
     # The first step pays for warming up, so the others are what counts.
     options = replace(job.options, steps=1 + TRIED_STEPS)
     moments: list[float] = []
+
+    def timed(step: int, *_: float) -> None:
+        moments.append(time.perf_counter())
+        watch(step)
+
     with tempfile.TemporaryDirectory() as folder:
         train(
             backbone, job.items(backbone), options, name=job.name, origin=job.origin(), folder=Path(folder),
-            watch=lambda *_: moments.append(time.perf_counter()),
+            watch=timed,
         )  # fmt: skip
     return (moments[-1] - moments[0]) / TRIED_STEPS
 
 
-def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone) -> float:
-    """How long an output takes here, in a batch."""
+def seconds_per_output(
+    data: Labelled, decoding: Decoding, backbone: Backbone, watch: Callable[[int], None] = lambda _: None
+) -> float:
+    """How long an output takes here, in a batch; ``watch`` hears how many are there."""
     size = min(TRIED_EXAMPLES, len(data.examples))
     inputs = [example.input for example in data.examples[:size]]
     # Batches cost less by the example than single ones, up to the size of a batch.
     inputs = (inputs * decoding.batch_size)[: decoding.batch_size]
     began = time.perf_counter()
-    generate(backbone, inputs, decoding)
+    generate(backbone, inputs, decoding, watch=watch)
     return (time.perf_counter() - began) / len(inputs)

@@ -12,6 +12,7 @@ from typing import Any
 from ..model.backbone import Backbone
 from ..model.batches import TrainingData, prefix_items, task_items
 from ..model.train import LOG, TrainOptions, train
+from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
 from ..vectors.files import write_atomically
@@ -19,16 +20,19 @@ from ..vectors.store import Store
 from ..vectors.vector import Vector
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, units done, units in all)."""
+"""Called with (what is being done, units done, units in all; 0 where that is not known)."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One vector to be had: what it is trained on and how. ``data`` is labelled or plain text."""
+    """One vector to be had: what it is trained on and how. ``data`` is labelled or plain text.
+
+    ``validation`` is more of the same that is not trained on: its loss stands in the log.
+    """
 
     data: Labelled | PlainText
     options: TrainOptions
-    validation: Labelled | None = None
+    validation: Labelled | PlainText | None = None
 
     @property
     def name(self) -> str:
@@ -56,10 +60,28 @@ class Job:
 
     def items(self, backbone: Backbone) -> TrainingData:
         """The training examples as token numbers."""
-        if isinstance(self.data, Labelled):
-            options = self.options
-            return task_items(backbone, self.data, max_input=options.max_input, max_target=options.max_target)
-        return prefix_items(backbone, self.data, length=self.options.max_input)
+        return self._items(backbone, self.data)
+
+    def validation_items(self, backbone: Backbone) -> TrainingData | None:
+        """The validation examples as token numbers, if there are any."""
+        return self._items(backbone, self.validation) if self.validation else None
+
+    def _items(self, backbone: Backbone, data: Labelled | PlainText) -> TrainingData:
+        options = self.options
+        if isinstance(data, Labelled):
+            return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)
+        return prefix_items(backbone, data, length=options.max_input)
+
+
+def fetching(source: str, language: str, progress: Progress | None) -> hub.Progress | None:
+    """What tells ``progress`` of the characters of a language that come from a hub.
+
+    >>> fetching("mc4", "pt", print)(500, 2000)
+    fetching mc4 (pt), characters 500 2000
+    """
+    if progress is None:
+        return None
+    return lambda come, total: progress(f"fetching {source} ({language}), characters", come, total or 0)
 
 
 def have(job: Job, backbone: Backbone, store: Store) -> bool:
@@ -77,12 +99,6 @@ def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress | None
     folder = store.folder / "training" / recipe
     vector = store.by_recipe(recipe)
     if vector is None:
-        validation = None
-        if job.validation:
-            options = job.options
-            validation = task_items(
-                backbone, job.validation, max_input=options.max_input, max_target=options.max_target
-            )
 
         def watch(step: int, steps: int, loss: float) -> None:
             if progress:
@@ -95,7 +111,7 @@ def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress | None
             name=job.name,
             origin=job.origin(),
             folder=folder,
-            validation=validation,
+            validation=job.validation_items(backbone),
             watch=watch,
         )
     content = store.put(vector, recipe)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..adapters.kronecker import Kronecker
 from ..errors import LingarithError, MissingData, did_you_mean
@@ -18,13 +19,13 @@ from ..model.backbone import NEWSROOM, Backbone
 from ..model.generate import Decoding
 from ..model.train import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
-from ..text.corpora import PlainText, plain_text, text_name
+from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.tasks.labelled import Labelled
 from ..text.tasks.summarisation import summaries, task_name
 from ..vectors.realise import Space
 from ..vectors.store import Store
 from . import choose
-from .ingredients import Job
+from .ingredients import Job, Progress, fetching
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.
 
     ``sources`` are those of each target; ``validation`` and ``test`` have the targets (and sources)
-    that have such labels.
+    that have such labels. ``notes`` are what a reader of the results must know.
     """
 
     targets: tuple[str, ...]
@@ -99,6 +100,7 @@ class Plan:
     languages: Mapping[str, Job]
     validation: Mapping[str, Labelled]
     test: Mapping[str, Labelled]
+    notes: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> list[Job]:
@@ -113,6 +115,13 @@ class Plan:
             tuple(self.languages[s].name for s in sources),
             self.languages[target].name,
         )
+
+    def probe(self, target: str) -> PlainText:
+        """The plain text on which compositions are judged without labels; see :attr:`notes`."""
+        job = self.languages[target]
+        text = job.validation or job.data
+        assert isinstance(text, PlainText)
+        return text
 
     def identity(self, backbone: Backbone) -> str:
         """Hash of all that the records depend on: a run folder belongs to one identity."""
@@ -129,6 +138,8 @@ class Plan:
                 f"{d.language}/{d.split}": d.fingerprint for d in [*self.validation.values(), *self.test.values()]
             },
         }
+        if self.protocol == "unlabelled":
+            facts["probes"] = [self.probe(target).fingerprint for target in self.targets]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -143,17 +154,18 @@ def is_path(source: str) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """The data that options speak of; what comes from a hub is kept in ``folder``."""
+    """The data that options speak of; what comes from a hub is kept in ``folder``, and ``progress`` hears of it."""
 
     options: AdaptOptions
     folder: Path
+    progress: Progress | None = None
 
     def labelled(self, language: str, split: str, limit: int | None) -> Labelled:
         """Labelled examples. Raises :class:`MissingData` if there are none of the language and split."""
         o = self.options
         return summaries(
             o.task, language, split, text_field=o.text_field, summary_field=o.summary_field, prompt=o.prompt,
-            limit=limit, seed=o.seed, folder=self.folder,
+            limit=limit, seed=o.seed, folder=self.folder, progress=fetching(o.task, language, self.progress),
         )  # fmt: skip
 
     def optional(self, languages: Sequence[str], split: str, limit: int | None) -> dict[str, Labelled]:
@@ -166,16 +178,28 @@ class Reading:
 
     def plain(self, language: str) -> PlainText:
         """Plain text of a language."""
+        return plain_text(self.options.text, language, **self._how(language))
+
+    def held_out(self, language: str) -> PlainText | None:
+        """Plain text of a language that no vector is trained on; None where the source has no more."""
+        with suppress(MissingData):
+            return held_out(self.options.text, language, **self._how(language))
+        return None
+
+    def _how(self, language: str) -> dict[str, Any]:
         o = self.options
-        return plain_text(o.text, language, field=o.text_field, limit_characters=o.text_characters, folder=self.folder)
+        return {
+            "field": o.text_field, "limit_characters": o.text_characters, "folder": self.folder,
+            "progress": fetching(o.text, language, self.progress),
+        }  # fmt: skip
 
     def names(self) -> tuple[str, str]:
         """What vectors trained on these data are called: of the task, of the language."""
         return task_name(self.options.task), text_name(self.options.text)
 
 
-def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
-    """Read the data and say which vectors are needed.
+def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progress: Progress | None = None) -> Plan:
+    """Read the data and say which vectors are needed; ``progress`` hears of what comes from a hub.
 
     Raises :class:`LingarithError` for bad data, a target that is a source, an unknown space or
     protocol, and a protocol that the data do not allow.
@@ -183,16 +207,23 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     _check(targets, options)
     chosen = {target: sources_of(target, options) for target in targets}
     needed = [source for source in options.sources if any(source in some for some in chosen.values())]
-    read = Reading(options, store.folder / "text")
+    read = Reading(options, store.folder / "text", progress)
     validation = read.optional([*needed, *targets], "validation", options.validation_limit)
     test = read.optional(targets, "test", options.test_limit)
     tasks = {
         source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))
         for source in needed
     }
-    languages = {code: Job(read.plain(code), options.language_training) for code in [*needed, *targets]}
+    languages = {
+        code: Job(read.plain(code), options.language_training, read.held_out(code)) for code in [*needed, *targets]
+    }
     protocol = protocol_of(chosen, options, validation)
-    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test)
+    notes: tuple[str, ...] = ()
+    if protocol == "unlabelled":
+        notes += tuple(
+            choose.PROBED_ON_TRAINED.format(target) for target in targets if not languages[target].validation
+        )
+    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test, notes)
 
 
 def sources_of(target: str, options: AdaptOptions) -> tuple[str, ...]:

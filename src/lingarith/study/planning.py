@@ -12,11 +12,11 @@ from typing import Any
 
 from ..adapters.kronecker import Kronecker
 from ..algebra import Combination
-from ..errors import LingarithError, did_you_mean
+from ..errors import LingarithError, MissingData, did_you_mean
 from ..model.train import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
 from . import choose, records, studies
-from .actions import METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step
+from .actions import HELD_OUT, METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step
 from .adapt import PROBE
 from .asked import Asked
 from .plan import AdaptOptions
@@ -129,6 +129,7 @@ class Planner:
     trained: dict[str, str] = field(default_factory=dict)
     """Names of vectors, by what they are trained on and how."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def planned(self) -> StudyPlan:
         entries = [
@@ -174,7 +175,7 @@ class Planner:
         return self.add(outputs_step(template, composition, self.makers(composition.names), size)).key
 
     def evidence(self, language: str, composition: Combination) -> str:
-        about = {"text": self.plain(language), "prompt": AdaptOptions().prompt}
+        about = {"text": self.probe(language), "prompt": AdaptOptions().prompt}
         template = self.template(SUMMARIES, composition.names) | about
         return self.add(outputs_step(template, composition, self.makers(composition.names), PROBE)).key
 
@@ -240,6 +241,16 @@ class Planner:
 
     def plain(self, language: str) -> dict[str, Any]:
         return self.known(self.study.plain(language))
+
+    def probe(self, language: str) -> dict[str, Any]:
+        """Plain text that no vector is trained on; where the source has no more, what they are trained on."""
+        if language not in self.probes:
+            try:
+                self.probes[language] = self.known(self.study.plain(language) | {"kind": HELD_OUT})
+            except MissingData:
+                self.probes[language] = self.plain(language)
+                self.notes[choose.PROBED_ON_TRAINED.format(language)] = None
+        return self.probes[language]
 
     def known(self, about: dict[str, Any]) -> dict[str, Any]:
         """The description with the fingerprint of what it describes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lingarith.errors import LingarithError, MissingData, did_you_mean
@@ -14,6 +15,8 @@ from lingarith.text.rows import fingerprint, place, read_rows, text_of
 
 NEWSROOM_PAGES = 4000
 """How many pages of plain text the newsroom has of a language."""
+LEAST_HELD_OUT, HELD_OUT = 8, 64
+"""How many documents are held out from the training of language vectors: fewer would tell little."""
 HUB: dict[str, Callable[[str, str], hub.HubFiles]] = {"mc4": hub.mc4, "fineweb2": hub.fineweb2}
 """The names of plain text on the hub; ``mc4@<commit>`` takes a stated revision."""
 
@@ -51,19 +54,40 @@ def plain_text(
     """
     if limit_characters < 1:
         raise LingarithError(f"limit_characters is {limit_characters}; it must be at least 1")
-    known, _, revision = source.partition("@")
-    if known == "newsroom":
-        documents = _newsroom(language)
-    elif known in HUB:
-        wanted = HUB[known](language, revision)
-        shard = hub.materialised(wanted, ("text",), folder, limit_characters=limit_characters, progress=progress)
-        documents = _from_files((shard,), "text")
-    else:
-        documents = _from_files(files_of(source, ("newsroom", *HUB), language=language), field)
+    documents = _documents(source, language, field, limit_characters, folder, progress)
     taken = tuple(_until(documents, limit_characters))
     if not taken:
         raise LingarithError(f"{source} holds no text of '{language}': every '{field}' is blank")
     return PlainText(language, source, text_name(source), taken, fingerprint(taken))
+
+
+def held_out(
+    source: str,
+    language: str,
+    *,
+    field: str = "text",
+    limit_characters: int = 2_000_000,
+    folder: Path,
+    progress: hub.Progress | None = None,
+) -> PlainText:
+    """The first :data:`HELD_OUT` documents that :func:`plain_text` of the same arguments leaves over.
+
+    They come after its last one, and none is equal to one of those; the newsroom writes some that are
+    never trained on. Raises :class:`MissingData` where fewer than :data:`LEAST_HELD_OUT` are left over,
+    else as :func:`plain_text` does.
+    """
+    trained: set[str] = set()
+    if source.partition("@")[0] == "newsroom":
+        documents = _newsroom(language, range(NEWSROOM_PAGES, NEWSROOM_PAGES + HELD_OUT))
+    else:
+        documents = _documents(source, language, field, limit_characters, folder, progress)
+        trained.update(_until(documents, limit_characters))
+    left = tuple(islice((document for document in documents if document and document not in trained), HELD_OUT))
+    if len(left) < LEAST_HELD_OUT:
+        raise MissingData(
+            f"{source} holds {len(left)} documents of '{language}' beyond {limit_characters:,} characters"
+        )
+    return PlainText(language, source, text_name(source), left, fingerprint(left))
 
 
 def text_name(source: str) -> str:
@@ -92,11 +116,26 @@ def known_to_newsroom(language: str) -> None:
         raise MissingData(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
 
 
-def _newsroom(language: str) -> Iterator[str]:
+def _documents(
+    source: str, language: str, field: str, limit_characters: int, folder: Path, progress: hub.Progress | None
+) -> Iterator[str]:
+    """All documents of a language, of the hub those of the limit and a tenth more, to be held out; some are blank."""
+    known, _, revision = source.partition("@")
+    if known == "newsroom":
+        return _newsroom(language, range(NEWSROOM_PAGES))
+    if known in HUB:
+        fetched = limit_characters + limit_characters // 10
+        wanted = HUB[known](language, revision)
+        shard = hub.materialised(wanted, ("text",), folder, limit_characters=fetched, progress=progress)
+        return _from_files((shard,), "text")
+    return _from_files(files_of(source, ("newsroom", *HUB), language=language), field)
+
+
+def _newsroom(language: str, numbers: range) -> Iterator[str]:
     from lingarith.newsroom.pages import page
 
     known_to_newsroom(language)
-    return (page("text", language, number) for number in range(NEWSROOM_PAGES))
+    return (page("text", language, number) for number in numbers)
 
 
 def _from_files(paths: Sequence[Path], field: str) -> Iterator[str]:

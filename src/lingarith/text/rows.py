@@ -16,15 +16,17 @@ from lingarith.errors import LingarithError, did_you_mean
 Row = dict[str, Any]
 LONGEST_FIELD = 2**30
 """Characters of one CSV field; Python's own limit of 131,072 is less than a long article."""
+LARGEST_UNPACKED = 2**30
+"""Bytes that a gzipped Parquet file may unpack to: it is read from its end, so it lies in memory whole."""
 
 
 def read_rows(path: Path | str) -> Iterator[tuple[int, Row]]:
     """The rows of a file with their numbers (of the line, or of the row in Parquet), from 1.
 
     ``.jsonl``: one object a line. ``.csv``: a header, then rows. ``.txt``: one document a line, as
-    the field ``text``. ``.parquet``: its rows. The first three may be gzipped (``.gz``); blank
-    lines are skipped. Raises :class:`LingarithError` for a file that is missing, empty, damaged or
-    of another ending, and for a line that cannot be read.
+    the field ``text``. ``.parquet``: its rows. Each may be gzipped (``.gz``); blank lines are
+    skipped. Raises :class:`LingarithError` for a file that is missing, empty, damaged, of another
+    ending or too large to be unpacked, and for a line that cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -35,8 +37,8 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, Row]]:
     """
     path = Path(path)
     ending = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if ending not in READERS or (ending, path.suffix) == (".parquet", ".gz"):
-        known = ", ".join([*READERS, *(f"{name}.gz" for name in READERS if name != ".parquet")])
+    if ending not in READERS:
+        known = ", ".join([*READERS, *(f"{name}.gz" for name in READERS)])
         raise LingarithError(f"{path} cannot be read: files end in one of {known}")
     if not path.is_file():
         raise LingarithError(f"there is no file {path}")
@@ -76,7 +78,7 @@ def text_of(row: Row, field: str, where: str) -> str:
 
 def place(path: Path, number: int) -> str:
     """How errors name a row: ``data/en.jsonl, line 3``."""
-    return f"{path}, {'row' if path.suffix == '.parquet' else 'line'} {number}"
+    return f"{path}, {'row' if '.parquet' in path.suffixes[-2:] else 'line'} {number}"
 
 
 def fingerprint(texts: Iterable[str]) -> str:
@@ -140,7 +142,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        source = pyarrow.BufferReader(_unpacked(path)) if path.suffix == ".gz" else path
+        with pyarrow.parquet.ParquetFile(source) as file:
             number = 0
             for batch in file.iter_batches(batch_size=256):
                 for row in batch.to_pylist():
@@ -148,6 +151,14 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
                     yield number, row
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise LingarithError(f"{path} is damaged or no Parquet file ({error})") from error
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        content = file.read(LARGEST_UNPACKED + 1)
+    if len(content) > LARGEST_UNPACKED:
+        raise LingarithError(f"{path} unpacks to more than {LARGEST_UNPACKED:,} bytes; gunzip it and give the .parquet")
+    return content
 
 
 READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {

@@ -16,7 +16,6 @@ from lingarith.text import hub
 from lingarith.text.tasks.labelled import TaskExample
 from lingarith.text.tasks.question_answering import VALIDATION_SHARE, questions
 
-REAL = Path("/work/shared/data/qa")
 TYDIQA = "google-research-datasets/tydiqa/secondary_task"
 COLUMNS = pyarrow.struct([("text", pyarrow.list_(pyarrow.string())), ("answer_start", pyarrow.list_(pyarrow.int32()))])
 
@@ -179,9 +178,8 @@ def test_errors(tmp_path: Path, rows: list[dict[str, Any]], options: dict[str, A
         questions(folder=tmp_path, **options)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real questions are not here")
-def test_real_questions(tmp_path: Path) -> None:
-    source = f"{REAL}/{{language}}/{{split}}.jsonl.gz"
+def test_real_questions(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    source = f"{real_data('data/qa')}/{{language}}/{{split}}.jsonl.gz"
     data = questions(source, "ja", "validation", folder=tmp_path)
     assert len(data.examples) == 303
     assert max(len(one.references) for one in data.examples) == 3
@@ -193,9 +191,11 @@ def test_real_questions(tmp_path: Path) -> None:
         questions(source, "yo", "train", folder=tmp_path)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real questions are not here")
-def test_real_rows_of_tydiqa_through_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with gzip.open(REAL / "tydiqa_sample.jsonl.gz", "rt") as lines:
+def test_real_rows_of_tydiqa_through_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Callable[[str], Path]
+) -> None:
+    sample = real_data("data/qa/tydiqa_sample.jsonl.gz")
+    with gzip.open(sample, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     for row in rows:
         _, code, number = row["id"].split(":")
@@ -207,6 +207,6 @@ def test_real_rows_of_tydiqa_through_the_hub(tmp_path: Path, monkeypatch: pytest
     [telugu] = questions("tydiqa", "te", "test", folder=tmp_path / "shards").examples
     assert telugu.id == "telugu-8963528963029450011-0"
     assert (telugu.input.split(" ")[0], telugu.target) == ("question:", "50")
-    everything = questions(f"{REAL}/tydiqa_sample.jsonl.gz", "te", "test", folder=tmp_path).examples
+    everything = questions(str(sample), "te", "test", folder=tmp_path).examples
     assert len(everything) == 6
     assert telugu.input in {one.input for one in everything}

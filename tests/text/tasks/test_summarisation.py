@@ -12,8 +12,6 @@ from lingarith.text import hub
 from lingarith.text.tasks.labelled import Labelled, TaskExample
 from lingarith.text.tasks.summarisation import summaries
 
-REAL = Path("/work/shared/data/summ")
-
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,9 +126,8 @@ def test_errors(tmp_path: Path, rows: list[dict[str, Any]], options: dict[str, A
         summaries(options.pop("source"), "pt", options.pop("split"), folder=tmp_path, **options)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real texts are not here")
-def test_real_summaries(tmp_path: Path) -> None:
-    source = f"{REAL}/{{language}}/{{split}}.jsonl.gz"
+def test_real_summaries(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    source = f"{real_data('data/summ')}/{{language}}/{{split}}.jsonl.gz"
     assert len(summaries(source, "si", "validation", folder=tmp_path).examples) == 155
     assert len(summaries(source, "en", "train", limit=100, folder=tmp_path).examples) == 100
     with pytest.raises(LingarithError, match="the splits of 'yo' there are: test, val; languages with train: ar, bn"):

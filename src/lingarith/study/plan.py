@@ -80,7 +80,10 @@ def defaults(backbone: str) -> AdaptOptions:
 
 
 def full_learning_rate(backbone: str) -> float:
-    """The learning rate to begin with where the whole backbone is fine-tuned, which takes less than an adapter."""
+    """The learning rate to begin with where the whole backbone is fine-tuned, which takes less than an adapter.
+
+    On the newsroom the best of 1e-4, 3e-4, 1e-3 and 3e-3, by the loss on validation labels of Japanese.
+    """
     return 1e-3 if backbone == NEWSROOM else 1e-4
 
 

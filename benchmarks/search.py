@@ -1,14 +1,15 @@
-"""Searching λ by halving against the full grid, replayed on what a study has generated.
+"""Searching λ by halving against the full grid, replayed on what a run with the full grid has generated.
 
-    lingarith run table1 --store STORE
-    python benchmarks/search.py --store STORE --out search.json
+    lingarith adapt mr gu zh ne pt si so vi yo uk fa --out RUN
+    python benchmarks/search.py --run RUN --out search.json
 
-Every `choose` step of the store has the outputs of each weight for the same validation examples, so a
-race can be held without generating anything: it sees of each weight only the examples it would have
-asked for. Printed are, by method, the tokens that a race needs as a share of the grid's (each
-composition counted once for a language, as both would generate it), how often it chooses the grid's
-weight, and how much of the grid's validation score the chosen weight gives up, with the standard error of that
-score as the measure of noise.
+The run's records hold the validation outputs of every weight, so a race can be held without generating
+anything: it sees of each weight only the examples that it would have asked for. Printed are, by
+equation, the generated tokens as a share of the grid's, how often the race chooses the grid's weight,
+how much of the grid's validation score the chosen weight gives up, and for how many targets that is
+within the noise: two standard errors of the difference between the two weights on these examples. Under
+"all", compositions that the equations share (the task vector alone) count once for a target on both
+sides, as they are generated once.
 """
 
 from __future__ import annotations
@@ -20,97 +21,104 @@ import statistics
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lingarith.model.backbone import load
-from lingarith.study.choose import ALONE, NEUTRAL, best
+from lingarith.study.choose import NEUTRAL, best
 from lingarith.study.halving import race
+from lingarith.study.records import BASELINE, Record, read_run
+
+Weighed = dict[float, list[tuple[float, int]]]
+"""Weight → score and tokens of each validation example, in their order."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A race against the grid: tokens of both, the chosen weights, and their scores on all examples."""
+    """A race against the grid: tokens of both, without those of the task vector alone; the chosen weights."""
 
-    language: str
-    method: str
+    target: str
+    equation: str
     examples: int
-    grid_tokens: int
-    race_tokens: int
-    grid_weight: float
-    race_weight: float
-    grid_value: float
-    race_value: float
+    alone: tuple[int, int]
+    """Tokens of the task vector alone that the grid and the race need."""
+    tokens: tuple[int, int]
+    """All other tokens."""
+    weights: tuple[float, float]
+    values: tuple[float, float]
+    """Mean validation scores of the two weights on all examples."""
     noise: float
-    """Standard error of the mean difference between the two weights, over the examples."""
+
+    @property
+    def within(self) -> bool:
+        """Whether what is given up is no more than noise."""
+        return self.values[0] - self.values[1] <= 2 * self.noise
 
 
-def replay(choice: dict[str, Any], read: Any, tokens: Any) -> Replay | None:
-    """The race of one `choose` step; None where it is no weight of ours that was searched with one target's labels."""
-    method = choice["method"]
-    candidates = choice["candidates"]
-    if method not in NEUTRAL and ALONE not in [candidate["weight"] for candidate in candidates]:
-        return None
-    if len(candidates) < 3 or any(len(candidate["steps"]) != 1 for candidate in candidates):
-        return None
-    neutral = NEUTRAL.get(method, ALONE)
-    found = {candidate["weight"]: read(candidate["steps"][0]) for candidate in candidates}
-    if neutral not in found or any(step["function"] != "outputs" for step in found.values()):
-        return None
-    data = next(iter(found.values()))["arguments"]["data"]
-    if data["split"] != "validation":
-        return None
-    scores = {w: [outcome["score"] for outcome in step["result"]["outcomes"]] for w, step in found.items()}
-    lengths = {w: tokens([outcome["output"] for outcome in step["result"]["outcomes"]]) for w, step in found.items()}
+def replay(target: str, equation: str, found: Weighed) -> Replay:
+    """The race for one target and equation."""
+    neutral = NEUTRAL[equation]
+    scores = {weight: [score for score, _ in pairs] for weight, pairs in found.items()}
     examples = len(scores[neutral])
     held = race(sorted(scores), neutral, examples, lambda weight, count: scores[weight][:count])
-    chosen = best(method, [(weight, value) for weight, value, _ in held.points if weight in held.finalists])[0]
+    seen = {weight: count for weight, _, count in held.points}
+    chosen = best(equation, [(weight, value) for weight, value, _ in held.points if weight in held.finalists])[0]
     means = {weight: statistics.fmean(values) for weight, values in scores.items()}
-    top = best(method, sorted(means.items()))[0]
+    top = best(equation, sorted(means.items()))[0]
     apart = [one - other for one, other in zip(scores[top], scores[chosen], strict=True)]
+
+    def tokens(weight: float) -> tuple[int, int]:
+        counts = [count for _, count in found[weight]]
+        return sum(counts), sum(counts[: seen[weight]])
+
+    others = [tokens(weight) for weight in found if weight != neutral]
     return Replay(
-        language=data["language"], method=method, examples=examples,
-        grid_tokens=sum(map(sum, lengths.values())),
-        race_tokens=sum(sum(lengths[weight][:count]) for weight, _, count in held.points),
-        grid_weight=top, race_weight=chosen, grid_value=means[top], race_value=means[chosen],
-        noise=statistics.stdev(apart) / math.sqrt(examples) if examples > 1 else 0.0,
+        target, equation, examples, tokens(neutral), (sum(a for a, _ in others), sum(b for _, b in others)),
+        (top, chosen), (means[top], means[chosen]), statistics.stdev(apart) / math.sqrt(examples),
     )  # fmt: skip
+
+
+def replays(folder: Path, backbone: str) -> list[Replay]:
+    """A race for each target and equation of a run."""
+    run, tokenizer = read_run(folder), load(backbone).tokenizer
+    records = [r for r in run.records if r.split == "validation" and r.equation != BASELINE and r.weight is not None]
+    lengths = [1 + len(ids) for ids in tokenizer([r.output for r in records], add_special_tokens=False)["input_ids"]]
+    found: dict[tuple[str, str], Weighed] = defaultdict(lambda: defaultdict(list))
+    record: Record
+    for record, length in zip(records, lengths, strict=True):
+        assert record.weight is not None
+        found[record.target, record.equation][record.weight].append((record.score, length))
+    return [replay(target, equation, weighed) for (target, equation), weighed in found.items()]
+
+
+def share(made: list[Replay]) -> float:
+    """Tokens of the races as a share of the grids'; what the equations of a target share counts once."""
+    grid, raced = (sum(r.tokens[side] for r in made) for side in (0, 1))
+    for target in {r.target for r in made}:
+        own = [r.alone for r in made if r.target == target]
+        grid, raced = grid + max(a for a, _ in own), raced + max(b for _, b in own)
+    return raced / grid
+
+
+def line(name: str, made: list[Replay]) -> str:
+    """A row of the table."""
+    same, within = sum(r.weights[0] == r.weights[1] for r in made), sum(r.within for r in made)
+    lost = statistics.fmean(r.values[0] - r.values[1] for r in made)
+    return f"{name:<14}{share(made):>8.0%}{same:>10}/{len(made):<3}{lost:>12.2f}{within:>12}/{len(made):<3}"
 
 
 def main() -> None:
     """Print a small table; write the replays as JSON."""
     parser = argparse.ArgumentParser(description="λ by halving against the full grid")
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="the folder of an `adapt` with the full grid")
     parser.add_argument("--backbone", default="newsroom", help="whose tokens are counted")
     parser.add_argument("--out", type=Path, help="a JSON file")
     arguments = parser.parse_args()
-    tokenizer = load(arguments.backbone).tokenizer
-    steps = {path.stem: json.loads(path.read_text()) for path in (arguments.store / "steps").glob("*.json")}
-
-    def tokens(outputs: list[str]) -> list[int]:
-        return [1 + len(ids) for ids in tokenizer(outputs, add_special_tokens=False)["input_ids"]]
-
-    made = [
-        replay(step["arguments"], steps.__getitem__, tokens) for step in steps.values() if step["function"] == "choose"
-    ]
-    by_method: dict[str, list[Replay]] = defaultdict(list)
-    for found in made:
-        if found:
-            by_method[found.method].append(found)
-    print(
-        f"{'':<14} {'languages':>9} {'examples':>8} {'tokens':>7}"
-        f" {'same λ':>7} {'score given up':>15} {'within noise':>13}"
-    )
-    for method, replays in sorted(by_method.items()):
-        share = sum(r.race_tokens for r in replays) / sum(r.grid_tokens for r in replays)
-        same = sum(r.race_weight == r.grid_weight for r in replays)
-        lost = statistics.fmean(r.grid_value - r.race_value for r in replays)
-        within = sum(r.grid_value - r.race_value <= 2 * r.noise for r in replays)
-        print(
-            f"{method:<14} {len(replays):>9} {replays[0].examples:>8} {share:>7.0%} {same:>4}/{len(replays):<2}"
-            f" {lost:>15.2f} {within:>10}/{len(replays):<2}"
-        )
+    made = replays(arguments.run, arguments.backbone)
+    print(f"{'':<14}{'tokens':>8}{'same weight':>14}{'given up':>12}{'within noise':>16}")
+    for equation in dict.fromkeys(r.equation for r in made):
+        print(line(equation, [r for r in made if r.equation == equation]))
+    print(line("all", made))
     if arguments.out:
-        arguments.out.write_text(json.dumps([asdict(r) for rs in by_method.values() for r in rs], indent=1) + "\n")
+        arguments.out.write_text(json.dumps([asdict(r) for r in made], indent=1) + "\n")
 
 
 if __name__ == "__main__":

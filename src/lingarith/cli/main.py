@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import LingarithError
-from . import adapting, composing, exchange, inspecting, languages, running, training, vectors
+from . import adapting, composing, exchange, inspecting, languages, reporting, running, training, vectors
 
 USAGE: Any = typer.BadParameter.__base__
 """A command line that cannot be understood; typer gives the class no public name."""
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command()(adapting.demo)
 app.command()(adapting.adapt)
 app.command()(running.run)
+app.command()(reporting.report)
 app.add_typer(training.app, name="train")
 app.add_typer(vectors.app, name="vectors")
 app.command()(composing.compose)

@@ -75,7 +75,8 @@ def _finish(run: Run, folder: Path, as_json: bool) -> None:
     """Write and print the tables and the verdict."""
     from dataclasses import asdict
 
-    from ..report.study_table import as_markdown, as_text, tables
+    from ..report.grids import as_markdown, as_text
+    from ..report.study_table import tables
     from ..vectors.files import write_atomically
 
     grids, said = tables(run)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scores.answers import exact_match
+from ..scores.output import shares
 from ..scores.resample import holm, paired_test
-from ..study.records import Choice, Run
+from ..study.records import Choice, Record, Run
 from .selection import same_weight
 from .table import AVERAGE, LEVEL, SIGNIFICANT
+from .verdict import HELPS, HURTS, NOTHING, OPEN, UNSURE, Finding
 from .wording import number, p_text, signed
 
 DRAWS = 10_000
@@ -55,19 +58,25 @@ class Cell:
         return "*" if self.gain > 0 else "†"
 
 
-def scores(run: Run) -> dict[Place, Scores]:
-    """The test scores of each method at the weights that were chosen, with a row for each seed.
-
-    Of a target only the examples count that all methods and seeds have, in one order.
-    """
+def tested(run: Run) -> Iterator[tuple[Place, Record]]:
+    """The test records of each method at the weights that were chosen."""
     chosen = _chosen(run)
     by_source = run.about.get("by_source", False)
-    found: dict[Place, dict[int, dict[str, float]]] = {}
     for r in run.records:
         source = r.source if by_source else ""
         choice = chosen.get((r.task, r.target, r.equation, source, r.seed))
         if r.split == "test" and same_weight(r.weight, choice.weight if choice else None):
-            found.setdefault((r.task, r.target, r.equation, source), {}).setdefault(r.seed, {})[r.id] = r.score
+            yield (r.task, r.target, r.equation, source), r
+
+
+def scores(run: Run) -> dict[Place, Scores]:
+    """The scores of :func:`tested`, with a row for each seed.
+
+    Of a target only the examples count that all methods and seeds have, in one order.
+    """
+    found: dict[Place, dict[int, dict[str, float]]] = {}
+    for place, r in tested(run):
+        found.setdefault(place, {}).setdefault(r.seed, {})[r.id] = r.score
     common: dict[tuple[str, str], set[str]] = {}
     for (task, target, _, _), seeds in found.items():
         for ids in seeds.values():
@@ -76,6 +85,39 @@ def scores(run: Run) -> dict[Place, Scores]:
         place: np.array([[scored[id] for id in sorted(common[place[:2]])] for scored in seeds.values()])
         for place, seeds in found.items()
         if common[place[:2]]
+    }
+
+
+def exact(run: Run, task: str) -> dict[tuple[str, str], float]:
+    """How often an output is exactly one of its references, in percent, by target and method, with averages.
+
+    It is computed from the outputs; an output whose example has no line is left out.
+    """
+    answers = {(e.target, e.id): [e.reference, *e.alternatives] for e in run.examples if e.task == task}
+    found: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
+    for (kind, target, method, _), r in tested(run):
+        if kind == task and (target, r.id) in answers:
+            found.setdefault((target, method), []).append((r.output, answers[target, r.id]))
+    means = {
+        place: float(exact_match([output for output, _ in pairs], [given for _, given in pairs]).mean())
+        for place, pairs in found.items()
+    }
+    for method in dict.fromkeys(method for _, method in means):
+        means[AVERAGE, method] = fmean(value for (_, own), value in means.items() if own == method)
+    return means
+
+
+def kinds(run: Run, task: str) -> dict[str, dict[str, dict[str, float]]]:
+    """The shares of the kinds of output (0..1) by target and method, over seeds and sources."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for (own, target, method, _), r in tested(run):
+        if own == task:
+            found.setdefault(target, {}).setdefault(method, []).append(r.kind)
+    order = run.about["methods"]
+    return {
+        target: {method: shares(of[method]) for method in order if method in of}
+        for target in run.about["targets"]
+        if (of := found.get(target))
     }
 
 
@@ -122,15 +164,20 @@ def difference(
 
 
 def verdict(run: Run, of: Sequence[Cell], *, draws: int = DRAWS) -> str:
+    """:func:`judged`, a line for each method."""
+    return "\n".join(finding.text for finding in judged(run, of, draws=draws))
+
+
+def judged(run: Run, of: Sequence[Cell], *, draws: int = DRAWS) -> list[Finding]:
     """In plain words, for each method that the study tries: whether it helped, by how much, over which
     control, and where it hurt."""
-    sentences = []
+    found = []
     for task, metric in run.about["tasks"].items():
         for method in run.about["tried"]:
             own = [cell for cell in of if (cell.task, cell.method) == (task, method)]
             if own:
-                sentences.append(_verdict(run, of, own, str(metric), draws))
-    return "\n".join(sentences)
+                found.append(_judged(run, of, own, str(metric), draws))
+    return found
 
 
 # ---------------------------------------------------------------- the arithmetic of cells
@@ -180,11 +227,12 @@ def _interval(groups: Sequence[Scores], draws: int) -> tuple[float, float]:
 # ---------------------------------------------------------------- in words
 
 
-def _verdict(run: Run, of: Sequence[Cell], own: Sequence[Cell], metric: str, draws: int) -> str:
+def _judged(run: Run, of: Sequence[Cell], own: Sequence[Cell], metric: str, draws: int) -> Finding:
     whole = own[-1]  # the average, or the only target
     name, reference = _name(run, whole.method), _name(run, run.about["reference"])
     if whole.gain is None:
-        return f"{name} scores {number(whole.score)} {metric}; there is nothing to compare it with."
+        said = f"{name} scores {number(whole.score)} {metric}; there is nothing to compare it with."
+        return Finding(whole.target, NOTHING, said)
     said = f"{name}: {_gain(whole.gain, whole.gain_low, whole.gain_high, whole.p)} {metric} over {reference}"
     control = max(
         (c for c in of if (c.task, c.target) == (whole.task, whole.target) and c.method in run.about["against"]),
@@ -199,7 +247,8 @@ def _verdict(run: Run, of: Sequence[Cell], own: Sequence[Cell], metric: str, dra
     places = {mark: [c.target for c in own if c.target != AVERAGE and c.mark == mark] for mark in "*†"}
     where = [f"{word} in {', '.join(places[m])}" for m, word in (("*", "better"), ("†", "worse")) if places[m]]
     each = f" After Holm's correction it is {' and '.join(where)}." if where else ""
-    return f"{said}: {_conclusion((whole.gain, whole.p), above)}.{each}"
+    outcome, conclusion = _conclusion((whole.gain, whole.p), above)
+    return Finding(whole.target, outcome, f"{said}: {conclusion}.{each}")
 
 
 def _against(run: Run, cell: Cell, control: Cell, draws: int) -> tuple[float, float, float, float]:
@@ -212,17 +261,20 @@ def _against(run: Run, cell: Cell, control: Cell, draws: int) -> tuple[float, fl
     return difference([ours for ours, _ in both], [theirs for _, theirs in both], draws)
 
 
-def _conclusion(over: tuple[float, float | None], control: tuple[float, float] | None) -> str:
+def _conclusion(over: tuple[float, float | None], control: tuple[float, float] | None) -> tuple[str, str]:
+    """The outcome, and the same in words."""
     gain, p = over
     if p is None or p >= SIGNIFICANT:
-        return "no difference that these examples can show"
+        return OPEN, "no difference that these examples can show"
     if gain < 0:
-        return "it hurts"
+        return HURTS, "it hurts"
     if control is None:
-        return "it helps"
+        return HELPS, "it helps"
     if control[1] >= SIGNIFICANT:
-        return "it helps, and the control may do as well"
-    return "it helps, and more than the control does" if control[0] > 0 else "it helps, and less than the control does"
+        return UNSURE, "it helps, and the control may do as well"
+    if control[0] > 0:
+        return HELPS, "it helps, and more than the control does"
+    return UNSURE, "it helps, and less than the control does"
 
 
 def _gain(gain: float, low: float | None, high: float | None, p: float | None) -> str:

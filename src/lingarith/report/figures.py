@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LingarithError
-from ..study.records import ADD, ADD_SUBTRACT, UNCOUPLED, Choice, Run
-from .selection import choice, equations, protocol, targets
+from ..study.records import ADD, ADD_SUBTRACT, ADD_SUBTRACT_RELATED, RANDOM, SCALED, UNCOUPLED, WRONG, Run
+from .selection import Curve, curve, equations, metric, protocol, targets
+from .similarity import Point, by_method
 from .table import AVERAGE, Row, rows
-from .wording import KIND_LABELS, short, symbol
+from .wording import KIND_LABELS, name_of, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,15 @@ CURVES: dict[str, dict[str, Any]] = {
     ADD: {"color": COLOURS["add"], "marker": "o", "linestyle": "-"},
     ADD_SUBTRACT: {"color": COLOURS["add-subtract"], "marker": "s", "linestyle": "--"},
     UNCOUPLED: {"color": COLOURS["uncoupled"], "marker": "^", "linestyle": "-."},
+    ADD_SUBTRACT_RELATED: {"color": COLOURS["add-subtract"], "marker": "D", "linestyle": "-"},
+    SCALED: {"color": COLOURS["muted"], "marker": "x", "linestyle": "-"},
+    WRONG: {"color": COLOURS["muted"], "marker": "+", "linestyle": "--"},
+    RANDOM: {"color": COLOURS["muted"], "marker": "*", "linestyle": ":"},
 }
+"""How the curve of an equation is drawn: told apart by its mark and its dashes too."""
+PLAIN: dict[str, Any] = {"color": COLOURS["add"], "marker": "o"}
+MOST_NAMES = 40
+"""Points beyond which names would lie upon each other."""
 BASELINE_LINE: dict[str, Any] = {"color": COLOURS["muted"], "linestyle": ":", "linewidth": 1.5}
 HATCHES = {"target": "", "source": "///", "other": "xxx", "empty": "|||", "copied": "\\\\\\"}
 STYLE: Any = {
@@ -72,37 +81,73 @@ STYLE: Any = {
 # ---------------------------------------------------------------- what a page takes
 
 
-def curves(run: Run, by: str | None = None) -> dict[str, str]:
+def curves(run: Run, by: str | None = None, prefix: str = "") -> dict[str, str]:
     """An SVG per target: what the protocol ``by`` (the run's own if None) maximised, against λ and β.
 
-    Targets without a choice under that protocol are left out.
+    Targets without a choice under that protocol are left out. ``prefix`` makes identifiers unique.
     """
     with _style():
         return {
-            target: _svg(figure, f"curve-{by or 'own'}-{target}", f"Validation value against the weight, {target}")
+            target: _svg(figure, f"{prefix}curve-{by or 'own'}-{target}", f"Value against the weight, {target}")
             for target, figure in _curve_figures(run, protocol(run) if by is None else by)
         }
 
 
-def kinds(of: Sequence[Row]) -> dict[str, str]:
-    """An SVG per target: the share of each kind of output, a bar per equation."""
+def kinds(of: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "") -> dict[str, str]:
+    """An SVG per target: the share (0..1) of each kind of output, a bar for each equation.
+
+    ``of`` maps target → equation → kind → share.
+    """
     found = {}
     with _style():
-        for target in dict.fromkeys(row.target for row in of if row.target != AVERAGE):
-            members = [row for row in of if row.target == target]
+        for target, members in of.items():
             figure = _figure(3.2, 0.75 + 0.28 * len(members))
             _draw_kinds(figure.subplots(), target, members)
-            found[target] = _svg(figure, f"kinds-{target}", f"Kinds of output, {target}")
+            found[target] = _svg(figure, f"{prefix}kinds-{target}", f"Kinds of output, {target}")
     return found
 
 
-def legends() -> Mapping[str, str]:
-    """The two legends as SVG: ``curves`` and ``kinds``."""
+def kinds_of(of: Sequence[Row]) -> dict[str, dict[str, Mapping[str, float]]]:
+    """The shares of rows, as :func:`kinds` takes them; averages are left out."""
+    found: dict[str, dict[str, Mapping[str, float]]] = {}
+    for row in of:
+        if row.target != AVERAGE:
+            found.setdefault(row.target, {})[row.equation] = row.kinds
+    return found
+
+
+def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
+    """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
+    found = {}
     with _style():
-        return {
-            name: _svg(_legend_figure(handles), f"legend-{name}", "Legend")
-            for name, handles in (("curves", _curve_handles()), ("kinds", _kind_handles()))
-        }
+        for measure, points in of.items():
+            figure = _figure(4.4, 3.2)
+            axis = figure.subplots()
+            axis.axhline(0, **BASELINE_LINE)
+            for method, own in by_method(points).items():
+                style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
+                axis.plot([p.similarity for p in own], [p.gain for p in own], label=name_of(method), **style)
+            several = len({p.source for p in points}) > 1
+            for p in points if len(points) <= MOST_NAMES else ():
+                name = f"{p.source}→{p.target}" if several else p.target
+                axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
+            axis.margins(0.1)
+            axis.set_xlabel(f"{measure} similarity")
+            axis.set_ylabel("gain in points")
+            found[measure] = _svg(figure, f"{prefix}similarity-{measure}", f"Gain against {measure} similarity")
+    return found
+
+
+def legends(names: Sequence[str] = (ADD, ADD_SUBTRACT, UNCOUPLED), prefix: str = "") -> Mapping[str, str]:
+    """The two legends as SVG: ``curves``, of these equations, and ``kinds``."""
+    with _style():
+        both = (("curves", _curve_handles(names)), ("kinds", _kind_handles()))
+        return {name: _svg(_legend_figure(handles), f"{prefix}legend-{name}", "Legend") for name, handles in both}
+
+
+def drawn(run: Run) -> list[str]:
+    """The equations of a run that have a curve, in the order of the legend."""
+    return [name for name in CURVES if name in equations(run)]
 
 
 def save_png(run: Run, path: Path) -> None:
@@ -111,8 +156,8 @@ def save_png(run: Run, path: Path) -> None:
     Raises :class:`LingarithError` when the run has neither choices nor test records, or the file
     cannot be written.
     """
-    of = rows(run)
-    shown = [t for t in targets(run) if any(row.target == t for row in of) or _choices(run, t, protocol(run))]
+    shares = kinds_of(rows(run))
+    shown = [t for t in targets(run) if t in shares or _choices(run, t, protocol(run))]
     if not shown:
         raise LingarithError(f"nothing to draw in {path}: the run has neither choices nor test records")
     with _style():
@@ -120,11 +165,10 @@ def save_png(run: Run, path: Path) -> None:
         bands = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
         for target, band in zip(shown, bands, strict=True):
             left, right = band.subfigures(1, 2, width_ratios=[1.1, 1])
-            _draw_curves(left, target, _choices(run, target, protocol(run)), _value_label(protocol(run)))
-            members = [row for row in of if row.target == target]
-            if members:
-                _draw_kinds(right.subplots(), target, members)
-        figure.legend(handles=_curve_handles(), loc="outside lower left", ncols=2, frameon=False)
+            _draw_curves(left, target, _choices(run, target, protocol(run)), _value_label(run, protocol(run)))
+            if target in shares:
+                _draw_kinds(right.subplots(), target, shares[target])
+        figure.legend(handles=_curve_handles(drawn(run)), loc="outside lower left", ncols=2, frameon=False)
         figure.legend(handles=_kind_handles(), loc="outside lower right", ncols=3, frameon=False)
         try:
             figure.savefig(path, format="png", dpi=150)
@@ -140,20 +184,20 @@ def _curve_figures(run: Run, by: str) -> Iterator[tuple[str, Figure]]:
         found = _choices(run, target, by)
         if found:
             figure = _figure(3.2, 2.5)
-            _draw_curves(figure, target, found, _value_label(by))
+            _draw_curves(figure, target, found, _value_label(run, by))
             yield target, figure
 
 
-def _choices(run: Run, target: str, by: str) -> list[Choice]:
-    found = [choice(run, target, equation, by) for equation in equations(run)]
-    return [c for c in found if c is not None and c.curve]
+def _choices(run: Run, target: str, by: str) -> list[Curve]:
+    found = [curve(run, target, equation, by) for equation in equations(run) if equation in CURVES]
+    return [c for c in found if c is not None]
 
 
-def _value_label(by: str) -> str:
-    return "unlabelled criterion" if by == "unlabelled" else "validation ROUGE-2"
+def _value_label(run: Run, by: str) -> str:
+    return "unlabelled criterion" if by == "unlabelled" else f"validation {metric(run)}"
 
 
-def baseline_value(found: Sequence[Choice]) -> float | None:
+def baseline_value(found: Sequence[Curve]) -> float | None:
     """The plain task vector's validation value, read where a composition is nothing else: λ = 1 or
     β = 0; None where no curve reaches there."""
     for c in found:
@@ -164,7 +208,7 @@ def baseline_value(found: Sequence[Choice]) -> float | None:
     return None
 
 
-def _draw_curves(figure: Any, target: str, found: Sequence[Choice], value_label: str) -> None:
+def _draw_curves(figure: Any, target: str, found: Sequence[Curve], value_label: str) -> None:
     """``figure`` is a Figure or a SubFigure; λ and β have a panel each, with one vertical axis."""
     panels = {letter: [c for c in found if symbol(c.equation) == letter] for letter in "λβ"}
     panels = {letter: members for letter, members in panels.items() if members}
@@ -183,13 +227,13 @@ def _draw_curves(figure: Any, target: str, found: Sequence[Choice], value_label:
     axes[0].set_title(target)
 
 
-def _draw_curve(axis: Axes, c: Choice) -> None:
+def _draw_curve(axis: Axes, c: Curve) -> None:
     points = sorted((weight, value) for weight, value in c.curve if math.isfinite(value))
-    style = CURVES.get(c.equation, {"color": COLOURS["muted"], "marker": "x"})
+    style = CURVES[c.equation]
     axis.plot([w for w, _ in points], [v for _, v in points], markersize=3.5, linewidth=1.4, **style)
-    if math.isfinite(c.value):  # a ring around the chosen weight
-        ring = {"markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.4, "linestyle": ""}
-        axis.plot([c.weight], [c.value], clip_on=False, **(style | ring))
+    rings = [(weight, value) for weight, value in c.chosen if math.isfinite(value)]
+    ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.4, "linestyle": ""}
+    axis.plot([w for w, _ in rings], [v for _, v in rings], clip_on=False, **(style | ring))
     ends = [weight for weight, _ in points]
     if ends and ends[0] < ends[-1]:
         middle = (ends[0] + ends[-1]) / 2
@@ -197,14 +241,14 @@ def _draw_curve(axis: Axes, c: Choice) -> None:
         axis.margins(x=0.07, y=0.12)
 
 
-def _draw_kinds(axis: Axes, target: str, members: Sequence[Row]) -> None:
+def _draw_kinds(axis: Axes, target: str, members: Mapping[str, Mapping[str, float]]) -> None:
     places = list(range(len(members)))[::-1]
     left = [0.0] * len(members)
     for kind in KIND_LABELS:
-        shares = [100 * row.kinds[kind] for row in members]
+        shares = [100 * of[kind] for of in members.values()]
         axis.barh(places, shares, left=left, height=0.72, **_filling(kind))
         left = [a + b for a, b in zip(left, shares, strict=True)]
-    axis.set_yticks(places, [short(row.equation) for row in members])
+    axis.set_yticks(places, [name_of(equation) for equation in members])
     axis.tick_params(axis="y", length=0)
     axis.grid(False)
     axis.spines["left"].set_visible(False)
@@ -218,10 +262,10 @@ def _filling(kind: str) -> dict[str, Any]:
     return colours | {"hatch": HATCHES[kind], "linewidth": 0}
 
 
-def _curve_handles() -> list[Any]:
+def _curve_handles(names: Sequence[str]) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=short(name), markersize=4, **style) for name, style in CURVES.items()]
+    handles = [Line2D([], [], label=name_of(name), markersize=4, **CURVES[name]) for name in names]
     ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "", "color": COLOURS["ink"]}
     return [
         *handles,
@@ -237,7 +281,7 @@ def _kind_handles() -> list[Any]:
 
 
 def _legend_figure(handles: list[Any]) -> Figure:
-    figure = _figure(3.4, 0.75)
+    figure = _figure(3.8, 0.15 + 0.2 * math.ceil(len(handles) / 2))
     figure.legend(handles=handles, loc="center left", ncols=2, frameon=False, borderpad=0, columnspacing=1.4)
     return figure
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from ..study.records import EQUATIONS, Choice, Record, Run
 
@@ -29,6 +31,55 @@ def choice(run: Run, target: str, equation: str, by: str) -> Choice | None:
     """The weight that the protocol ``by`` chose; the last one where a run was repeated."""
     found = [c for c in run.choices if (c.target, c.equation, c.protocol) == (target, equation, by)]
     return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a protocol maximised at each weight of an equation, the mean over seeds and sources, and
+    the weights that it chose, with their values."""
+
+    equation: str
+    curve: list[tuple[float, float]]
+    chosen: list[tuple[float, float]]
+
+
+def curve(run: Run, target: str, equation: str, by: str) -> Curve | None:
+    """The curve of an equation under the protocol ``by``; None where there is none."""
+    of = [c for c in run.choices if (c.target, c.equation, c.protocol) == (target, equation, by) and c.curve]
+    if not of:
+        return None
+    last = {(c.source, c.seed): c for c in of}.values()  # where a run was repeated
+    values: dict[float, list[float]] = {}
+    for c in last:
+        for weight, value in c.curve:
+            values.setdefault(weight, []).append(value)
+    chosen = dict.fromkeys((c.weight, c.value if len(last) == 1 else fmean(values[c.weight])) for c in last)
+    return Curve(equation, [(weight, fmean(found)) for weight, found in values.items()], list(chosen))
+
+
+def of_task(run: Run, task: str) -> Run:
+    """A study's run with the lines of one of its tasks alone."""
+    about = run.about | {"tasks": {task: run.about["tasks"][task]}}
+    examples = [line for line in run.examples if line.task == task]
+    own = {e.target for e in examples}
+    about["targets"] = [target for target in run.about["targets"] if target in own] or run.about["targets"]
+    records, choices = ([line for line in lines if line.task == task] for lines in (run.records, run.choices))
+    return replace(run, about=about, examples=examples, records=records, choices=choices)
+
+
+def first(run: Run) -> Run:
+    """A study's run with the lines of its first seed and, where it has rows by source, of its first source."""
+    seed, source = run.about["seeds"][0], run.about["sources"][0]
+
+    def own(line: Record | Choice) -> bool:
+        return line.seed == seed and (not run.about["by_source"] or line.source == source)
+
+    return replace(run, records=list(filter(own, run.records)), choices=list(filter(own, run.choices)))
+
+
+def metric(run: Run) -> str:
+    """What the scores of a run (or of its one task) are called."""
+    return str(next(iter(run.about.get("tasks", {}).values()), "ROUGE-2"))
 
 
 def on_test(run: Run, target: str, equation: str, weight: float | None) -> dict[str, Record]:

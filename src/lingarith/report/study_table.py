@@ -1,11 +1,9 @@
-"""The tables of studies as rows of cells, and those as text or Markdown."""
+"""The tables of studies as rows of cells, with the paper's numbers beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..study.recipes.listings import Grid
 from ..study.records import (
     ADD_ALL,
     ADD_RELATED,
@@ -21,15 +19,14 @@ from ..study.records import (
     RATES,
     SCALED,
     WRONG,
+    Grid,
     Run,
 )
-from .comparison import Cell, cells, verdict
-from .pairs import pairs, pairs_table, pairs_verdict
+from .comparison import Cell, cells, exact, verdict
+from .pairs import Pair, pairs, pairs_table, pairs_verdict
+from .paper import CITATION, printed
 from .table import AVERAGE
 from .wording import number, p_text, short, signed
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 HEADS = {
     ADD_SUBTRACT: "Add−Sub",
@@ -48,44 +45,106 @@ HEADS = {
     RANDOM: "Random",
 }
 """What methods are called at the head of a column."""
+PAPER = "Paper"
+F1 = "F1"
+"""The metric beside which exact match is told."""
 
 
 def tables(run: Run) -> tuple[list[Grid], str]:
     """The tables of a study's run, and the verdict in plain words."""
     if "grid" in run.about:
-        return [Grid(**run.about["grid"])], ""
+        return [listed(run)], ""
     if run.about["by_source"]:
         found = pairs(run)
-        heads, rows = pairs_table(run, found)
-        caption = "Change in percent over the source's task vector alone. * better, † worse, p < 0.05 after Holm."
-        return [Grid(str(run.about["title"]), heads, rows, caption)], pairs_verdict(run, found)
+        return [pairs_grid(run, found)], pairs_verdict(run, found)
     of = cells(run)
-    return list(_grids(run, of)), verdict(run, of)
+    return list(grids(run, of)), verdict(run, of)
 
 
-def _grids(run: Run, of: Sequence[Cell]) -> Iterator[Grid]:
+def listed(run: Run) -> Grid:
+    """A table that needed no model, with the paper's column where it is of numbers."""
+    grid = Grid(**run.about["grid"])
+    paper = {target: f"{size:,.0f}" for (_, target, _), size in printed(str(run.about["table"])).items()}
+    if not paper:
+        return grid
+    rows = [[*row, paper.get(row[1], "–")] for row in grid.rows]
+    return Grid(grid.title, [*grid.heads, "Paper: train"], rows, f"{grid.caption} Paper: {CITATION}.")
+
+
+def pairs_grid(run: Run, of: Sequence[Pair]) -> Grid:
+    """Every source with every target."""
+    heads, rows = pairs_table(run, of)
+    caption = "Change in percent over the source's task vector alone. * better, † worse, p < 0.05 after Holm."
+    return Grid(str(run.about["title"]), heads, rows, caption)
+
+
+def grids(run: Run, of: Sequence[Cell]) -> Iterator[Grid]:
+    """For each task: methods by targets, their averages, exact match where answers are scored, and
+    the methods that the paper has beside its numbers."""
     reference = short(run.about["methods"][run.about["reference"]])
     for task, metric in run.about["tasks"].items():
         own = [cell for cell in of if cell.task == task]
-        methods = [method for method in run.about["methods"] if any(cell.method == method for cell in own)]
+        methods = methods_of(run, own)
         by_place = {(cell.target, cell.method): cell for cell in own}
-        rows = [
-            [
-                target,
-                *(
-                    f"{number(found.score)}{found.mark}" if (found := by_place.get((target, m))) else "–"
-                    for m in methods
-                ),
-            ]
-            for target in dict.fromkeys(cell.target for cell in own)
-        ]
+        names = list(dict.fromkeys(cell.target for cell in own))
         notes = f"{metric}. * better, † worse than {reference}: paired test, p < 0.05 after Holm over languages."
+        if len(run.about["seeds"]) > 1:
+            notes += f" Means of {len(run.about['seeds'])} seeds."
         if BEST_ON_TEST in methods:
             notes += f" {HEADS[BEST_ON_TEST]}: chosen on the test split, so not to be compared."
-        yield Grid(f"{run.about['title']}, {task}", ["", *(_head(method) for method in methods)], rows, notes)
+
+        def scored(target: str, method: str, by_place: Mapping[tuple[str, str], Cell] = by_place) -> str:
+            found = by_place.get((target, method))
+            return f"{number(found.score)}{found.mark}" if found else "–"
+
+        title = f"{run.about['title']}, {task}"
+        yield _grid(title, methods, names, scored, notes)
         whole = [cell for cell in own if cell.target == AVERAGE] or own
         heads = ["Average", str(metric), "95 %", "Gain", "95 %", "p"]
         yield Grid("", heads, [_row(run, cell) for cell in whole], f"Gain: over {reference}.")
+        if metric == F1:
+            same = exact(run, task)
+            said = "Exact match, in percent, of the outputs above."
+            yield _grid(f"{title}: exact match", methods, names, lambda t, m, s=same: number(s.get((t, m))), said)
+        yield from _beside(run, task, own)
+
+
+def methods_of(run: Run, of: Sequence[Cell]) -> list[str]:
+    """The methods that have cells, in the order of the table."""
+    return [method for method in run.about["methods"] if any(cell.method == method for cell in of)]
+
+
+def _grid(
+    title: str, methods: Sequence[str], targets: Sequence[str], said: Callable[[str, str], str], caption: str
+) -> Grid:
+    rows = [[target, *(said(target, method) for method in methods)] for target in targets]
+    return Grid(title, ["", *(_head(method) for method in methods)], rows, caption)
+
+
+def _beside(run: Run, task: str, of: Sequence[Cell]) -> Iterator[Grid]:
+    """Our numbers and the paper's in turn, and below them the average gains over the reference."""
+    paper = {key[1:]: value for key, value in printed(str(run.about["table"])).items() if key[0] == task}
+    ours = {(cell.target, cell.method): cell.score for cell in of}
+    methods = [m for m in methods_of(run, of) if any(method == m for _, method in paper)]
+    reference = str(run.about["reference"])
+    if not methods:
+        return
+    rows = [
+        [target, *(number(found.get((target, m))) for m in methods for found in (ours, paper))]
+        for target in dict.fromkeys(target for target, _ in ours)
+    ]
+    gains = [
+        signed(found[AVERAGE, m] - found[AVERAGE, reference])
+        if m != reference and {(AVERAGE, m), (AVERAGE, reference)} <= found.keys()
+        else ""
+        for m in methods
+        for found in (ours, paper)
+    ]
+    if any(gains):
+        rows.append(["gain", *gains])
+    heads = ["", *(head for m in methods for head in (_head(m), PAPER))]
+    caption = f"{PAPER}: {CITATION}; PaLM 2-S, not this backbone. –: not in its text, or not run."
+    yield Grid(f"{run.about['title']}, {task}: beside the paper", heads, rows, caption)
 
 
 def _row(run: Run, cell: Cell) -> list[str]:
@@ -99,40 +158,3 @@ def _row(run: Run, cell: Cell) -> list[str]:
 
 def _head(method: str) -> str:
     return HEADS.get(method, short(method))
-
-
-def as_markdown(of: Sequence[Grid], said: str) -> str:
-    """The tables in GitHub's Markdown, with the verdict below them."""
-    lines: list[str] = []
-    for grid in of:
-        lines += [f"## {grid.title}", ""] if grid.title else []
-        lines += [_line(grid.heads), "|---|" + "---:|" * (len(grid.heads) - 1)]
-        lines += [*map(_line, grid.rows), "", _escaped(grid.caption), ""]
-    return "\n".join([*lines, *(f"- {_escaped(sentence)}" for sentence in said.splitlines()), ""])
-
-
-def as_text(of: Sequence[Grid]) -> Iterator[RenderableType]:
-    """The tables for a terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    for grid in of:
-        table = Table(
-            box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title=Text(grid.title), title_justify="left",
-            caption=Text(grid.caption), caption_justify="left",
-        )  # fmt: skip
-        for place, head in enumerate(grid.heads):
-            figures = place and not any(row[place][:1].isalpha() for row in grid.rows)
-            table.add_column(Text(head), justify="right" if figures else "left", no_wrap=not place)
-        for row in grid.rows:
-            table.add_row(*map(Text, row))
-        yield table
-
-
-def _line(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, texts))} |"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")

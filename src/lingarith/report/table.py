@@ -12,7 +12,7 @@ import numpy
 
 from ..scores.output import shares
 from ..scores.resample import bootstrap_difference, bootstrap_interval, holm, paired_test
-from ..study.records import BASELINE, Choice, Record, Run
+from ..study.records import BASELINE, Choice, Grid, Record, Run
 from .selection import choice, equations, on_test, protocol, targets
 from .wording import number, percent, short, signed
 
@@ -272,6 +272,13 @@ def as_markdown(of: Sequence[Row]) -> str:
     for _, cells in _cells(of, shown):
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
     return "\n".join([*lines, "", _escaped(_caption(of)), ""])
+
+
+def as_grid(of: Sequence[Row], title: str) -> Grid:
+    """The table as heads and rows, the language named in each."""
+    shown = columns(of)
+    rows = [[row.target, *(cell(row) for cell in shown.values())] for row in of]
+    return Grid(title, ["Language", *(name.strip() for name in shown)], rows, _caption(of) if of else NO_TEST)
 
 
 def as_json(of: Sequence[Row]) -> str:

@@ -11,12 +11,13 @@ from .table import Row, rows
 from .wording import number, p_text, short, weight_text
 
 HELPS, HURTS, OPEN, NOTHING = "helps", "hurts", "no difference", "nothing to evaluate on"
-"""The four outcomes."""
+UNSURE = "helps, not above a control"
+"""The outcomes; the last where a study's controls do as well."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the test says of one target: ``outcome`` is one of the four, ``text`` the sentences."""
+    """What the test says of one target: ``outcome`` is one of those above, ``text`` the sentences."""
 
     target: str
     outcome: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..study.records import EQUATIONS, UNCOUPLED
+from ..study.records import METHODS, UNCOUPLED
 
 KIND_LABELS = {
     "target": "right language",
@@ -12,6 +12,15 @@ KIND_LABELS = {
     "copied": "copied",
 }
 """What an output can be, in the order in which reports name it."""
+BRIEF = {
+    "rates": "Best rate",
+    "scaled": "λ · task alone",
+    "wrong": "Wrong language",
+    "random": "Random vector",
+    "best": "Best source",
+    "best_on_test": "Best source, on test",
+    "add_subtract_related": "Add and Sub. related",
+}
 
 
 def short(equation: str) -> str:
@@ -20,7 +29,16 @@ def short(equation: str) -> str:
     >>> short("add_subtract"), short("baseline")
     ('Add and Subtract', 'Baseline')
     """
-    return EQUATIONS.get(equation, equation).split(" (")[0]
+    return METHODS.get(equation, equation).split(" (")[0]
+
+
+def name_of(equation: str) -> str:
+    """What it is called where even less room is: beside a bar, in a legend.
+
+    >>> name_of("wrong"), name_of("add_subtract")
+    ('Wrong language', 'Add and Subtract')
+    """
+    return BRIEF.get(equation, short(equation))
 
 
 def symbol(equation: str) -> str:

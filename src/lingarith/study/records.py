@@ -9,7 +9,7 @@ a line was cut off by a crash: reading leaves it out and the next line takes its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,6 +133,16 @@ class Ingredient:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A finished table: title, heads of columns, rows, and what stands below."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything in a run folder. ``about`` is ``run.json``: plain facts, among them task, space,
     protocol, sources, targets, backbone, score (how ROUGE-2 was tokenised, by language)."""
@@ -153,6 +163,17 @@ FILES: dict[str, type] = {
     "vectors.jsonl": Ingredient,
 }
 
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "list": (list,),
+    "tuple": (list,),
+    "dict": (dict,),
+}
+"""What a field can be in JSON, by its annotation."""
+
 
 def append(folder: Path, lines: Iterable[Line]) -> None:
     """Add lines to the file of their type. Raises :class:`LingarithError` when that fails (disk full)."""
@@ -172,15 +193,19 @@ def append(folder: Path, lines: Iterable[Line]) -> None:
             ) from problem
 
 
-def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
+def read_lines(path: Path, kind: type[Kind], *, whole: bool = False) -> list[Kind]:
     """The lines of one file; none if it is not there yet.
 
-    Raises :class:`LingarithError` naming file and line where a line is no JSON or lacks a field.
+    Raises :class:`LingarithError` naming file and line where a line is no JSON, lacks a field or has
+    a value of another type in it; with ``whole`` also where the last line was cut off.
     """
     if not path.exists():
         return []
     found = []
-    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest and whole:
+        raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
+    for number, text in enumerate(lines, 1):
         if not text:
             continue
         try:
@@ -192,24 +217,30 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
         missing = [f.name for f in fields(kind) if f.name not in values and f.default is f.default_factory is MISSING]
         if missing:
             raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
+        for f in fields(kind):
+            if f.name in values and not isinstance(values[f.name], TYPES[str(f.type).split("[")[0]]):
+                raise LingarithError(
+                    f"{path}, line {number}: {f.name!r} is {values[f.name]!r}; delete that line and run again"
+                )
         found.append(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}))
     return found
 
 
-def read_run(folder: Path) -> Run:
-    """The whole run folder. Raises :class:`LingarithError` when it is none."""
+def read_run(folder: Path, *, whole: bool = False) -> Run:
+    """Everything in a run folder. Raises :class:`LingarithError` when it is none; see :func:`read_lines`."""
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if not isinstance(about, dict):
             raise ValueError
     except (OSError, ValueError):
         raise LingarithError(
-            f"{folder} is no run folder: it has no readable run.json; name one made by `lingarith adapt`"
+            f"{folder} is no run folder: it has no readable run.json; "
+            "name one made by `lingarith adapt` or `lingarith run`"
         ) from None
     return Run(
         about,
-        read_lines(folder / "examples.jsonl", Example),
-        read_lines(folder / "records.jsonl", Record),
-        read_lines(folder / "choices.jsonl", Choice),
-        read_lines(folder / "vectors.jsonl", Ingredient),
+        read_lines(folder / "examples.jsonl", Example, whole=whole),
+        read_lines(folder / "records.jsonl", Record, whole=whole),
+        read_lines(folder / "choices.jsonl", Choice, whole=whole),
+        read_lines(folder / "vectors.jsonl", Ingredient, whole=whole),
     )

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from ...errors import MissingData
 from ...languages.codes import language_name
 from ...languages.related import PRESETS, preset, related
 from ...text.corpora import PlainText
 from ..actions import SUMMARIES, Workshop
+from ..records import Grid
 from ..studies import Study
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A finished table: title, heads of columns, rows, and what stands below."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str
 
 
 def related_languages(study: Study, shop: Workshop) -> Grid:

@@ -49,7 +49,9 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
     assert "ROUGE-2" in first.out
     assert str(out / "report.html") in first.out
     lines = {f"{name}.jsonl" for name in ("examples", "records", "choices", "vectors")}
-    assert {path.name for path in out.iterdir()} == {"run.json", "report.html", "table.md", "pt", *lines}
+    assert {path.name for path in out.iterdir()} == {
+        "run.json", "report.html", "table.md", "table.csv", "table.tex", "pt", *lines,
+    }  # fmt: skip
     assert json.loads((out / "run.json").read_text())["command"].startswith("lingarith adapt pt")
     rows = command(*words, "--json").json
     assert {row["equation"] for row in rows} == {"baseline", "add", "add_subtract", "uncoupled"}

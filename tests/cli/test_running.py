@@ -60,7 +60,8 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     assert "no benchmark of any language" in first.out
     out = Path("runs/tiny-newsroom")
     lines = {f"{name}.jsonl" for name in ("examples", "records", "choices", "vectors")}
-    assert {path.name for path in out.iterdir()} == {"run.json", "table.md", *lines}
+    tables = {"table.md", "table.csv", "table.tex"}
+    assert {path.name for path in out.iterdir()} == {"run.json", "report.html", *tables, *lines}
     assert json.loads((out / "run.json").read_text())["command"].startswith("lingarith run ")
     assert "| average |" in (out / "table.md").read_text()
 
@@ -68,7 +69,9 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     assert again.out == first.out
     assert "0 left" in again.err
     told = command(*words, "--json").json
-    assert [table["heads"][:2] for table in told["tables"]] == [["", "Baseline"], ["Average", "ROUGE-2"]]
+    assert [table["heads"][:2] for table in told["tables"]] == [
+        ["", "Baseline"], ["Average", "ROUGE-2"], ["", "Baseline"],
+    ]  # fmt: skip
     assert command(*words, "--dry-run", "--json").json["left"] == 0
     other = command(*words, "--set", "controls=[]", "--dry-run", "--json").json
     assert (other["left"], other["steps"] > 15) == (0, True)  # what two studies share is done once

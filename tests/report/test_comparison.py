@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lingarith.report.comparison import cells, scores, verdict
+from lingarith.report.comparison import cells, exact, judged, kinds, scores
+from lingarith.report.grids import as_markdown, as_text
 from lingarith.report.pairs import pairs, pairs_table, pairs_verdict
-from lingarith.report.study_table import as_markdown, as_text, tables
-from lingarith.study.records import METHODS, Choice, Record, Run
+from lingarith.report.results import results
+from lingarith.study.records import METHODS, Choice, Example, Record, Run
 
 TASK = "summaries"
 Build = Callable[..., Run]
@@ -36,6 +38,7 @@ def run(lines: Sequence[Record | Choice], **about: Any) -> Run:
         "title": "A study", "tasks": {TASK: "ROUGE-2"}, "targets": ["pt", "uk"], "sources": ["en"],
         "methods": {method: METHODS[method] for method in methods}, "reference": "baseline", "tried": ["add"],
         "against": ["scaled"], "protocol": "oracle", "by_source": False,
+        "seeds": [0], "table": "", "study": {},
     }  # fmt: skip
     return Run(usual | about, records=made, choices=[line for line in lines if isinstance(line, Choice)])
 
@@ -96,8 +99,9 @@ def test_only_examples_that_all_methods_have_count() -> None:
 
 
 def test_the_verdict(helped: Run) -> None:
-    said = verdict(helped, cells(helped, draws=1000), draws=1000)
-    assert said == (
+    [finding] = judged(helped, cells(helped, draws=1000), draws=1000)
+    assert finding.outcome == "helps"
+    assert finding.text == (
         "Add: +5.0 (+5.0 to +5.0, p < 0.001) ROUGE-2 over Baseline, and +5.0 (+5.0 to +5.0, p < 0.001) over the "
         "strongest control (λ · task vector alone): it helps, and more than the control does. "
         "After Holm's correction it is better in pt, uk."
@@ -105,24 +109,27 @@ def test_the_verdict(helped: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "control", "sentence"),
+    ("ours", "control", "outcome", "sentence"),
     [
-        (FLAT, FLAT, "no difference that these examples can show"),
-        (UP, UP, "it helps, and the control may do as well"),
-        ([5 + v for v in FLAT], [6 + v for v in FLAT], "it helps, and less than the control does"),
-        ([v - 2 for v in FLAT], FLAT, "it hurts. After Holm's correction it is worse in pt."),
+        (FLAT, FLAT, "no difference", "no difference that these examples can show"),
+        (UP, UP, "helps, not above a control", "it helps, and the control may do as well"),
+        ([5 + v for v in FLAT], [6 + v for v in FLAT], "helps, not above a control", "and less than the control does"),
+        ([v - 2 for v in FLAT], FLAT, "hurts", "it hurts. After Holm's correction it is worse in pt."),
     ],
 )
-def test_conclusions(ours: list[float], control: list[float], sentence: str) -> None:
+def test_conclusions(ours: list[float], control: list[float], outcome: str, sentence: str) -> None:
     lines = [*records("baseline", "pt", FLAT), *records("add", "pt", ours), *records("scaled", "pt", control)]
     made = run(lines)
-    assert sentence in verdict(made, cells(made, draws=1000), draws=1000)
+    [finding] = judged(made, cells(made, draws=1000), draws=1000)
+    assert finding.outcome == outcome
+    assert sentence in finding.text
 
 
 def test_tables(helped: Run) -> None:
     from rich.console import Console
 
-    grids, said = tables(helped)
+    found = results(helped)
+    grids, said = found.grids, found.said
     matrix, averages = grids
     assert list(matrix.heads) == ["", "Baseline", "Add", "λ·task"]
     assert [list(row) for row in matrix.rows] == [
@@ -159,4 +166,21 @@ def test_pairs() -> None:
         "Control: λ · task vector alone: significantly better than the task vector alone in 0 of 2 pairs, worse in 0; "
         "0.0 points on average (from 5.5).",
     ]
-    assert tables(made)[0][0].heads == ["from / to", "pt"]
+    assert results(made).grids[0].heads == ["from / to", "pt"]
+
+
+def test_exact_match_and_kinds_are_of_the_chosen_weight() -> None:
+    """By hand: one of two answers is a reference of its question, the other one is an alternative of another."""
+    lines: list[Record | Choice] = [
+        Record("pt", "test", "add", 0.9, "a", "In 1775", 50.0, "target", TASK),
+        Record("pt", "test", "add", 0.9, "b", "1775", 0.0, "other", TASK),
+        Record("pt", "test", "add", 1.0, "b", "50", 100.0, "copied", TASK),
+        choice("add", "pt", 0.9),
+    ]
+    examples = [
+        Example("pt", "test", "a", "…", "1775", ("in 1775",), TASK),
+        Example("pt", "test", "b", "…", "50", (), TASK),
+    ]
+    made = replace(run(lines), examples=examples)
+    assert exact(made, TASK) == {("pt", "add"): 50.0, ("average", "add"): 50.0}
+    assert kinds(made, TASK)["pt"]["add"] == {"target": 0.5, "source": 0, "other": 0.5, "empty": 0, "copied": 0}

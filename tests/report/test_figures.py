@@ -6,6 +6,7 @@ import pytest
 
 from lingarith.errors import LingarithError
 from lingarith.report import figures
+from lingarith.report.selection import curve
 from lingarith.report.table import rows
 from lingarith.study.records import Choice, Run
 
@@ -29,7 +30,11 @@ def test_the_page_decides_the_colours(drawn):
 
 
 def test_identifiers_are_unique_over_all_figures_and_resolve(run, drawn):
-    svgs = [*drawn.values(), *figures.kinds(rows(run, draws=50)).values(), *figures.legends().values()]
+    svgs = [
+        *drawn.values(),
+        *figures.kinds(figures.kinds_of(rows(run, draws=50))).values(),
+        *figures.legends().values(),
+    ]
     ids = [i for svg in svgs for i in re.findall(r'\bid="([^"]*)"', svg)]
     assert len(ids) == len(set(ids))
     for svg in svgs:
@@ -42,7 +47,7 @@ def test_figures_are_the_same_each_time(run, drawn):
 
 
 def test_the_baseline_is_read_where_a_composition_is_the_task_vector_alone(run):
-    found = [c for c in run.choices if (c.target, c.protocol) == ("pt", "sources")]
+    found = [curve(run, "pt", equation, "sources") for equation in ("add", "add_subtract", "uncoupled")]
     assert figures.baseline_value(found) == 40.0
     assert figures.baseline_value([replace(c, curve=[(0.5, 1.0)]) for c in found]) is None
 
@@ -59,7 +64,7 @@ def test_odd_curves_are_drawn_too(curve):
 
 
 def test_kinds_are_hatched(run):
-    svg = figures.kinds(rows(run, draws=50))["uk"]
+    svg = figures.kinds(figures.kinds_of(rows(run, draws=50)))["uk"]
     assert svg.count("<pattern") == 4  # all but the right language
     assert "Add and Subtract" in svg
 

@@ -4,7 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lingarith.report.page import chosen, examples, page
+from lingarith.report.examples import examples
+from lingarith.report.page import chosen, page
+from lingarith.report.results import results
 from lingarith.study.records import Example, Record, Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path"}
@@ -37,7 +39,7 @@ class Tree(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return page(run)
+    return page(results(run))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_all_text_is_escaped(make_run):
         choices=[replace(c, expression=bad, target=bad if c.target == "uk" else c.target) for c in run.choices],
         ingredients=[replace(i, name=bad, hash=bad, origin={bad: bad}) for i in run.ingredients],
     )
-    text = page(run)
+    text = page(results(run))
     assert "<script" not in text
     assert "script" not in {tag for tag, _ in Tree(text).elements}
 
@@ -122,12 +124,12 @@ def test_chosen_weights_put_the_own_protocol_first(run):
 
 @pytest.mark.parametrize("about", [{}, {"targets": ["pt"]}, {"handed_over": {"pt": "add"}, "targets": ["pt"]}])
 def test_an_empty_run_makes_a_page_that_says_so(about):
-    text = page(Run(about))
+    text = page(results(Run(about)))
     Tree(text)
     assert "No test records" in text
 
 
 def test_a_run_of_one_equation_without_choices(run):
-    text = page(replace(run, choices=[], records=[r for r in run.records if r.equation == "baseline"]))
+    text = page(results(replace(run, choices=[], records=[r for r in run.records if r.equation == "baseline"])))
     Tree(text)
     assert "nothing to compare it with" in text

@@ -14,7 +14,7 @@ import pytest
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
-from lingarith.report.study_table import tables
+from lingarith.report.results import results
 from lingarith.study.actions import Workshop, perform
 from lingarith.study.planning import plan_study
 from lingarith.study.records import Run
@@ -234,7 +234,7 @@ def test_many_sources_by_the_protocol_sources(small: Study, shop: Workshop, tmp_
     assert {r.source for r in run.records if r.equation == "best"} == {study.sources[int(best.weight)]}
     assert parse(best.expression) == parse(f"headlines[{study.sources[int(best.weight)]}]")
     assert "headlines[mul]" in {i.name for i in run.ingredients}
-    _, said = tables(run)
+    said = results(run).said
     assert said.count("\n") == 2
     assert "over Best single source" in said
 
@@ -246,7 +246,8 @@ def test_every_source_with_every_target(small: Study, shop: Workshop, tmp_path: 
     assert Counter((r.source, r.target, r.equation) for r in run.records) == {
         (s, t, m): 4 for s in ("en", "ru") for t in ("pt", "uk") for m in ("baseline", "add_subtract", "scaled")
     }
-    [grid], said = tables(run)
+    found = results(run)
+    [grid], said = found.grids, found.said
     assert list(grid.heads) == ["from / to", "pt", "uk"]
     assert [row[0] for row in grid.rows] == ["en", "ru"]
     assert "of 4 pairs" in said
@@ -287,11 +288,11 @@ def test_answers_and_summaries(small: Study, shop: Workshop, tmp_path: Path) -> 
     assert {(r.task, r.target) for r in run.records} == {("summaries", "pt"), ("questions", "fi")}
     assert run.about["tasks"] == {"summaries": "ROUGE-2", "questions": "F1"}
     assert {"headlines[en]", "questions[en]"} <= {i.name for i in run.ingredients}
-    grids, said = tables(run)
-    assert [grid.title for grid in grids if grid.title] == [
-        "Answers and summaries (small), summaries", "Answers and summaries (small), questions",
+    found, title = results(run), "Answers and summaries (small), "
+    assert [grid.title.removeprefix(title) for grid in found.grids if grid.title] == [
+        "summaries", "questions", "questions: exact match",
     ]  # fmt: skip
-    assert "F1" in said
+    assert "F1" in found.said
 
 
 @pytest.mark.usefixtures("quick")

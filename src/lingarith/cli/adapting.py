@@ -174,12 +174,11 @@ def _adapt(
     notes: tuple[str, ...],
 ) -> Run:
     """Run, write the report, print the table and the verdict."""
-    from ..report.page import page
+    from ..report.files import write_report
+    from ..report.results import results
     from ..report.table import as_json as rows_as_json
-    from ..report.table import as_markdown, as_text, rows
-    from ..report.verdict import verdict
+    from ..report.table import as_text
     from ..study.adapt import adapt as run_adapt
-    from ..vectors.files import write_atomically
 
     with shown() as progress:
         command = " ".join(["lingarith", *sys.argv[1:]])
@@ -187,17 +186,16 @@ def _adapt(
             what.targets, backbone, store, out, what.options,
             progress=progress, command=command, notes=notes, what=what,
         )  # fmt: skip
-    found = rows(run)
-    write_atomically(out / "report.html", page(run))
-    write_atomically(out / "table.md", as_markdown(found))
+    found = results(run)
+    write_report({out.name: found}, out)
     if as_json:
-        print(rows_as_json(found))
+        print(rows_as_json(found.rows))
         return run
     from rich.console import Console
 
     console = Console()
-    console.print(as_text(found))
-    console.print(verdict(run), markup=False, highlight=False)
+    console.print(as_text(found.rows))
+    console.print(found.said, markup=False, highlight=False)
     return run
 
 
@@ -205,7 +203,7 @@ def _side_by_side(run: Run) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from ..report.page import examples
+    from ..report.examples import examples
 
     console = Console()
     for target in run.about["targets"]:

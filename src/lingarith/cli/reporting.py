@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ def report(
             "--out", help="The folder to write to; without it the run's, or `report` for several.", file_okay=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The numbers and the verdict, for a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tables and verdict, for a program.")] = False,
 ) -> None:
     """One page, and tables as Markdown, CSV and LaTeX, of one run or several.
 
@@ -27,12 +28,17 @@ def report(
     `lingarith report runs/table1-newsroom runs/figure2-newsroom --out report`
     """
     from ..report.files import read_runs, write_report
+    from ..report.results import results
 
-    read = read_runs(runs)
+    found = {name: results(run) for name, run in read_runs(runs).items()}
     folder = out or (runs[0] if len(runs) == 1 else Path("report"))
-    written = write_report(read, folder)
+    written = write_report(found, folder)
     if as_json:
-        print_json({"runs": list(read), "files": [str(path) for path in written]})
+        told = [{"run": name, "title": of.title, "verdict": of.said.splitlines()} for name, of in found.items()]
+        tables = [asdict(grid) for of in found.values() for grid in of.grids]
+        print_json({"runs": told, "tables": tables, "files": list(map(str, written))})
         return
-    print(f"report: {folder / 'report.html'}")
-    print(f"tables: {', '.join(path.name for path in written[1:])} in {folder}")
+    for of in found.values():
+        if of.said:
+            print(of.said + "\n")
+    print(f"report: {written[0]}\ntables: {', '.join(map(str, written[1:]))}")

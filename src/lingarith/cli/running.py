@@ -72,27 +72,30 @@ def run(
 
 
 def _finish(run: Run, folder: Path, as_json: bool) -> None:
-    """Write and print the tables and the verdict."""
+    """Write the report; print the tables and the verdict."""
     from dataclasses import asdict
 
-    from ..report.grids import as_markdown, as_text
-    from ..report.study_table import tables
-    from ..vectors.files import write_atomically
+    from ..report.files import write_report
+    from ..report.grids import as_text
+    from ..report.results import results
 
-    grids, said = tables(run)
-    write_atomically(folder / "table.md", as_markdown(grids, said))
+    found = results(run)
+    written = write_report({folder.name: found}, folder)
     if as_json:
-        print_json({"tables": [asdict(grid) for grid in grids], "verdict": said.splitlines(), "out": str(folder)})
+        tables = [asdict(grid) for grid in found.grids]
+        print_json(
+            {"tables": tables, "verdict": found.said.splitlines(), "out": str(folder), "report": str(written[0])}
+        )
         return
     from rich.console import Console
 
     console = Console()
-    for table in as_text(grids):
+    for table in as_text(found.grids):
         console.print(table)
         console.print()
-    for sentence in [*said.splitlines(), *run.about.get("notes", [])]:
+    for sentence in [*found.said.splitlines(), *run.about.get("notes", [])]:
         console.print(sentence, markup=False, highlight=False)
-    print(f"\nrecords and table: {folder}")
+    print(f"\nrecords and tables: {folder}\nreport: {written[0]}")
 
 
 def _show(forecast: Forecast, as_json: bool) -> None:

@@ -163,11 +163,6 @@ def difference(
     return fmean(float(group.mean()) for group in between), low, high, p
 
 
-def verdict(run: Run, of: Sequence[Cell], *, draws: int = DRAWS) -> str:
-    """:func:`judged`, a line for each method."""
-    return "\n".join(finding.text for finding in judged(run, of, draws=draws))
-
-
 def judged(run: Run, of: Sequence[Cell], *, draws: int = DRAWS) -> list[Finding]:
     """In plain words, for each method that the study tries: whether it helped, by how much, over which
     control, and where it hurt."""

@@ -121,7 +121,7 @@ def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, s
     found = {}
     with _style():
         for measure, points in of.items():
-            figure = _figure(4.4, 3.2)
+            figure = _figure(3.2, 2.7)
             axis = figure.subplots()
             axis.axhline(0, **BASELINE_LINE)
             for method, own in by_method(points).items():

@@ -12,13 +12,13 @@ from typing import Any
 from ..errors import LingarithError
 from ..study.records import Run, read_run
 from ..vectors.files import write_atomically
-from . import table, verdict
-from .comparison import cells, exact, kinds
+from . import table
+from .comparison import exact, kinds
 from .grids import as_latex, as_markdown
 from .page import page
-from .pairs import pairs
 from .paper import printed
-from .study_table import F1, listed, tables
+from .results import Results
+from .study_table import F1
 
 STUDY = {
     "tasks": dict, "targets": list, "sources": list, "seeds": list, "methods": dict, "tried": list, "against": list,
@@ -105,78 +105,60 @@ def _together(one: Run, other: Run, folder: Path) -> Run:
 # ---------------------------------------------------------------- what is written
 
 
-def write_report(runs: Mapping[str, Run], folder: Path) -> list[Path]:
+def write_report(of: Mapping[str, Results], folder: Path) -> list[Path]:
     """``report.html``, ``table.md``, ``table.tex`` and ``table.csv`` in the folder; their paths, in this order."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        "report.html": page(*runs.values()),
-        "table.md": "\n".join(map(markdown, runs.values())),
-        "table.tex": "\n".join(map(latex, runs.values())),
-        "table.csv": as_csv(runs),
+        "report.html": page(*of.values()),
+        "table.md": "\n".join(map(_markdown, of.values())),
+        "table.tex": "\n".join(as_latex(one.grids, one.said) for one in of.values()),
+        "table.csv": as_csv(of),
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [folder / name for name in contents]
 
 
-def markdown(run: Run) -> str:
-    """The tables of a run in Markdown, with the verdict below them."""
-    if "tasks" in run.about or "grid" in run.about:
-        return as_markdown(*tables(run))
-    return table.as_markdown(table.rows(run))
+def _markdown(of: Results) -> str:
+    return as_markdown(of.grids, of.said) if of.by_method else table.as_markdown(of.rows)
 
 
-def latex(run: Run) -> str:
-    """The same for LaTeX."""
-    if "tasks" in run.about or "grid" in run.about:
-        return as_latex(*tables(run))
-    of = table.rows(run)
-    return as_latex([table.as_grid(of, str(run.about.get("title", "")))], verdict.verdict(run))
-
-
-def as_csv(runs: Mapping[str, Run]) -> str:
+def as_csv(of: Mapping[str, Results]) -> str:
     """Every number, unrounded: a line for each run, task, source, target and method; of tables that need no
     model, their own columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measured = {name: run for name, run in runs.items() if "grid" not in run.about}
+    measured = {name: one for name, one in of.items() if "grid" not in one.run.about}
     if measured:
         writer.writerow(COLUMNS)
-    for name, run in measured.items():
-        for values in _numbers(run):
-            writer.writerow(["" if (v := ({"run": name} | values).get(column)) is None else v for column in COLUMNS])
-    for run in runs.values():
-        if "grid" in run.about:
-            grid = listed(run)
-            writer.writerows([grid.heads, *grid.rows])
+    for name, one in measured.items():
+        for values in _numbers(one):
+            told = {"run": name} | values
+            writer.writerow([told.get(column) for column in COLUMNS])
+    for one in of.values():
+        if "grid" in one.run.about:
+            writer.writerows(row for grid in one.grids for row in (grid.heads, *grid.rows))
     return text.getvalue()
 
 
-def _numbers(run: Run) -> Iterator[dict[str, Any]]:
-    if "tasks" not in run.about:
-        for row in table.rows(run):
-            shown = {"target": row.target, "method": row.equation, "weights": row.weight, "right": row.kinds["target"]}
-            yield shown | {
-                key: getattr(row, key) for key in "n score low high gain gain_low gain_high p p_holm".split()
-            }
-    elif run.about["by_source"]:
-        (task,) = run.about["tasks"]
-        for pair in pairs(run):
-            own = {"task": task, "source": pair.source, "target": pair.target, "method": run.about["tried"][0]}
-            yield own | {"score": pair.composed, "gain": pair.composed - pair.alone, "p": pair.p, "p_holm": pair.p_holm}
-    else:
-        yield from _of_cells(run)
-
-
-def _of_cells(run: Run) -> Iterator[dict[str, Any]]:
-    paper = printed(run.about["table"])
-    right = {task: kinds(run, task) for task in run.about["tasks"]}
-    same = {task: exact(run, task) for task, metric in run.about["tasks"].items() if metric == F1}
-    for c in cells(run):
-        of = right[c.task].get(c.target, {}).get(c.method)
-        yield {key: getattr(c, key) for key in COLUMNS if hasattr(c, key)} | {
-            "weights": " ".join(f"{weight:g}" for weight in c.weights),
-            "right": of["target"] if of else None,
-            "exact": same.get(c.task, {}).get((c.target, c.method)),
-            "paper": paper.get((c.task, c.target, c.method)),
+def _numbers(of: Results) -> Iterator[dict[str, Any]]:
+    """What the columns hold, a line at a time; an empty cell where one is missing or None."""
+    about = of.run.about
+    for row in of.rows:
+        own = {"target": row.target, "method": row.equation, "weights": row.weight, "right": row.kinds["target"]}
+        yield {column: getattr(row, column, None) for column in COLUMNS} | own
+    for pair in of.pairs:
+        own = {"method": about["tried"][0], "score": pair.composed, "gain": pair.composed - pair.alone}
+        yield {column: getattr(pair, column, None) for column in COLUMNS} | own | {"task": next(iter(about["tasks"]))}
+    if of.cells:
+        paper = printed(about["table"])
+        right = {task: kinds(of.run, task) for task in about["tasks"]}
+        same = {task: exact(of.run, task) for task, metric in about["tasks"].items() if metric == F1}
+    for cell in of.cells:
+        shares = right[cell.task].get(cell.target, {}).get(cell.method)
+        yield {column: getattr(cell, column, None) for column in COLUMNS} | {
+            "weights": " ".join(f"{weight:g}" for weight in cell.weights),
+            "right": shares["target"] if shares else None,
+            "exact": same.get(cell.task, {}).get((cell.target, cell.method)),
+            "paper": paper.get((cell.task, cell.target, cell.method)),
         }

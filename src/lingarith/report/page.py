@@ -12,6 +12,7 @@ from ..study.records import BEST, BEST_ON_TEST, EQUATIONS, Choice, Run
 from . import figures
 from .chapter import chapter, vectors
 from .examples import UNWEIGHED, direction
+from .results import Results
 from .selection import protocol
 from .table import NO_TEST
 from .wording import KIND_LABELS, number, p_text, percent, short, signed, weight_text
@@ -23,7 +24,7 @@ PROTOCOLS = {
 }
 
 
-def page(*runs: Run) -> str:
+def page(*results: Results) -> str:
     """The whole report as one HTML document; what a run lacks is left out or said in a sentence."""
     from jinja2 import Environment, StrictUndefined
 
@@ -31,12 +32,12 @@ def page(*runs: Run) -> str:
     environment.filters |= {"number": number, "signed": signed, "percent": percent, "plain": plain, "grouped": grouped}
     environment.filters["language"] = language_name
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    chapters = [chapter(run, f"r{place}-") for place, run in enumerate(runs, 1)]
-    title = chapters[0].title if len(chapters) == 1 else f"{len(chapters)} runs of language and task arithmetic"
+    chapters = [chapter(of, f"r{place}-") for place, of in enumerate(results, 1)]
+    title = results[0].title if len(chapters) == 1 else f"{len(chapters)} runs of language and task arithmetic"
     return template.render(
         title=title,
         chapters=chapters,
-        legends=lambda place: figures.legends(figures.drawn(runs[place - 1]), f"r{place}-"),
+        legends=lambda place: figures.legends(figures.drawn(results[place - 1].run), f"r{place}-"),
         no_test=NO_TEST,
         p_text=p_text,
         equations=EQUATIONS,

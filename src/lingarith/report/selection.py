@@ -63,7 +63,7 @@ def of_task(run: Run, task: str) -> Run:
     examples = [line for line in run.examples if line.task == task]
     own = {e.target for e in examples}
     about["targets"] = [target for target in run.about["targets"] if target in own] or run.about["targets"]
-    records, choices = ([line for line in lines if line.task == task] for lines in (run.records, run.choices))
+    records, choices = [r for r in run.records if r.task == task], [c for c in run.choices if c.task == task]
     return replace(run, about=about, examples=examples, records=records, choices=choices)
 
 
@@ -74,7 +74,8 @@ def first(run: Run) -> Run:
     def own(line: Record | Choice) -> bool:
         return line.seed == seed and (not run.about["by_source"] or line.source == source)
 
-    return replace(run, records=list(filter(own, run.records)), choices=list(filter(own, run.choices)))
+    records, choices = [r for r in run.records if own(r)], [c for c in run.choices if own(c)]
+    return replace(run, records=records, choices=choices)
 
 
 def metric(run: Run) -> str:

@@ -22,8 +22,8 @@ from ..study.records import (
     Grid,
     Run,
 )
-from .comparison import Cell, cells, exact, verdict
-from .pairs import Pair, pairs, pairs_table, pairs_verdict
+from .comparison import Cell, exact
+from .pairs import Pair, pairs_table
 from .paper import CITATION, printed
 from .table import AVERAGE
 from .wording import number, p_text, short, signed
@@ -48,17 +48,6 @@ HEADS = {
 PAPER = "Paper"
 F1 = "F1"
 """The metric beside which exact match is told."""
-
-
-def tables(run: Run) -> tuple[list[Grid], str]:
-    """The tables of a study's run, and the verdict in plain words."""
-    if "grid" in run.about:
-        return [listed(run)], ""
-    if run.about["by_source"]:
-        found = pairs(run)
-        return [pairs_grid(run, found)], pairs_verdict(run, found)
-    of = cells(run)
-    return list(grids(run, of)), verdict(run, of)
 
 
 def listed(run: Run) -> Grid:
@@ -103,9 +92,7 @@ def grids(run: Run, of: Sequence[Cell]) -> Iterator[Grid]:
         heads = ["Average", str(metric), "95 %", "Gain", "95 %", "p"]
         yield Grid("", heads, [_row(run, cell) for cell in whole], f"Gain: over {reference}.")
         if metric == F1:
-            same = exact(run, task)
-            said = "Exact match, in percent, of the outputs above."
-            yield _grid(f"{title}: exact match", methods, names, lambda t, m, s=same: number(s.get((t, m))), said)
+            yield _exact(run, task, f"{title}: exact match", methods, names)
         yield from _beside(run, task, own)
 
 
@@ -119,6 +106,12 @@ def _grid(
 ) -> Grid:
     rows = [[target, *(said(target, method) for method in methods)] for target in targets]
     return Grid(title, ["", *(_head(method) for method in methods)], rows, caption)
+
+
+def _exact(run: Run, task: str, title: str, methods: Sequence[str], targets: Sequence[str]) -> Grid:
+    same = exact(run, task)
+    said = "How many of the outputs above are exactly a reference, in percent."
+    return _grid(title, methods, targets, lambda target, method: number(same.get((target, method))), said)
 
 
 def _beside(run: Run, task: str, of: Sequence[Cell]) -> Iterator[Grid]:
@@ -144,6 +137,8 @@ def _beside(run: Run, task: str, of: Sequence[Cell]) -> Iterator[Grid]:
         rows.append(["gain", *gains])
     heads = ["", *(head for m in methods for head in (_head(m), PAPER))]
     caption = f"{PAPER}: {CITATION}; PaLM 2-S, not this backbone. –: not in its text, or not run."
+    if missing := {target for target, _ in paper} - {target for target, _ in ours}:
+        caption += f" Its averages are over its own languages, {', '.join(sorted(missing))} among them."
     yield Grid(f"{run.about['title']}, {task}: beside the paper", heads, rows, caption)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,14 @@ from lingarith.study.records import (
     ADD_SUBTRACT,
     BASELINE,
     EQUATIONS,
+    METHODS,
     UNCOUPLED,
     Choice,
     Example,
     Ingredient,
     Record,
     Run,
+    append,
 )
 
 TEXT = {
@@ -107,3 +112,62 @@ def make_run() -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def run() -> Run:
     return build()
+
+
+STUDY_KINDS = {BASELINE: "source", ADD: "target", ADD_SUBTRACT: "target", "scaled": "other"}
+
+
+def build_study(seeds: tuple[int, ...] = (0,), by_source: bool = False, **about: Any) -> Run:
+    """A study's run over pt, uk and fa, ten examples each: Add gains 5 in pt, nothing elsewhere; seed k adds k."""
+    methods = [BASELINE, ADD_SUBTRACT, "scaled"] if by_source else [BASELINE, ADD, ADD_SUBTRACT, "scaled"]
+    sources = ["en", "ru"] if by_source else ["en"]
+    examples, records, choices = [], [], []
+    for target, (article, reference) in TEXT.items():
+        examples += [Example(target, "test", f"t-{i}", article, reference, (), "summaries") for i in range(10)]
+        for source, seed, method in product(sources, seeds, methods):
+            own: dict[str, Any] = {"task": "summaries", "source": source if by_source else "", "seed": seed}
+            weight = None if method == BASELINE else 0.9
+            gain = 5.0 if target == "pt" and method in (ADD, ADD_SUBTRACT) else 0.0
+            output = "Quake in Shiraz hurts twelve people" if method == BASELINE else reference
+            for i in range(10):
+                score, kind = 20.0 + i + gain + seed, STUDY_KINDS[method]
+                records.append(Record(target, "test", method, weight, f"t-{i}", output, score, kind, **own))
+            if weight:
+                curve = [(0.0, 1.0), (0.9, 30.0 + gain), (1.0, 30.0)]
+                choices.append(Choice(target, method, "oracle", 0.9, 30.0 + gain, "0.9*headlines[en]", curve, **own))
+    facts = {
+        "title": "A study by hand", "study": {"seeds": list(seeds), "table": "table1"}, "table": "table1",
+        "tasks": {"summaries": "ROUGE-2"}, "targets": list(TEXT), "sources": sources, "by_source": by_source,
+        "seeds": list(seeds), "methods": {method: METHODS[method] for method in methods}, "reference": BASELINE,
+        "tried": methods[1:-1], "against": ["scaled"], "backbone": {"name": "newsroom", "fingerprint": "5be1c0ffee"},
+        "protocol": "oracle", "protocols": ["oracle"], "data": {f"summaries/{target}": "3f2a" * 16 for target in TEXT},
+        "score": {"summaries": dict.fromkeys(TEXT, "ROUGE-2 over pieces")}, "notes": [], "command": "lingarith run x",
+        "fixed": [
+            {"task": "summaries", "target": t, "method": BASELINE, "source": "", "seed": 0, "expression": "headlines[en]"}
+            for t in TEXT
+        ],
+    }  # fmt: skip
+    origin = {"data": {"fingerprint": "91c0" * 16}, "seed": 0, "options": {"learning_rate": 0.002}}
+    vectors = [
+        Ingredient(f"headlines[{source}]", "7a" * 32, 61.5, 1_250_000, 12_000, 400, origin) for source in sources
+    ]
+    return Run(facts | about, examples, records, choices, vectors)
+
+
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Run]:
+    return build_study
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[[Run, str], Path]:
+    """Writes a run into a folder, as its maker would."""
+
+    def write(run: Run, name: str = "a") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(run.about))
+        append(folder, [*run.examples, *run.records, *run.choices, *run.ingredients])
+        return folder
+
+    return write

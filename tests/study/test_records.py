@@ -101,3 +101,23 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(folder: Path, monkeypatch
     assert read_run(folder).records == RECORDS[:1]
     append(folder, RECORDS[1:])
     assert read_run(folder).records == RECORDS
+
+
+@pytest.mark.parametrize(("field", "value"), [("score", "12"), ("weight", [0.9]), ("output", None), ("seed", "0")])
+def test_a_value_of_another_type_is_named(field: str, value: object, folder: Path) -> None:
+    append(folder, RECORDS)
+    path = folder / "records.jsonl"
+    fields = json.loads(path.read_text().split("\n")[0]) | {field: value}
+    path.write_text(json.dumps(fields) + "\n")
+    with pytest.raises(LingarithError, match=rf"records\.jsonl, line 1: '{field}' is "):
+        read_run(folder)
+
+
+def test_where_all_must_be_there_a_line_that_was_cut_off_is_an_error(folder: Path) -> None:
+    append(folder, LINES)
+    assert read_run(folder, whole=True) == read_run(folder)
+    path = folder / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert len(read_run(folder).records) == 1
+    with pytest.raises(LingarithError, match=r"records\.jsonl, line 2: cut off; run the command again"):
+        read_run(folder, whole=True)

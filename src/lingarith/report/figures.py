@@ -127,10 +127,9 @@ def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, s
             for method, own in by_method(points).items():
                 style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
                 axis.plot([p.similarity for p in own], [p.gain for p in own], label=name_of(method), **style)
-            several = len({p.source for p in points}) > 1
-            for p in points if len(points) <= MOST_NAMES else ():
-                name = f"{p.source}→{p.target}" if several else p.target
-                axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
+            _name_points(axis, points)
+            if len({p.method for p in points}) > 1:
+                axis.legend(fontsize=7, frameon=False)
             axis.margins(0.1)
             axis.set_xlabel(f"{measure} similarity")
             axis.set_ylabel("gain in points")
@@ -239,6 +238,15 @@ def _draw_curve(axis: Axes, c: Curve) -> None:
         middle = (ends[0] + ends[-1]) / 2
         axis.set_xticks([ends[0], middle, ends[-1]], [f"{tick:g}" for tick in (ends[0], middle, ends[-1])])
         axis.margins(x=0.07, y=0.12)
+
+
+def _name_points(axis: Axes, points: Sequence[Point]) -> None:
+    """A name beside the highest point of each pair."""
+    several = len({p.source for p in points}) > 1
+    highest = {(p.source, p.target): p for p in sorted(points, key=lambda p: p.gain)}
+    for p in highest.values() if len(highest) <= MOST_NAMES else ():
+        name = f"{p.source}→{p.target}" if several else p.target
+        axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
 
 
 def _draw_kinds(axis: Axes, target: str, members: Mapping[str, Mapping[str, float]]) -> None:

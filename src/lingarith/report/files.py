@@ -133,7 +133,7 @@ def as_csv(of: Mapping[str, Results]) -> str:
         writer.writerow(COLUMNS)
     for name, one in measured.items():
         for values in _numbers(one):
-            told = {"run": name} | values
+            told = values | {"run": name}
             writer.writerow([told.get(column) for column in COLUMNS])
     for one in of.values():
         if "grid" in one.run.about:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -65,31 +65,34 @@ def fingerprints(run: Run) -> list[tuple[str, int, str, str]]:
 
 def chosen(run: Run) -> list[dict[str, Any]]:
     """What every protocol chose, a line per target and equation (and task, source and seed where there
-    are several); the run's own protocol first and the oracle beside it."""
+    are several), the run's own protocol first and the oracle beside it; then what has no weight."""
     named = [protocol(run), "oracle", *run.about.get("protocols", []), *(c.protocol for c in run.choices)]
     order = [name for name in dict.fromkeys(named) if any(c.protocol == name for c in run.choices)]
     found: dict[tuple[object, ...], dict[str, Choice]] = {}
     for c in run.choices:
         found.setdefault((c.task, c.target, c.source, c.seed, c.equation), {})[c.protocol] = c
-    several = len(run.about.get("tasks", ())) > 1, len(run.about.get("seeds", ())) > 1
     lines = []
     for picked in found.values():
         c = picked.get(protocol(run)) or next(iter(picked.values()))
-        also = [
-            c.task if several[0] else "",
-            f"from {c.source}" if c.source else "",
-            f"seed {c.seed}" if several[1] else "",
-        ]
-        lines.append(
-            {
-                "target": c.target,
-                "name": ", ".join([short(c.equation), *filter(None, also)]),
-                "by": {name: picked.get(name) for name in order},
-                "said": {name: weight_said(run, pick) for name, pick in picked.items()},
-                "expression": c.expression,
-            }
-        )
+        name = ", ".join([short(c.equation), *_where(run, c.task, c.source, c.seed)])
+        said = {by: weight_said(run, pick) for by, pick in picked.items()}
+        by = {name: picked.get(name) for name in order}
+        lines.append({"target": c.target, "name": name, "by": by, "said": said, "expression": c.expression})
+    for fixed in run.about.get("fixed", []):
+        name = ", ".join([short(fixed["method"]), *_where(run, fixed["task"], fixed["source"], fixed["seed"])])
+        own = {"target": fixed["target"], "name": name, "expression": fixed["expression"]}
+        lines.append(own | {"by": dict.fromkeys(order), "said": {}})
     return lines
+
+
+def _where(run: Run, task: str, source: str, seed: int) -> Iterator[str]:
+    """Task, source and seed, where there are several."""
+    if len(run.about.get("tasks", ())) > 1:
+        yield task
+    if source:
+        yield f"from {source}"
+    if len(run.about.get("seeds", ())) > 1:
+        yield f"seed {seed}"
 
 
 def weight_said(run: Run, c: Choice) -> str:

@@ -212,6 +212,7 @@ def _about(plan: StudyPlan, shop: Workshop, command: str, notes: Sequence[str]) 
         "by_source": any(entry.source for entry in plan.entries),
         "seeds": list(study.seeds),
         "methods": {method: METHODS[method] for method in methods},
+        "fixed": [_fixed(entry, plan) for entry in plan.entries if not entry.choice],
         "reference": table.reference,
         "tried": [method for method in table.tried if method in methods],
         "against": [method for method in (*table.baselines, *study.controls) if method in methods],
@@ -226,3 +227,9 @@ def _about(plan: StudyPlan, shop: Workshop, command: str, notes: Sequence[str]) 
         "made": versions(),
         "command": command,
     }
+
+
+def _fixed(entry: Entry, plan: StudyPlan) -> dict[str, Any]:
+    """A composition without a weight to choose, which therefore has no line among the choices."""
+    own = {key: getattr(entry, key) for key in ("task", "target", "method", "source", "seed")}
+    return own | {"expression": readable(plan.steps[entry.outputs].arguments["expression"])}

@@ -143,7 +143,7 @@ def build_study(seeds: tuple[int, ...] = (0,), by_source: bool = False, **about:
         "protocol": "oracle", "protocols": ["oracle"], "data": {f"summaries/{target}": "3f2a" * 16 for target in TEXT},
         "score": {"summaries": dict.fromkeys(TEXT, "ROUGE-2 over pieces")}, "notes": [], "command": "lingarith run x",
         "fixed": [
-            {"task": "summaries", "target": t, "method": BASELINE, "source": "", "seed": 0, "expression": "headlines[en]"}
+            {"task": "summaries", "target": t, "method": BASELINE, "source": "", "seed": 0, "expression": "x[en]"}
             for t in TEXT
         ],
     }  # fmt: skip

@@ -55,7 +55,7 @@ def test_every_number_has_an_origin(make_study):
     text = page(results(run))
     lines = chosen(run)
     assert {line["name"] for line in lines} == {"Add", "Add and Subtract", "λ · task vector alone", "Baseline"}
-    assert {line["expression"] for line in lines if line["name"] == "Baseline"} == {"headlines[en]"}
+    assert {line["expression"] for line in lines if line["name"] == "Baseline"} == {"x[en]"}
     assert fingerprints(run)[0] == ("summaries/pt", 10, "3f2a" * 16, "ROUGE-2 over pieces")
     [vector] = vectors(run)
     assert (vector["data"], vector["rate"], vector["tokens"]) == ("91c0" * 4, "0.002", 1_250_000)

@@ -274,7 +274,8 @@ def test_adapters_in_domain(small: Study, shop: Workshop, tmp_path: Path) -> Non
     assert kinds["headlines[ru]", "full"] == 1
     [trained] = [i for i in run.ingredients if (i.name, i.origin["adapter"]["kind"]) == ("headlines[en]", "full")]
     assert trained.origin["options"]["learning_rate"] == 0.01
-    grids, said = tables(run)
+    found = results(run)
+    grids, said = found.grids, found.said
     assert any("Full fine-tuning" in [*grid.heads, *(row[0] for row in grid.rows)] for grid in grids)
     assert "Full fine-tuning" in said
     without = plan_study(replace(study, full_learning_rate=0, space="factors"), shop)

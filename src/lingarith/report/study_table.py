@@ -118,7 +118,7 @@ def _beside(run: Run, task: str, of: Sequence[Cell]) -> Iterator[Grid]:
     """Our numbers and the paper's in turn, and below them the average gains over the reference."""
     paper = {key[1:]: value for key, value in printed(str(run.about["table"])).items() if key[0] == task}
     ours = {(cell.target, cell.method): cell.score for cell in of}
-    methods = [m for m in methods_of(run, of) if any(method == m for _, method in paper)]
+    methods = [m for m in methods_of(run, of) if any(method == m for _, method in ours.keys() & paper.keys())]
     reference = str(run.about["reference"])
     if not methods:
         return

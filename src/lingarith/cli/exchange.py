@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ def import_(
     """
     from ..errors import LingarithError
     from ..vectors.formats.imported import backbone_of, on_backbone, open_adapter
+    from ..vectors.lazy import outliers
     from ..vectors.store import check_name
 
     check_name(name)
@@ -46,9 +48,13 @@ def import_(
         facts, projections, reason = backbone_of(vector, shelf, like)
         placed = on_backbone(vector, facts, projections)
     digest = shelf.put(placed)
+    warnings = outliers(vector.terms)
+    for sentence in warnings:
+        print(f"warning: {sentence}; the adapter may be damaged", file=sys.stderr)
     bound, base = placed.origin["backbone"], placed.origin["base"]
     if as_json:
-        print_json({"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin})
+        facts = {"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin}
+        print_json(facts | {"warnings": warnings})
         return
     adapted, all_ = len(vector.terms), len(placed.terms)
     rest = "" if adapted == all_ else f" of {all_}, 0 on the others"

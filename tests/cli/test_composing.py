@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.lora import Lora
+from lingarith.vectors.store import Store
+from lingarith.vectors.vector import Vector
+
 Command = Callable[..., Any]
 EXPRESSION = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 
@@ -45,13 +49,23 @@ def test_compose(command: Command, store: Path, tmp_path: Path) -> None:
     assert (facts["adapter"], facts["space"]) == ("LoRA, rank 3", "delta, rank 3")
     assert 0 < facts["error"] < 1
     assert facts["norm"] > 0
-    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 3
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert (config["r"], config["task_type"]) == (3, "SEQ_2_SEQ_LM")
     assert json.loads((tmp_path / "adapter/lingarith.json").read_text())["parents"] == facts["parents"]
     shown = command("vectors", "show", "mixed[pt]", "--store", store, "--json").json
     assert (shown["hash"], shown["origin"]["expression"]) == (facts["hash"], EXPRESSION)
     said = command(*words).out
     assert f"{EXPRESSION}\nin delta, rank 3: LoRA, rank 3" in said
     assert "% of it lost by the cut" in said
+
+
+@pytest.mark.parametrize("verb", ["compose", "export"])
+def test_a_decoder_alone_has_its_own_task_type(verb: str, command: Command, tmp_path: Path) -> None:
+    terms = {path: (term,) for path, term in Lora(1).init({"model.layers.0.self_attn.q_proj": (4, 4)}, 0).items()}
+    store = Store(tmp_path / "store")
+    store.put(Vector("news[pt]", terms, 1.0, {"backbone": {"name": "tiny", "fingerprint": "f" * 64}}))
+    assert command(verb, "news[pt]", "--store", store.folder, "--out", tmp_path / "adapter").code == 0
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
 
 
 def test_compose_needs_no_backbone_and_changes_nothing(command: Command, trained: Path) -> None:

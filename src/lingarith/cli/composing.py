@@ -33,9 +33,6 @@ def compose(
     kronecker_out: o.KroneckerOut = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the adapter to this folder, for PEFT.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Put the adapter into the store under this name.")] = None,
-    causal: Annotated[
-        bool, typer.Option("--causal", help="The backbone is decoder-only (for PEFT's task type).")
-    ] = False,
     store: o.StoreFolder = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
@@ -45,7 +42,7 @@ def compose(
     """
     from ..algebra import parse
     from ..vectors.composed import Composed
-    from ..vectors.formats.peft import TaskType, write_peft
+    from ..vectors.formats.peft import task_type_of, write_peft
     from ..vectors.realise import Composition
 
     combination = parse(expression)
@@ -60,8 +57,7 @@ def compose(
     if name:
         facts["hash"] = shelf.put(vector, late=lambda: {"error": made.error})
     if out:
-        task_type: TaskType = "CAUSAL_LM" if causal else "SEQ_2_SEQ_LM"
-        base = str(vector.origin["backbone"]["name"])
+        base, task_type = str(vector.origin["backbone"]["name"]), task_type_of(composition.paths)
         write_peft(composition, out, base_model=base, task_type=task_type, origin=vector.origin)
         facts["folder"] = str(out)
     facts |= {

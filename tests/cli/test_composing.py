@@ -161,6 +161,10 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
         (("pt", "--choose-by", "sources"), "protocol 'sources' needs two or more sources"),
         (("pt", "--limit", "0"), "limit is 0"),
         (("pt", "--limit", "2", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
+        (
+            ("pt", "--limit", "2", "--space", "delta", "--rank-out", "13"),
+            "rank 13 is too high: the exact sum has rank 12",
+        ),
         (("pt", "--limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),
     ],
 )
@@ -189,6 +193,11 @@ def test_evaluate(command: Command, on: tuple[str, ...], tmp_path: Path) -> None
     assert "against headlines[en]" in said
 
 
+def test_a_cut_is_judged_by_the_expression_and_not_by_its_baseline(command: Command, on: tuple[str, ...]) -> None:
+    words = ("evaluate", EXPRESSION, "pt", "--limit", "1", "--space", "delta", "--rank-out", "8")
+    assert command(*words, "--baseline", "headlines[en]", *on).code == 0
+
+
 def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> None:
     assert command("evaluate", "0", "pt", "--limit", "1", *on, "--json").json["expression"] == "0"
 
@@ -201,6 +210,7 @@ def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> No
         (("news[pt]", "pt", "--split", "tests"), "there is no split 'tests'; did you mean test?"),
         (("news[pt]", "pt", "--space", "deltas"), "no space named 'deltas'; did you mean delta?"),
         (("news[pt]", "pt", "--task", "nowhere/{language}/{split}.jsonl"), "no file matches"),
+        (("news[pt]", "pt", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),
         (("news[pt]", "pt", "--beams", "0"), "beams=0 must be at least 1"),
         (("news[pt]", "pt", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model /nowhere.model"),
         (("news[pt]", "pt", "--dtype", "float33"), "no type of weights is named 'float33'"),
@@ -251,6 +261,7 @@ def test_generate(command: Command, on: tuple[str, ...], tmp_path: Path, monkeyp
         (("Olá.", "--prompt", "summarize"), "the prompt 'summarize' has no place for the article"),
         (("--file", "nowhere.txt"), "there is no file nowhere.txt"),
         (("--file", "nowhere.pdf"), "nowhere.pdf cannot be read: files end in one of"),
+        (("Olá.", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),
         (("Olá.", "--max-output", "0"), "max_output=0 must be at least 1"),
     ],
 )

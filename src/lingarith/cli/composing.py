@@ -14,6 +14,8 @@ from .opening import open_backbone, open_store, print_json
 from .progress import shown
 
 if TYPE_CHECKING:
+    from ..algebra import Combination
+    from ..study.evaluate import Bench
     from ..vectors.store import Store
     from ..vectors.vector import Vector
 
@@ -24,6 +26,15 @@ Expression = Annotated[
 
 def _vectors(store: Store, names: tuple[str, ...], backbone: str | None) -> dict[str, Vector]:
     return {name: store.get(name, backbone) for name in names}
+
+
+def _check_rank(bench: Bench, combination: Combination) -> None:
+    """Refuse a rank above that of the exact sum; the empty combination, the bare backbone, has none."""
+    from ..vectors.composed import Composed
+    from ..vectors.realise import Composition, Space
+
+    if combination.names:
+        Composed(Composition(combination, bench.vectors, Space.of(bench.space))).check_rank()
 
 
 def compose(
@@ -199,6 +210,7 @@ def evaluate(
         score_model,
         tuple(source or ["en"]),
     )
+    _check_rank(bench, first)
     with shown() as progress:
         size = len(data.examples)
         outcomes = bench.outcomes(first, data, lambda done: progress(f"evaluating on {lang}", done, size))
@@ -295,6 +307,7 @@ def generate(
     bench = Bench(
         model, _vectors(shelf, combination.names, model.fingerprint), o.space_of(space, rank_out, kronecker_out)
     )
+    _check_rank(bench, combination)
     with model.using(bench.update(combination)), shown() as progress:
         inputs = [prompt.replace("{text}", article) for article in articles]
         outputs = write(model, inputs, decoding, watch=lambda done: progress("writing", done, len(inputs)))

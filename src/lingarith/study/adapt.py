@@ -260,7 +260,7 @@ def weigh(
         raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
     read = Reading(options, store.folder / "text")
     task, text = read.names()
-    sources = sources_of(target, options)
+    sources, _ = sources_of(target, options)
     terms = choose.Terms(
         tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
     )
@@ -358,7 +358,7 @@ def _about(what: Plan, backbone: Backbone, command: str, notes: Sequence[str]) -
         "training": {"task": asdict(options.task_training), "language": asdict(options.language_training)},
         "decoding": asdict(options.decoding),
         "seed": options.seed,
-        "notes": list(notes),
+        "notes": [*notes, *what.notes],
         "made": versions(),
         "command": command,
         "handed_over": {},

@@ -83,7 +83,7 @@ class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.
 
     ``sources`` are those of each target; ``validation`` and ``test`` have the targets (and sources)
-    that have such labels.
+    that have such labels. ``notes`` say how the sources of each target were chosen.
     """
 
     targets: tuple[str, ...]
@@ -94,6 +94,7 @@ class Plan:
     languages: Mapping[str, Job]
     validation: Mapping[str, Labelled]
     test: Mapping[str, Labelled]
+    notes: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> list[Job]:
@@ -176,7 +177,9 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     protocol, and a protocol that the data do not allow.
     """
     _check(targets, options)
-    chosen = {target: sources_of(target, options) for target in targets}
+    judged = {target: sources_of(target, options) for target in targets}
+    chosen = {target: sources for target, (sources, _) in judged.items()}
+    notes = tuple(note for _, note in judged.values() if note)
     needed = [source for source in options.sources if any(source in some for some in chosen.values())]
     read = Reading(options, store.folder / "text")
     validation = read.optional([*needed, *targets], "validation", options.validation_limit)
@@ -187,15 +190,20 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store) -> Plan:
     }
     languages = {code: Job(read.plain(code), options.language_training) for code in [*needed, *targets]}
     protocol = protocol_of(chosen, options, validation)
-    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test)
+    return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test, notes)
 
 
-def sources_of(target: str, options: AdaptOptions) -> tuple[str, ...]:
-    """The sources of a target: all, or those that are related to it. Raises as :func:`~..related.related` does."""
+def sources_of(target: str, options: AdaptOptions) -> tuple[tuple[str, ...], str]:
+    """The sources of a target and how they were chosen: all, or those that are related to it.
+
+    Raises as :func:`~..related.related` does.
+    """
     if not options.related:
-        return options.sources
-    near = related(target, options.sources).chosen
-    return tuple(source for source in options.sources if language(source).code in near)
+        return options.sources, ""
+    found = related(target, options.sources)
+    near = tuple(source for source in options.sources if language(source).code in found.chosen)
+    among, taken = ", ".join(options.sources), found.note or ", ".join(near)
+    return near, f"{target}: sources among {among} by the rule {found.rule}: {taken}"
 
 
 def _check(targets: Sequence[str], options: AdaptOptions) -> None:

@@ -15,11 +15,11 @@ SIZES = st.integers(1, 7)
 
 
 def test_init_is_kaimings_and_adds_nothing() -> None:
-    start = Lora(50).init({"q": (6, 400)}, seed=0)["q"]
+    start = Lora(50).init({"q": (60, 400)}, seed=0)["q"]
     assert start.a.shape == (50, 400)
     assert start.a.abs().max() <= 1 / 20  # ±1/√in
     assert start.a.std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.02)
-    assert start.b.shape == (6, 50)
+    assert start.b.shape == (60, 50)
     assert not start.b.any()
 
 
@@ -28,6 +28,13 @@ def test_init_depends_on_seed_path_and_shape_alone() -> None:
     assert torch.equal(alone["q"].a, among["q"].a)
     assert not torch.equal(among["q"].a, among["k"].a)
     assert not torch.equal(alone["q"].a, Lora(2).init({"q": (4, 4)}, 1)["q"].a)
+
+
+def test_a_rank_that_no_update_can_have_is_refused() -> None:
+    sizes = {"q": (6, 4), "k": (3, 4), "v": (8, 8)}
+    assert len(Lora(3).init(sizes, 0)["v"].a) == 3
+    with pytest.raises(LingarithError, match=r"^rank=4 is too high: k is 3 × 4; the largest rank is 3$"):
+        Lora(4).init(sizes, 0)
 
 
 def test_apply_by_hand() -> None:

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.lora import Lora
+from lingarith.vectors.store import Store
+from lingarith.vectors.vector import Vector
+
 Command = Callable[..., Any]
 EXPRESSION = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 
@@ -45,13 +49,23 @@ def test_compose(command: Command, store: Path, tmp_path: Path) -> None:
     assert (facts["adapter"], facts["space"]) == ("LoRA, rank 3", "delta, rank 3")
     assert 0 < facts["error"] < 1
     assert facts["norm"] > 0
-    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 3
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert (config["r"], config["task_type"]) == (3, "SEQ_2_SEQ_LM")
     assert json.loads((tmp_path / "adapter/lingarith.json").read_text())["parents"] == facts["parents"]
     shown = command("vectors", "show", "mixed[pt]", "--store", store, "--json").json
     assert (shown["hash"], shown["origin"]["expression"]) == (facts["hash"], EXPRESSION)
     said = command(*words).out
     assert f"{EXPRESSION}\nin delta, rank 3: LoRA, rank 3" in said
     assert "% of it lost by the cut" in said
+
+
+@pytest.mark.parametrize("verb", ["compose", "export"])
+def test_a_decoder_alone_has_its_own_task_type(verb: str, command: Command, tmp_path: Path) -> None:
+    terms = {path: (term,) for path, term in Lora(1).init({"model.layers.0.self_attn.q_proj": (4, 4)}, 0).items()}
+    store = Store(tmp_path / "store")
+    store.put(Vector("news[pt]", terms, 1.0, {"backbone": {"name": "tiny", "fingerprint": "f" * 64}}))
+    assert command(verb, "news[pt]", "--store", store.folder, "--out", tmp_path / "adapter").code == 0
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
 
 
 def test_compose_needs_no_backbone_and_changes_nothing(command: Command, trained: Path) -> None:
@@ -147,6 +161,10 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
         (("pt", "--choose-by", "sources"), "protocol 'sources' needs two or more sources"),
         (("pt", "--limit", "0"), "limit is 0"),
         (("pt", "--limit", "2", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
+        (
+            ("pt", "--limit", "2", "--space", "delta", "--rank-out", "13"),
+            "rank 13 is too high: the exact sum has rank 12",
+        ),
         (("pt", "--limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),
     ],
 )
@@ -175,6 +193,11 @@ def test_evaluate(command: Command, on: tuple[str, ...], tmp_path: Path) -> None
     assert "against headlines[en]" in said
 
 
+def test_a_cut_is_judged_by_the_expression_and_not_by_its_baseline(command: Command, on: tuple[str, ...]) -> None:
+    words = ("evaluate", EXPRESSION, "pt", "--limit", "1", "--space", "delta", "--rank-out", "8")
+    assert command(*words, "--baseline", "headlines[en]", *on).code == 0
+
+
 def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> None:
     assert command("evaluate", "0", "pt", "--limit", "1", *on, "--json").json["expression"] == "0"
 
@@ -187,6 +210,7 @@ def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> No
         (("news[pt]", "pt", "--split", "tests"), "there is no split 'tests'; did you mean test?"),
         (("news[pt]", "pt", "--space", "deltas"), "no space named 'deltas'; did you mean delta?"),
         (("news[pt]", "pt", "--task", "nowhere/{language}/{split}.jsonl"), "no file matches"),
+        (("news[pt]", "pt", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),
         (("news[pt]", "pt", "--beams", "0"), "beams=0 must be at least 1"),
         (("news[pt]", "pt", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model /nowhere.model"),
         (("news[pt]", "pt", "--dtype", "float33"), "no type of weights is named 'float33'"),
@@ -237,6 +261,7 @@ def test_generate(command: Command, on: tuple[str, ...], tmp_path: Path, monkeyp
         (("Olá.", "--prompt", "summarize"), "the prompt 'summarize' has no place for the article"),
         (("--file", "nowhere.txt"), "there is no file nowhere.txt"),
         (("--file", "nowhere.pdf"), "nowhere.pdf cannot be read: files end in one of"),
+        (("Olá.", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),
         (("Olá.", "--max-output", "0"), "max_output=0 must be at least 1"),
     ],
 )

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from lingarith.vectors.tensors import read_safetensors, write_safetensors
+
 SUM = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 DELTA = ("--space", "delta")
 
@@ -41,6 +43,24 @@ def test_export_and_import_are_the_same_vector(command: Any, exported: Path, sto
     assert (again / weights).read_bytes() == (exported / weights).read_bytes()
     shown = command("vectors", "show", "task[pt]", "--store", store, "--json").json
     assert shown["origin"]["composed"]["expression"] == SUM
+
+
+def test_numbers_far_too_large_are_warned_of(command: Any, exported: Path, store: Path) -> None:
+    words = ("import", exported, "--name", "task[pt]", "--store", store)
+    sound = command(*words, "--json")
+    assert (sound.json["warnings"], sound.err) == ([], "")
+    weights = exported / "adapter_model.safetensors"
+    tensors = read_safetensors(weights)
+    path = "encoder.block.0.layer.0.SelfAttention.q"
+    tensors[f"base_model.model.{path}.lora_A.weight"] *= 1e6
+    write_safetensors(weights, tensors)
+    done = command(*words, "--json")
+    (warning,) = done.json["warnings"]
+    assert warning.startswith(f"tensor '{path}.lora.a' is ")
+    assert done.err == f"warning: {warning}; the adapter may be damaged\n"
+    told = command(*words)
+    assert told.err == done.err
+    assert "is in" in told.out
 
 
 def test_peft_and_generate_write_the_same_tokens(

@@ -57,4 +57,7 @@ def test_mistakes(fails: Callable[..., str], trained: Path, tmp_path: Path) -> N
     assert "needs space 'delta'" in fails(
         "inspect", "news[pt]", "--store", trained, "--space", "factors", "--rank-out", 2
     )
+    assert "rank 5 is too high: the exact sum has rank 4" in fails(
+        "inspect", "news[pt]", "--store", trained, "--rank-out", 5
+    )
     assert "no store at" in fails("inspect", "news[pt]", "--store", tmp_path / "nowhere")

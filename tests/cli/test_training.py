@@ -147,6 +147,8 @@ def test_bad_labelled_data(
         (("task", "newsroom", "en", "--limit", "0"), "limit is 0"),
         (("language", "pt", "--precision", "int8"), "precision='int8' is none of"),
         (("language", "pt", "--dtype", "flot32"), "no type of weights is named 'flot32'; did you mean float32?"),
+        (("language", "pt", "--seed", "-1"), "Invalid value for '--seed'"),
+        (("language", "pt", "--init-seed", "-1"), "Invalid value for '--init-seed'"),
         (("language", "pt", "--bits", "3"), "bits=3 is not known; choose 4 or 8"),
     ],
 )

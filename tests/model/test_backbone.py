@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers.utils import logging
 
 from lingarith.adapters import lora
 from lingarith.errors import LingarithError
@@ -259,6 +260,18 @@ def test_load_from_a_folder(family: str, folder: Callable[[str], Path], backbone
     half = load(str(where), dtype="bfloat16", device="cpu")
     assert next(half.model.parameters()).dtype == torch.bfloat16
     assert half.fingerprint == made.fingerprint
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_loading_is_silent_and_leaves_the_setting(
+    shown: bool, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = folder("t5")
+    monkeypatch.setattr(logging, "_tqdm_active", shown)
+    capfd.readouterr()
+    load(str(place))
+    assert capfd.readouterr() == ("", "")
+    assert logging.is_progress_bar_enabled() is shown
 
 
 def test_the_newsroom_is_the_default() -> None:

@@ -69,6 +69,8 @@ def test_the_rate_by_hand() -> None:
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must be 0 or more"),
+        ({"init_seed": -1}, "init_seed=-1 must be 0 or more"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0 must be a positive number"),
         ({"learning_rate": math.nan}, "learning_rate=nan must be a positive number"),
         ({"clip": 0.0}, "clip=0.0 must be a positive number"),

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.model.train import TrainOptions
+from lingarith.report.page import page
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
 from lingarith.study.adapt import adapt, weigh
@@ -429,6 +431,19 @@ def test_only_related_sources_are_needed(options: Options, store: Store) -> None
     assert list(what.tasks) == ["ar", "te", "en"]
     assert sorted(what.languages) == ["ar", "en", "pt", "si", "te"]
     assert what.terms("si").tasks == ("headlines[te]",)
+    assert not plan(["pt"], options(), store).notes
+
+
+@pytest.mark.usefixtures("coarse")
+def test_the_page_says_how_sources_were_chosen(
+    backbone: Backbone, options: Options, store: Store, tmp_path: Path
+) -> None:
+    run = adapt(["pt", "si"], backbone, store, tmp_path, options(sources=("en", "ja"), related=True), notes=["mine"])
+    mine, pt, si = run.about["notes"]
+    rule = "sources among en, ja by the rule syntactic < 0.7 and geographic < 0.3"
+    assert (mine, pt) == ("mine", f"pt: {rule}: en")
+    assert si.startswith(f"si: {rule}: no source meets the rule; ja is taken, the nearest by syntactic (")
+    assert all(escape(note) in page(run) for note in run.about["notes"])
 
 
 def test_planning_tells_of_what_comes_from_the_hub(

@@ -62,3 +62,16 @@ def test_without_labels_of_the_target_choosing_still_takes_time(
     *_, choosing = estimate(what, backbone, Store(tmp_path / "store"))
     assert choosing.what == "choose λ and β for pt"
     assert choosing.seconds > 0
+
+
+def test_a_source_that_is_not_related_has_no_part_in_it(
+    backbone: Backbone, options: Callable[..., AdaptOptions], store: Store
+) -> None:
+    chosen = options(protocol="sources", sources=("en", "ru", "ja"), related=True, validation_limit=2)
+    what = plan(["pt"], chosen, store)
+    assert what.sources == {"pt": ("en", "ru")}
+    stages = estimate(what, backbone, store)
+    assert not any("[ja]" in stage.what for stage in stages)
+    assert [stage.amount for stage in stages if stage.what.startswith("choose")] == [
+        f"{41 * 3 * 2} outputs, 41 compositions"  # pt has labels, and each source plays the target
+    ]

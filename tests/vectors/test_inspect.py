@@ -235,6 +235,8 @@ def test_what_cannot_be_inspected() -> None:
         inspect(parse("x"), by_hand(), ["delte"])
     with pytest.raises(LingarithError, match="m=3 does not divide"):
         inspect(parse("x"), by_hand(), ["factors", Space("delta", rank=1, kronecker=(3, 2))])
+    with pytest.raises(LingarithError, match=r"rank 2 is too high: the exact sum has rank 1"):
+        inspect(parse("x"), by_hand(), [Space("delta", rank=2)])
     elsewhere = by_hand()
     elsewhere["y"].origin["backbone"] = {"fingerprint": "other"}  # type: ignore[index]
     with pytest.raises(LingarithError, match="different backbones"):

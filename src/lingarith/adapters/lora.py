@@ -89,8 +89,14 @@ class Lora:
 
         ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
         seed, its path and its shape alone, so every vector of a backbone starts at the same point
-        and that point can be made again when arithmetic needs it.
+        and that point can be made again when arithmetic needs it. Raises :class:`LingarithError` for a
+        rank that is above what the smallest projection can have.
         """
+        path, (out, inner) = min(shapes.items(), key=lambda shape: min(shape[1]))
+        if self.rank > min(out, inner):
+            raise LingarithError(
+                f"rank={self.rank} is too high: {path} is {out} × {inner}; the largest rank is {min(out, inner)}"
+            )
         start = {}
         for path, (out, inner) in shapes.items():
             digest = hashlib.sha256(f"{seed}/{path}/{self.rank}".encode()).digest()

@@ -14,6 +14,8 @@ from .opening import open_backbone, open_store, print_json
 from .progress import shown
 
 if TYPE_CHECKING:
+    from ..algebra import Combination
+    from ..study.evaluate import Bench
     from ..vectors.store import Store
     from ..vectors.vector import Vector
 
@@ -26,6 +28,15 @@ def _vectors(store: Store, names: tuple[str, ...], backbone: str | None) -> dict
     return {name: store.get(name, backbone) for name in names}
 
 
+def _check_rank(bench: Bench, combination: Combination) -> None:
+    """Refuse a rank above that of the exact sum; the empty combination, the bare backbone, has none."""
+    from ..vectors.composed import Composed
+    from ..vectors.realise import Composition, Space
+
+    if combination.names:
+        Composed(Composition(combination, bench.vectors, Space.of(bench.space))).check_rank()
+
+
 def compose(
     expression: Expression,
     space: o.Space = "factors",
@@ -33,9 +44,6 @@ def compose(
     kronecker_out: o.KroneckerOut = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the adapter to this folder, for PEFT.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Put the adapter into the store under this name.")] = None,
-    causal: Annotated[
-        bool, typer.Option("--causal", help="The backbone is decoder-only (for PEFT's task type).")
-    ] = False,
     store: o.StoreFolder = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
@@ -45,7 +53,7 @@ def compose(
     """
     from ..algebra import parse
     from ..vectors.composed import Composed
-    from ..vectors.formats.peft import TaskType, write_peft
+    from ..vectors.formats.peft import task_type_of, write_peft
     from ..vectors.realise import Composition
 
     combination = parse(expression)
@@ -60,8 +68,7 @@ def compose(
     if name:
         facts["hash"] = shelf.put(vector, late=lambda: {"error": made.error})
     if out:
-        task_type: TaskType = "CAUSAL_LM" if causal else "SEQ_2_SEQ_LM"
-        base = str(vector.origin["backbone"]["name"])
+        base, task_type = str(vector.origin["backbone"]["name"]), task_type_of(composition.paths)
         write_peft(composition, out, base_model=base, task_type=task_type, origin=vector.origin)
         facts["folder"] = str(out)
     facts |= {
@@ -202,6 +209,7 @@ def evaluate(
         score_model,
         tuple(source or ["en"]),
     )
+    _check_rank(bench, first)
     with shown() as progress:
         size = len(data.examples)
         outcomes = bench.outcomes(first, data, lambda done: progress(f"evaluating on {lang}", done, size))
@@ -298,6 +306,7 @@ def generate(
     bench = Bench(
         model, _vectors(shelf, combination.names, model.fingerprint), o.space_of(space, rank_out, kronecker_out)
     )
+    _check_rank(bench, combination)
     with model.using(bench.update(combination)), shown() as progress:
         inputs = [prompt.replace("{text}", article) for article in articles]
         outputs = write(model, inputs, decoding, watch=lambda done: progress("writing", done, len(inputs)))

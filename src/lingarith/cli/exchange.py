@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from . import options as o
 from .composing import Expression
 from .opening import open_backbone, open_store, print_json
-
-if TYPE_CHECKING:
-    from ..vectors.formats.peft import TaskType
 
 
 def import_(
@@ -33,6 +31,7 @@ def import_(
     """
     from ..errors import LingarithError
     from ..vectors.formats.imported import backbone_of, on_backbone, open_adapter
+    from ..vectors.lazy import outliers
     from ..vectors.store import check_name
 
     check_name(name)
@@ -46,9 +45,13 @@ def import_(
         facts, projections, reason = backbone_of(vector, shelf, like)
         placed = on_backbone(vector, facts, projections)
     digest = shelf.put(placed)
+    warnings = outliers(vector.terms)
+    for sentence in warnings:
+        print(f"warning: {sentence}; the adapter may be damaged", file=sys.stderr)
     bound, base = placed.origin["backbone"], placed.origin["base"]
     if as_json:
-        print_json({"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin})
+        facts = {"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin}
+        print_json(facts | {"warnings": warnings})
         return
     adapted, all_ = len(vector.terms), len(placed.terms)
     rest = "" if adapted == all_ else f" of {all_}, 0 on the others"
@@ -96,7 +99,7 @@ def export(
     from ..vectors.files import read_json
     from ..vectors.formats.lokr import write_lokr
     from ..vectors.formats.merged import checkpoint, write_merged
-    from ..vectors.formats.peft import ORIGIN, write_peft
+    from ..vectors.formats.peft import ORIGIN, task_type_of, write_peft
     from ..vectors.formats.serving import write_serving
     from ..vectors.realise import Composition
 
@@ -112,7 +115,7 @@ def export(
     made.check_rank()
     vector = made.vector(str(combination), {name: shelf.resolve(name) for name in combination.names})
     facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
-    base, task_type = vector.origin["backbone"], _task_type(composition.paths)
+    base, task_type = vector.origin["backbone"], task_type_of(composition.paths)
     if format == "merged":
         place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
         write_merged(composition, place, out, origin=vector.origin)
@@ -134,8 +137,3 @@ def export(
         if task_type == "SEQ_2_SEQ_LM":
             print("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
     print(f"written to {out}")
-
-
-def _task_type(paths: list[str]) -> TaskType:
-    """Encoder-decoder models alone have a part called encoder with projections of text in it."""
-    return "SEQ_2_SEQ_LM" if any("encoder" in path.split(".") for path in paths) else "CAUSAL_LM"

@@ -64,7 +64,7 @@ KroneckerOut = Annotated[
     str | None,
     typer.Option("--kronecker-out", metavar="MxN", help="With --rank-out k: to the best k Kronecker products instead."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Order of examples, splits, samples.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Order of examples, splits, samples.")]
 Search = Annotated[
     str, typer.Option("--search", help="How its values are searched with labels: grid, or halving (fewer outputs).")
 ]
@@ -121,7 +121,10 @@ FullTuning = Annotated[
     bool, typer.Option("--full", rich_help_panel=_TRAINING, help="No adapter: fine-tune the whole backbone.")
 ]
 InitSeed = Annotated[
-    int, typer.Option("--init-seed", rich_help_panel=_TRAINING, help="Where vectors start; one for all that are added.")
+    int,
+    typer.Option(
+        "--init-seed", min=0, rich_help_panel=_TRAINING, help="Where vectors start; one for all that are added."
+    ),
 ]
 Accumulation = Annotated[
     int, typer.Option("--accumulation", rich_help_panel=_TRAINING, help="Micro-batches in a step.")

@@ -23,6 +23,7 @@ from transformers import (
     GenerationConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from ..adapters.terms import mapped
 from ..errors import LingarithError, did_you_mean
@@ -214,16 +215,17 @@ def load(
         common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(where, **common)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model, report = kind.from_pretrained(
-            where,
-            dtype=dtype,
-            device_map=device_map,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # reported below, in one sentence
-            output_loading_info=True,
-            **common,
-            **quantised,
-        )
+        with _without_bar():
+            model, report = kind.from_pretrained(
+                where,
+                dtype=dtype,
+                device_map=device_map,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # reported below, in one sentence
+                output_loading_info=True,
+                **common,
+                **quantised,
+            )
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as problem:
         why = " ".join(str(problem).split()).split(". ")[0].rstrip(". ")[:200] or type(problem).__name__
@@ -239,6 +241,17 @@ def load(
     if device_map is None and bits is None:
         model.to(device or _best_device())
     return wrap(model, tokenizer, name=name, revision=getattr(config, "_commit_hash", None) or revision)
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """While open, transformers draws no bar on stderr; downloads keep theirs, which its public switch takes too."""
+    drawn = logging.is_progress_bar_enabled()
+    logging._tqdm_active = False
+    try:
+        yield
+    finally:
+        logging._tqdm_active = drawn
 
 
 def _place(name: str) -> str | Path:

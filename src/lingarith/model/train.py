@@ -80,6 +80,9 @@ class TrainOptions:
         for name in ("steps", "batch_size", "accumulation", "max_input", "max_target", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("seed", "init_seed"):
+            if getattr(self, name) < 0:
+                raise LingarithError(f"{name}={getattr(self, name)} must be 0 or more")
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):

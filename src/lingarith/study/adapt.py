@@ -21,6 +21,7 @@ from ..model.batches import prefix_items
 from ..model.train import versions
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled, TaskExample
+from ..vectors.composed import Composed
 from ..vectors.files import TEMPORARY, write_atomically
 from ..vectors.formats.lokr import write_lokr
 from ..vectors.formats.peft import write_peft
@@ -250,13 +251,14 @@ def weigh(
     """The weight of one equation for one target, from vectors that the store has; nothing is trained.
 
     Vectors are found by the names that their data give them (``xlsum[en]``, ``mc4[pt]``).
-    Raises :class:`LingarithError` for an unknown equation or protocol, and a vector or data that is not there.
+    Raises :class:`LingarithError` for an unknown equation or protocol, a vector or data that is not there,
+    and a rank above that of the exact sum.
     """
     if equation not in COMPOSED:
         raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
     read = Reading(options, store.folder / "text", progress)
     task, text = read.names()
-    sources = sources_of(target, options)
+    sources, _ = sources_of(target, options)
     terms = choose.Terms(
         tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
     )
@@ -264,6 +266,8 @@ def weigh(
     held_out = read.optional([target, *sources], "validation", options.validation_limit)
     protocol = protocol_of({target: sources}, options, held_out)
     bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, sources)
+    # Within the grid all vectors take part; at its ends some do not, and a sum of lower rank stays as it is.
+    Composed(Composition(terms.at(equation, 0.5), vectors, options.space)).check_rank()
     return _weighed(
         target, equation, protocol, bench, terms, options, held_out, sources,
         lambda: read.held_out(target) or read.plain(target), progress,

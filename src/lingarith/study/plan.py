@@ -208,7 +208,9 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progres
     protocol, and a protocol that the data do not allow.
     """
     _check(targets, options)
-    chosen = {target: sources_of(target, options) for target in targets}
+    judged = {target: sources_of(target, options) for target in targets}
+    chosen = {target: sources for target, (sources, _) in judged.items()}
+    notes = tuple(note for _, note in judged.values() if note)
     needed = [source for source in options.sources if any(source in some for some in chosen.values())]
     read = Reading(options, store.folder / "text", progress)
     validation = read.optional([*needed, *targets], "validation", options.validation_limit)
@@ -221,7 +223,6 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progres
         code: Job(read.plain(code), options.language_training, read.held_out(code)) for code in [*needed, *targets]
     }
     protocol = protocol_of(chosen, options, validation)
-    notes: tuple[str, ...] = ()
     if protocol == "unlabelled":
         notes += tuple(
             choose.PROBED_ON_TRAINED.format(target) for target in targets if not languages[target].validation
@@ -229,12 +230,17 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progres
     return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test, notes)
 
 
-def sources_of(target: str, options: AdaptOptions) -> tuple[str, ...]:
-    """The sources of a target: all, or those that are related to it. Raises as :func:`~..related.related` does."""
+def sources_of(target: str, options: AdaptOptions) -> tuple[tuple[str, ...], str]:
+    """The sources of a target and how they were chosen: all, or those that are related to it.
+
+    Raises as :func:`~..related.related` does.
+    """
     if not options.related:
-        return options.sources
-    near = related(target, options.sources).chosen
-    return tuple(source for source in options.sources if language(source).code in near)
+        return options.sources, ""
+    found = related(target, options.sources)
+    near = tuple(source for source in options.sources if language(source).code in found.chosen)
+    among, taken = ", ".join(options.sources), found.note or ", ".join(near)
+    return near, f"{target}: sources among {among} by the rule {found.rule}: {taken}"
 
 
 def _check(targets: Sequence[str], options: AdaptOptions) -> None:

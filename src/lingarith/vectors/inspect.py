@@ -20,6 +20,7 @@ from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
 from ..errors import LingarithError
 from .comparison import Figures, Sums
+from .composed import Composed
 from .lazy import Terms
 from .realise import SPACES, Composition, Space, starting_point
 from .vector import Vector
@@ -91,7 +92,9 @@ def inspect(
     results, refused = {}, {}
     for space in map(Space.of, spaces):
         try:
-            results[str(space)] = _compared(Composition(combination, vectors, space))
+            composition = Composition(combination, vectors, space)
+            Composed(composition).check_rank()
+            results[str(space)] = _compared(composition)
         except LingarithError as problem:
             if space.name == "delta":
                 raise  # the sum is there, so it is the cut that cannot be had

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,15 @@ def write_peft(
         write_file(temporary / CONFIG, json_bytes(config))
         about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": made.error}
         write_file(temporary / ORIGIN, json_bytes(about))
+
+
+def task_type_of(paths: Iterable[str]) -> TaskType:
+    """What PEFT calls a model with such projections: only encoder-decoders have a part called encoder.
+
+    >>> task_type_of(["encoder.block.0.layer.0.SelfAttention.q"]), task_type_of(["model.layers.0.self_attn.q_proj"])
+    ('SEQ_2_SEQ_LM', 'CAUSAL_LM')
+    """
+    return "SEQ_2_SEQ_LM" if any("encoder" in path.split(".") for path in paths) else "CAUSAL_LM"
 
 
 def open_peft(folder: Path, name: str) -> Vector:

@@ -192,8 +192,8 @@ def test_init_depends_on_seed_path_and_sizes_alone() -> None:
 @pytest.mark.parametrize(
     ("m", "n", "said"),
     [
-        (32, 16, "m=32 does not divide the 48 inputs of q; what divides those of all projections: 6, 8, 12, 24"),
-        (8, 16, "n=16 does not divide the 24 outputs of k; what divides those of all projections: 6, 8, 12, 24"),
+        (32, 16, "m=32 does not divide the 48 inputs of q; near sizes that divide all projections: 6, 8, 12, 24"),
+        (8, 16, "n=16 does not divide the 24 outputs of k; near sizes that divide all projections: 6, 8, 12, 24"),
         (0, 16, "m=0 must be at least 1"),
         (8, -1, "n=-1 must be at least 1"),
     ],

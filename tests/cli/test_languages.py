@@ -104,6 +104,8 @@ def test_text(measure: str, command: Command, tiny_backbone: Path, tmp_path: Pat
         (["pt", "--among", "en,xyzzy"], "no language is called 'xyzzy'"),
         (["pt", "--among", ""], "no language is called ''"),
         (["pt", "--among", "en,pt"], "pt is the target and no source of its own"),
+        (["pt", "--syntactic", "nan"], "the limit nan on 'syntactic' must be a positive number"),
+        (["pt", "--geographic", "-1"], "the limit -1 on 'geographic' must be a positive number"),
         (["pt", "--top", "0"], "the nearest 0 languages are none"),
         (["pt", "--top", "2", "--preset", "paper-table5"], "limits, --top and --preset are different rules"),
         (["pt", "--top", "2", "--either"], "limits, --top and --preset are different rules"),

@@ -67,7 +67,11 @@ def test_many_spellings(given_name: str, code: str, script: str, name: str) -> N
         ("Portugese", "no language is called 'Portugese'; did you mean pt (Portuguese)"),
         ("Mandarin", "no language is called 'Mandarin'; did you mean cmn (Mandarin Chinese)?"),
         ("Sami", "no language is called 'Sami'; did you mean se (Northern Sami) or sia"),
-        ("xx", "no language is called 'xx'; did you mean"),
+        ("xx", "no language is called 'xx'; give a code such as pt or zh-Hans, or an English name"),
+        (
+            "Brazilian Portugese",
+            "no language is called 'Brazilian Portugese'; did you mean pt (Portuguese) or pt-BR (Portuguese (Brazil))",
+        ),
         ("und", "no language is called 'und'"),
         ("", "no language is called ''; give a code such as pt or zh-Hans, or an English name"),
         ("../pt", "no language is called '../pt'"),

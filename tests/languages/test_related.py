@@ -55,6 +55,12 @@ def test_nothing_is_near_enough() -> None:
         related("pt", ["te"], Limits({"syntactic": 0.7}), distances=[NEAR])
 
 
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0, 0.0])
+def test_limits_that_are_none(limit: float) -> None:
+    with pytest.raises(LingarithError, match=f"the limit {limit:g} on 'syntactic' must be a positive number"):
+        Limits({"geographic": 0.3, "syntactic": limit})
+
+
 def test_the_nearest() -> None:
     found = related("pt", ["te", "ja", "ru", "en"], Nearest(2), distances=[NEAR])
     assert found.chosen == ("en", "ru")
@@ -112,7 +118,7 @@ def test_rules_that_cannot_be() -> None:
 @given(
     st.lists(st.sampled_from(SEEN), min_size=1, unique=True),
     st.sampled_from(UNSEEN),
-    st.floats(0, 1.1),
+    st.floats(0, 1.1, exclude_min=True),
     st.booleans(),
 )
 def test_laws(sources: list[str], target: str, limit: float, either: bool) -> None:

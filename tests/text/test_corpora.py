@@ -93,7 +93,8 @@ def test_hub_sources(
 @pytest.mark.parametrize(
     ("source", "language", "said"),
     [
-        ("newsrom", "pt", "there is no source 'newsrom'; did you mean newsroom"),
+        ("newsrom", "pt", r"there is no source 'newsrom'; did you mean newsroom\?$"),
+        ("crawl", "pt", r"there is no source 'crawl'; known are: .*; or give a path such as data/{language}"),
         ("newsroom", "xx", "the newsroom does not write 'xx'"),
         ("newsroom", "../pt", "the newsroom does not write"),
         ("mc4", "../pt", "mc4 has no language"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -185,8 +186,11 @@ def test_unknown_name_and_other_backbone(store: Store) -> None:
         store.resolve("xlsum[eng]", ELSEWHERE)
     store.put(made(backbone=ELSEWHERE))
     assert store.get("xlsum[en]", ELSEWHERE).origin["backbone"]["fingerprint"] == ELSEWHERE
-    with pytest.raises(LingarithError, match="exists for several backbones"):
+    with pytest.raises(LingarithError, match="exists for several backbones; name one of ") as problem:
         store.get("xlsum[en]")
+    offered = re.findall(r"(xlsum\[en\]@[0-9a-f]{12}) \(([ef]{16})\)", str(problem.value))
+    found = {store.get(name).origin["backbone"]["fingerprint"][:16]: own for name, own in offered}
+    assert found == {one[:16]: one[:16] for one in (HERE, ELSEWHERE)}
 
 
 def test_missing_store(store: Store) -> None:

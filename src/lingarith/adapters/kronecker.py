@@ -105,7 +105,7 @@ class Kronecker:
                     near = sorted(sorted(divisors, key=lambda d: abs(d - asked))[:4])
                     raise LingarithError(
                         f"{name}={asked} does not divide the {shape[side]} {what} of {path}; "
-                        f"what divides those of all projections: {', '.join(map(str, near))}"
+                        f"near sizes that divide all projections: {', '.join(map(str, near))}"
                     )
 
     def init(self, shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, KroneckerTerm]:

@@ -133,7 +133,8 @@ def _near(given: str) -> set[str]:
     """Codes of the languages that have this word in their name, else of common ones spelt alike."""
     wanted = given.casefold()
     near = {code for name, codes in _names().items() if wanted in name.split() for code in codes}
-    common = {spelt.casefold(): code for code, name in Locale("en").languages.items() for spelt in (code, name)}
+    named = {code.replace("_", "-"): name for code, name in Locale("en").languages.items() if code not in NO_LANGUAGE}
+    common = {spelt.casefold(): code for code, name in named.items() for spelt in (code, name)}
     return near or {common[spelt] for spelt in difflib.get_close_matches(wanted, common, n=3)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -31,11 +32,19 @@ class Rule(Protocol):
 class Limits:
     """In is what is nearer than every limit (``either``: than any). What is not known is not near.
 
-    The defaults are the paper's (section 5.4).
+    The defaults are the paper's (section 5.4). Raises :class:`LingarithError` for a limit below which no
+    distance lies, or that is no number.
     """
 
     below: Mapping[str, float] = field(default_factory=lambda: {"syntactic": 0.7, "geographic": 0.3})
     either: bool = False
+
+    def __post_init__(self) -> None:
+        for name, limit in self.below.items():
+            if not (limit > 0 and math.isfinite(limit)):
+                raise LingarithError(
+                    f"the limit {limit:g} on '{name}' must be a positive number; no distance is below 0"
+                )
 
     def __str__(self) -> str:
         return f" {'or' if self.either else 'and'} ".join(f"{name} < {limit:g}" for name, limit in self.below.items())

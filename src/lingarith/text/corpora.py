@@ -104,7 +104,8 @@ def files_of(source: str, names: Sequence[str], *, language: str, split: str | N
     """The files of a path pattern; a bare word that is no file is taken for a misspelt one of ``names``."""
     if re.fullmatch(r"[\w-]+", source) and not Path(source).exists():
         known = did_you_mean(source, names)
-        raise LingarithError(f"there is no source '{source}'{known}; or give a path such as data/{{language}}.jsonl.gz")
+        path = "" if known.endswith("?") else "; or give a path such as data/{language}.jsonl.gz"
+        raise LingarithError(f"there is no source '{source}'{known}{path}")
     return matching_files(source, language=language, split=split)
 
 

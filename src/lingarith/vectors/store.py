@@ -178,8 +178,10 @@ class Store:
             hint = did_you_mean(plain, map(_decoded, own)) or "; train it first"
             raise LingarithError(f"no vector named {plain!r} in {self.folder}{hint}")
         if backbone is None and len(found) > 1:
-            known = ", ".join(found)
-            raise LingarithError(f"{plain!r} in {self.folder} exists for several backbones ({known}); name one of them")
+            each = [f"{plain}@{self._reference(path)[1][:12]} ({own})" for own, path in found.items()]
+            raise LingarithError(
+                f"{plain!r} in {self.folder} exists for several backbones; name one of {', '.join(each)}"
+            )
         path = found.get(backbone[:16] if backbone else "", next(iter(found.values())))
         digest = self._reference(path)[1]
         if backbone is not None and path.parent.name != backbone[:16]:

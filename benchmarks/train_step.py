@@ -29,8 +29,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from lingarith.model.backbone import Backbone, load, wrap
-from lingarith.model.batches import TaskItems, TrainingData, batch_of, collate, task_items
-from lingarith.model.train import TrainOptions, summed_loss, train, versions
+from lingarith.model.batches import Stream, TaskItems, TrainingData, collate, task_items
+from lingarith.model.losses import token_losses
+from lingarith.model.members import Training, versions
+from lingarith.model.options import TrainOptions
+from lingarith.model.train import train
 from lingarith.text.tasks.summarisation import summaries
 
 Case = tuple[Backbone, Backbone, TrainingData, TrainOptions]
@@ -74,15 +77,10 @@ def our_turn(on: Backbone, data: TrainingData, options: TrainOptions, now: Clock
     """Tokens per second of :func:`train`, from the end of its first step to the end of its last but one."""
     at: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        train(
-            on,
-            data,
-            replace(options, steps=options.steps + 1),  # the last step writes the checkpoint
-            name="x",
-            origin={},
-            folder=Path(folder),
-            watch=lambda *_: at.append(now()),
-        )
+        # The last step writes the checkpoint.
+        one = Training("x", data, replace(options, steps=options.steps + 1), Path(folder))
+        for _ in train(on, [one], watch=lambda *_: at.append(now())):
+            pass
     return tokens(on, data, options) / (at[options.steps - 1] - at[0])
 
 
@@ -91,10 +89,12 @@ def their_turn(on: Backbone, data: TrainingData, options: TrainOptions, now: Clo
     at: list[float] = []
     parameters = [p for p in on.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=options.weight_decay, fused=True)
+    stream = Stream(data, options.seed, options.batch_size)
     for step in range(options.steps):
-        batch = collate(on, batch_of(data, options.seed, step, options.batch_size))
-        loss, taught = summed_loss(on, batch)
-        (loss / taught).backward()
+        batch = collate(on, stream.at(step))
+        losses, total = token_losses(on, batch)
+        loss = total / len(losses)
+        loss.backward()
         loss.item()
         torch.nn.utils.clip_grad_norm_(parameters, options.clip)
         optimizer.param_groups[0]["lr"] = options.rate(step)
@@ -106,8 +106,8 @@ def their_turn(on: Backbone, data: TrainingData, options: TrainOptions, now: Clo
 
 def tokens(on: Backbone, data: TrainingData, options: TrainOptions) -> int:
     """How many tokens the timed steps hold."""
-    steps = range(1, options.steps)
-    return sum(collate(on, batch_of(data, options.seed, step, options.batch_size)).tokens for step in steps)
+    steps, stream = range(1, options.steps), Stream(data, options.seed, options.batch_size)
+    return sum(collate(on, stream.at(step)).tokens for step in steps)
 
 
 def compared(case: Case, rounds: int, now: Clock) -> dict[str, Any]:

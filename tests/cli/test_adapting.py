@@ -12,7 +12,7 @@ import pytest
 from lingarith.cli import adapting
 from lingarith.model.backbone import load
 from lingarith.model.generate import Decoding
-from lingarith.model.train import TrainOptions
+from lingarith.model.options import TrainOptions
 from lingarith.study.plan import AdaptOptions
 
 Command = Callable[..., Any]
@@ -157,5 +157,5 @@ def test_demo_is_adapt_on_the_newsroom(
 def test_progress_goes_to_stderr(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
     done = command("adapt", "pt", *small, "--store", tmp_path / "store", "--out", tmp_path / "out", "--json")
     assert isinstance(done.json, list)
-    assert "training headlines[en] …" in done.err
+    assert "training 3 vectors …" in done.err
     assert "testing pt, baseline …" in done.err

@@ -16,8 +16,8 @@ from torch import Tensor
 from lingarith.errors import LingarithError
 from lingarith.model import batches
 from lingarith.model.backbone import load
-from lingarith.model.batches import POOL, Item, PrefixItems, TaskItems, batch_of, collate, prefix_items, prefix_mask
-from lingarith.model.train import summed_loss
+from lingarith.model.batches import POOL, Item, PrefixItems, Stream, TaskItems, collate, prefix_items, prefix_mask
+from lingarith.model.losses import token_losses
 from lingarith.text.corpora import PlainText, plain_text
 from lingarith.text.tasks.labelled import Labelled, TaskExample
 from lingarith.text.tasks.summarisation import summaries
@@ -43,7 +43,8 @@ class Numbers:
 
 
 def indices(data: Numbers, steps: Sequence[int], size: int, seed: int = 0) -> list[list[int]]:
-    return [[source[0] for source, _ in batch_of(data, seed, step, size)] for step in steps]
+    stream = Stream(data, seed, size)
+    return [[source[0] for source, _ in stream.at(step)] for step in steps]
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
@@ -58,8 +59,8 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (7, 2), (200, 4), (1, 2)])
 def test_every_example_once_in_an_epoch(count: int, size: int) -> None:
-    data = Numbers(count)
-    seen = [(target[0], source[0]) for step in range(3 * POOL) for source, target in batch_of(data, 0, step, size)]
+    stream = Stream(Numbers(count), 0, size)
+    seen = [(target[0], source[0]) for step in range(3 * POOL) for source, target in stream.at(step)]
     assert sorted(draw for draw, _ in seen) == list(range(3 * POOL * size))
     order = [index for _, index in sorted(seen)]
     for start in range(0, len(order) - count + 1, count):
@@ -67,17 +68,17 @@ def test_every_example_once_in_an_epoch(count: int, size: int) -> None:
 
 
 def test_epochs_differ() -> None:
-    seen = sorted(
-        (target[0], source[0]) for step in range(POOL) for source, target in batch_of(Numbers(32), 0, step, 4)
-    )
+    stream = Stream(Numbers(32), 0, 4)
+    seen = sorted((target[0], source[0]) for step in range(POOL) for source, target in stream.at(step))
     order = [index for _, index in seen]
     assert order[:32] != order[32:64]
 
 
 def test_examples_are_made_once_for_steps_that_follow_each_other() -> None:
     data = Numbers(9)
+    stream = Stream(data, 0, 2)
     for step in range(2 * POOL):
-        batch_of(data, 0, step, 2)
+        stream.at(step)
     assert Counter(data.drawn) == dict.fromkeys(range(2 * POOL * 2), 1)
 
 
@@ -123,8 +124,9 @@ def test_little_is_padding(kind: str, backbone: Make, tmp_path: Path) -> None:
     else:
         pages = plain_text("newsroom", "en", limit_characters=150_000, folder=tmp_path)
         items = prefix_items(newsroom, pages, length=512)
+    stream = Stream(items, 0, 16)
     for on in (newsroom, backbone("llama")):
-        made = [collate(on, batch_of(items, 0, step, 16)) for step in range(POOL)]
+        made = [collate(on, stream.at(step)) for step in range(POOL)]
         assert 1 - sum(b.tokens for b in made) / sum(b.size for b in made) < 0.10
 
 
@@ -158,15 +160,15 @@ def test_tokens_that_look_like_padding_are_taught(backbone: Make) -> None:
 def test_the_loss_is_that_of_transformers(family: str, backbone: Make) -> None:
     on = backbone(family)
     batch = collate(on, [LONG, SHORT])
-    loss, taught = summed_loss(on, batch)
+    losses, _ = token_losses(on, batch)
     labels = batch.labels
     if not on.encoder_decoder:  # transformers shifts by itself
         labels = torch.cat([torch.full_like(labels[:, :1], -100), labels[:, :-1]], dim=1)
     inputs = {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
     with torch.no_grad():
         theirs = on.model(**inputs, labels=labels).loss
-    assert taught == 7
-    torch.testing.assert_close(loss / taught, theirs)
+    assert len(losses) == sum(batch.counts) == 7
+    torch.testing.assert_close(losses.mean(), theirs)
 
 
 def test_prefix_mask_by_hand() -> None:
@@ -214,7 +216,7 @@ def test_no_position_sees_what_it_must_write(family: str, kind: str, bidirection
 def test_padding_changes_nothing(family: str, kind: str, bidirectional: bool, backbone: Make) -> None:
     on = backbone(family, attn_implementation=kind)
     losses = [
-        summed_loss(on, collate(on, items, bidirectional_prefix=bidirectional))[0].item()
+        token_losses(on, collate(on, items, bidirectional_prefix=bidirectional))[0].sum().item()
         for items in ([LONG, SHORT], [LONG], [SHORT])
     ]
     assert losses[0] == pytest.approx(losses[1] + losses[2], rel=1e-5)
@@ -223,9 +225,9 @@ def test_padding_changes_nothing(family: str, kind: str, bidirectional: bool, ba
 def test_the_prefix_mask_holds_under_autocast(backbone: Make) -> None:
     on = backbone("llama")
     batch = collate(on, [LONG, SHORT], bidirectional_prefix=True)
-    exact = summed_loss(on, batch)[0].item()
+    exact = token_losses(on, batch)[0].sum().item()
     with torch.autocast("cpu", torch.bfloat16):
-        assert summed_loss(on, batch)[0].item() == pytest.approx(exact, rel=0.05)
+        assert token_losses(on, batch)[0].sum().item() == pytest.approx(exact, rel=0.05)
 
 
 def test_bloom_has_no_bidirectional_prefix(backbone: Make) -> None:

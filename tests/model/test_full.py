@@ -16,8 +16,10 @@ from lingarith.adapters.dense import DenseTerm, Full
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone, wrap
-from lingarith.model.batches import TaskItems, batch_of, collate
-from lingarith.model.train import CHECKPOINT, TrainOptions, mean_loss, train
+from lingarith.model.batches import Stream, TaskItems, collate
+from lingarith.model.members import CHECKPOINT, Training
+from lingarith.model.options import TrainOptions
+from lingarith.model.train import mean_loss, train
 from lingarith.vectors.realise import realise
 from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Update, Vector, content_hash
@@ -40,7 +42,10 @@ def examples(on: Backbone, count: int = 24) -> TaskItems:
 
 
 def run(on: Backbone, options: TrainOptions, folder: Path, **more: Any) -> Vector:
-    return train(on, examples(on), options, name="x[en]", origin={"kind": "task"}, folder=folder, **more)
+    watch: Callable[[int], None] | None = more.pop("watch", None)
+    one = Training("x[en]", examples(on), options, folder, {"kind": "task"}, **more)
+    [(_, made)] = train(on, [one], watch=lambda _, step, loss: watch(step) if watch else None)
+    return made
 
 
 def update(made: Vector, c: float = 1.0) -> Update:
@@ -55,8 +60,9 @@ def plain(on: Backbone, options: TrainOptions) -> nn.Module:
     """
     model = copy.deepcopy(on.model).requires_grad_(True)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay, fused=True)
+    stream = Stream(examples(on), options.seed, options.batch_size)
     for step in range(options.steps):
-        batch = collate(on, batch_of(examples(on), options.seed, step, options.batch_size))
+        batch = collate(on, stream.at(step))
         taught = batch.labels != -100
         logits = model(**batch.inputs, use_cache=False).logits[taught]
         (nn.functional.cross_entropy(logits, batch.labels[taught], reduction="sum") / taught.sum().item()).backward()

@@ -86,7 +86,9 @@ def trainer(family: str) -> Callable[[Path], object]:
     from lingarith.adapters.lora import Lora
     from lingarith.model.backbone import wrap
     from lingarith.model.batches import TaskItems
-    from lingarith.model.train import TrainOptions, train
+    from lingarith.model.members import Training
+    from lingarith.model.options import TrainOptions
+    from lingarith.model.train import train
 
     transformers.utils.logging.disable_progress_bar()
     on = wrap(a_model(family), a_tokenizer(family), name=family)
@@ -99,7 +101,7 @@ def trainer(family: str) -> Callable[[Path], object]:
         checkpoint_every=EVERY,
         validate_every=7,
     )
-    return lambda folder: train(on, data, options, name="x", origin={}, folder=folder, validation=data)
+    return lambda folder: list(train(on, [Training("x", data, options, folder, {}, data)]))
 
 
 def forked(work: Callable[..., object], *arguments: object, after: float | None = None) -> int:
@@ -142,7 +144,7 @@ def state(folder: Path) -> str:
     """A digest of the factors, the optimiser's moments and the log."""
     import hashlib
 
-    from lingarith.model.train import CHECKPOINT, LOG
+    from lingarith.model.members import CHECKPOINT, LOG
     from lingarith.vectors.tensors import read_safetensors
     from lingarith.vectors.vector import content_hash
 

@@ -19,8 +19,11 @@ from lingarith.adapters.lora import Lora
 from lingarith.errors import LingarithError
 from lingarith.model import train as training
 from lingarith.model.backbone import Backbone
-from lingarith.model.batches import TaskItems, batch_of, collate
-from lingarith.model.train import CHECKPOINT, LOG, Adapter, TrainOptions, mean_loss, summed_loss, train
+from lingarith.model.batches import Stream, TaskItems, collate
+from lingarith.model.losses import token_losses
+from lingarith.model.members import CHECKPOINT, LOG, Training
+from lingarith.model.options import Adapter, TrainOptions
+from lingarith.model.train import mean_loss, train
 from lingarith.vectors.realise import realise, starting_point
 from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Vector, content_hash
@@ -41,7 +44,17 @@ def examples(on: Backbone, count: int = 24) -> TaskItems:
 
 
 def run(on: Backbone, options: TrainOptions, folder: Path, **more: Any) -> Vector:
-    return train(on, examples(on), options, name="x[en]", origin={"kind": "task"}, folder=folder, **more)
+    """One vector alone."""
+    watch: Callable[[int, int, float], None] | None = more.pop("watch", None)
+    one = Training("x[en]", examples(on), options, folder, {"kind": "task"}, **more)
+
+    def heard(position: int, step: int, loss: float) -> None:
+        assert position == 0
+        if watch:
+            watch(step, options.steps, loss)
+
+    [(_, made)] = train(on, [one], watch=heard)
+    return made
 
 
 def log(folder: Path) -> list[dict[str, float]]:
@@ -120,13 +133,14 @@ def test_kronecker_steps_are_those_of_dense_products(family: str, backbone: Make
     start = adapter.init(on.shapes, options.init_seed)
     pairs = {path: [factor[0].clone().requires_grad_() for factor in term] for path, term in start.items()}
     parameters = [factor for pair in pairs.values() for factor in pair]
-    optimizer, data = torch.optim.AdamW(parameters, weight_decay=0.0), examples(on)
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.0)
+    stream = Stream(examples(on), options.seed, options.batch_size)
     hooks = {path: lambda x, a=a, b=b: x @ torch.kron(a, b).T for path, (a, b) in pairs.items()}
     for step in range(options.steps):
-        batch = collate(on, batch_of(data, options.seed, step, options.batch_size))
+        batch = collate(on, stream.at(step))
         with on.adding(hooks):
-            loss, count = summed_loss(on, batch)
-        (loss / count).backward()
+            losses, total = token_losses(on, batch)
+        (total / len(losses)).backward()
         torch.nn.utils.clip_grad_norm_(parameters, options.clip)
         optimizer.param_groups[0]["lr"] = options.rate(step)
         optimizer.step()
@@ -195,11 +209,11 @@ def peft_model(on: Backbone, options: TrainOptions) -> Any:
 def test_steps_are_those_of_peft_and_adamw(family: str, backbone: Make, tmp_path: Path) -> None:
     on = backbone(family)
     options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5)
-    data, theirs = examples(on), peft_model(on, options)
+    stream, theirs = Stream(examples(on), options.seed, options.batch_size), peft_model(on, options)
     parameters = [p for p in theirs.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False)
     for step in range(options.steps):
-        batch = collate(on, batch_of(data, options.seed, step, options.batch_size))
+        batch = collate(on, stream.at(step))
         logits = theirs(**batch.inputs).logits
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.labels.flatten()).backward()
         torch.nn.utils.clip_grad_norm_(parameters, options.clip)
@@ -357,17 +371,17 @@ def test_it_goes_on_where_the_numbers_were_good(
     whole = run(on, options, tmp_path / "whole")
     calls = [0]
 
-    def spoilt(*args: Any) -> tuple[Tensor, int]:
-        loss, taught = summed_loss(*args)
+    def spoilt(*args: Any) -> tuple[Tensor, Tensor]:
+        losses, total = token_losses(*args)
         calls[0] += 1
         if calls[0] == 4 and where == "loss":
-            loss = loss * math.inf
+            losses = losses * math.inf
         if calls[0] == 4 and where == "gradient":
-            loss.register_hook(lambda gradient: gradient * math.nan)
-        return loss, taught
+            total.register_hook(lambda gradient: gradient * math.nan)
+        return losses, total
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "summed_loss", spoilt)
+        patch.setattr(training, "token_losses", spoilt)
         with pytest.raises(LingarithError, match="no longer a number at step 4 "):
             run(on, options, tmp_path / "parts")
     assert log(tmp_path / "parts")[-1]["step"] == 2
@@ -379,8 +393,8 @@ def test_mean_loss_is_over_tokens(backbone: Make) -> None:
     data = examples(on, 7)
     total, count = 0.0, 0
     for item in data.items:
-        loss, taught = summed_loss(on, collate(on, [item]))
-        total, count = total + loss.item(), count + taught
+        losses, _ = token_losses(on, collate(on, [item]))
+        total, count = total + losses.sum().item(), count + len(losses)
     options = replace(OPTIONS, batch_size=3)
     assert mean_loss(on, data, options) == pytest.approx(total / count, rel=1e-5)
     two = TaskItems(data.items[:2])

@@ -12,7 +12,7 @@ import pytest
 from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding
-from lingarith.model.train import TrainOptions
+from lingarith.model.options import TrainOptions
 from lingarith.study import choose, evaluate
 from lingarith.study.plan import AdaptOptions
 from lingarith.vectors.store import Store

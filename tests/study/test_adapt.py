@@ -19,7 +19,7 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
-from lingarith.model.train import TrainOptions
+from lingarith.model.options import TrainOptions
 from lingarith.report.page import page
 from lingarith.report.verdict import verdict
 from lingarith.study import choose

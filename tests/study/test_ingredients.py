@@ -13,7 +13,7 @@ import pytest
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.study import ingredients
-from lingarith.study.ingredients import Job, have, obtain
+from lingarith.study.ingredients import Job, have, obtain, obtain_all
 from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
 from lingarith.text.tasks.labelled import Labelled, TaskExample
@@ -101,3 +101,32 @@ def test_a_damaged_vector_is_not_trained_over_in_silence(job: Job, backbone: Bac
     tensors.write_bytes(tensors.read_bytes()[:-4])
     with pytest.raises(LingarithError, match=r"vector\.safetensors is damaged: .*delete the folder"):
         obtain(job, backbone, Store(tmp_path))
+
+
+def test_many_are_trained_in_one_pass_and_each_is_stored_when_it_is_finished(
+    job: Job, backbone: Backbone, tmp_path: Path
+) -> None:
+    store, apart = Store(tmp_path / "together"), Store(tmp_path / "apart")
+    other = replace(TEXT, language="en", fingerprint="1" * 64, documents=("It rained all week.", "A bridge opened."))
+    longer = replace(job, options=replace(job.options, steps=5))
+    jobs = [job, replace(longer, data=other), Job(LABELLED, job.options, LABELLED), job, longer]
+    obtain(longer, backbone, store)
+    heard: list[tuple[str, int, int]] = []
+    there = []
+
+    def listen(*what: Any) -> None:
+        heard.append(what)
+        there.append(have(job, backbone, store))
+
+    found = obtain_all(jobs, backbone, store, listen, together=2)
+    assert [vector.name for vector, _ in found] == ["text[pt]", "text[en]", "summaries[en]", "text[pt]", "text[pt]"]
+    assert found[0][1] == found[3][1] != found[4][1]
+    assert {what for what, _, _ in heard} == {"training 3 vectors, 2 at a time"}
+    assert [(done, total) for _, done, total in heard] == [(done, 11) for done in range(1, 12)]
+    assert there == [False] * 6 + [True] * 5  # three steps of two, then the first of them is in the store
+    for wanted, (vector, digest) in zip(jobs, found, strict=True):
+        alone, _ = obtain(wanted, backbone, apart)
+        for name, tensor in alone.tensors().items():
+            assert (vector.tensors()[name] - tensor).norm() < 0.01 * tensor.norm() + 1e-6
+        assert (store.folder / "objects" / digest / "log.jsonl").exists()
+    assert not any((store.folder / "training").iterdir())

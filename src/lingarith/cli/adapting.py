@@ -103,6 +103,7 @@ def adapt(
     precision: o.TrainPrecision = "auto",
     activation_checkpointing: o.Checkpointing = False,
     init_seed: o.InitSeed = 0,
+    together: o.Together = None,
     beams: o.Beams = 1,
     max_output: Annotated[int | None, typer.Option(help="Tokens of a summary, at most.")] = None,
     generate_batch: o.GenerateBatch = 64,
@@ -160,7 +161,7 @@ def adapt(
         _dry_run(what, model, vectors, as_json)
         return
     notes = DEMO_NOTES if "newsroom" in (task, text) else ()
-    run = _adapt(what, model, vectors, out, as_json, notes)
+    run = _adapt(what, model, vectors, out, as_json, notes, together)
     if not as_json:
         _where(run, out)
 
@@ -172,6 +173,7 @@ def _adapt(
     out: Path,
     as_json: bool,
     notes: tuple[str, ...],
+    together: int | None = None,
 ) -> Run:
     """Run, write the report, print the table and the verdict."""
     from ..report.files import write_report
@@ -184,7 +186,7 @@ def _adapt(
         command = " ".join(["lingarith", *sys.argv[1:]])
         run = run_adapt(
             what.targets, backbone, store, out, what.options,
-            progress=progress, command=command, notes=notes, what=what,
+            progress=progress, command=command, notes=notes, what=what, together=together,
         )  # fmt: skip
     found = results(run)
     write_report({out.name: found}, out)

@@ -10,7 +10,7 @@ import typer
 from ..errors import LingarithError
 
 if TYPE_CHECKING:
-    from ..model.train import Adapter
+    from ..model.options import Adapter
     from ..vectors.realise import Space as SumSpace
 
 DEFAULT_STORE = Path("lingarith-store")
@@ -138,6 +138,15 @@ Checkpointing = Annotated[
 MaxInput = Annotated[int | None, typer.Option("--max-input", rich_help_panel=_TRAINING, help="Tokens read, at most.")]
 MaxTarget = Annotated[
     int | None, typer.Option("--max-target", rich_help_panel=_TRAINING, help="Tokens written, at most.")
+]
+Together = Annotated[
+    int | None,
+    typer.Option(
+        "--together",
+        min=1,
+        rich_help_panel=_TRAINING,
+        help="Vectors that share a pass of training; measured without it.",
+    ),
 ]
 
 Beams = Annotated[int, typer.Option("--beams", rich_help_panel=_DECODING, help="1 is greedy.")]

@@ -34,6 +34,7 @@ def run(
         Path | None, typer.Option("--out", help="Where records and table go; without it runs/STUDY-PROFILE.")
     ] = None,
     store: o.StoreFolder = o.DEFAULT_STORE,
+    together: o.Together = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the steps, how many are done, and what is left.")
     ] = False,
@@ -67,7 +68,10 @@ def run(
     notes = [NEWSROOM_NOTE] if "newsroom" in (wanted.task, wanted.text) else []
     with shown() as progress:
         announce = None if as_json else lambda forecast: _show(forecast, False)
-        made = run_study(plan, shop, folder, announce=announce, progress=progress, command=command, notes=notes)
+        made = run_study(
+            plan, shop, folder,
+            announce=announce, progress=progress, command=command, notes=notes, together=together,
+        )  # fmt: skip
     _finish(made, folder, as_json)
 
 

@@ -13,7 +13,7 @@ from .progress import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..model.train import TrainOptions
+    from ..model.options import TrainOptions
 
 app = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
 

@@ -90,17 +90,26 @@ def prefix_items(backbone: Backbone, text: PlainText, *, length: int) -> PrefixI
     return PrefixItems(backbone, pieces)
 
 
-def batch_of(data: TrainingData, seed: int, step: int, size: int) -> list[Item]:
-    """The examples of a step: every example once in each epoch, neighbours in length together."""
-    pool, place = divmod(step, POOL)
-    turn = int(np.random.default_rng((seed, pool)).permutation(POOL)[place])
-    return _pool(data, seed, pool, size)[turn]
+class Stream:
+    """The batches of one training: every example once in each epoch, neighbours in length together."""
 
+    def __init__(self, data: TrainingData, seed: int, size: int) -> None:
+        self._data, self._seed, self._size = data, seed, size
+        self._pool: tuple[int, list[list[Item]]] = (-1, [])
 
-@lru_cache(maxsize=2)  # neighbouring steps share a pool; data are known by their identity
-def _pool(data: TrainingData, seed: int, pool: int, size: int) -> list[list[Item]]:
-    draws = range(pool * POOL * size, (pool + 1) * POOL * size)
-    return _neighbours([data.item(_example_at(draw, len(data), seed), seed, draw) for draw in draws], size)
+    def at(self, step: int) -> list[Item]:
+        """The examples of a step."""
+        number, place = divmod(step, POOL)
+        if self._pool[0] != number:
+            draws = range(number * POOL * self._size, (number + 1) * POOL * self._size)
+            items = [self._data.item(self._example_at(draw), self._seed, draw) for draw in draws]
+            self._pool = (number, _neighbours(items, self._size))
+        turn = int(np.random.default_rng((self._seed, number)).permutation(POOL)[place])
+        return self._pool[1][turn]
+
+    def _example_at(self, draw: int) -> int:
+        epoch, place = divmod(draw, len(self._data))
+        return int(_epoch_order(self._seed, epoch, len(self._data))[place])
 
 
 def _neighbours(items: list[Item], size: int) -> list[list[Item]]:
@@ -113,11 +122,6 @@ def _neighbours(items: list[Item], size: int) -> list[list[Item]]:
     return _neighbours(ordered[:half], size) + _neighbours(ordered[half:], size)
 
 
-def _example_at(draw: int, count: int, seed: int) -> int:
-    epoch, place = divmod(draw, count)
-    return int(_epoch_order(seed, epoch, count)[place])
-
-
 @lru_cache(maxsize=16)
 def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, count)).permutation(count)
@@ -127,11 +131,14 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 class Batch:
     """Model inputs (rows × length) and ``labels`` with −100 where there is no loss.
 
-    ``tokens`` counts what is no padding, on both sides.
+    ``taught`` numbers the positions that have a loss, row after row, and ``counts`` says how many
+    each row has; ``tokens`` counts what is no padding, on both sides.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
+    taught: Tensor
+    counts: list[int]
     tokens: int
 
     @property
@@ -142,7 +149,7 @@ class Batch:
 
 
 def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: bool = False) -> Batch:
-    """Items padded on the right.
+    """Items padded on the right, in memory: whoever computes with them brings them to the device.
 
     Encoder-decoder: the encoder reads the input, the decoder is taught the output. Decoder-only:
     one sequence, loss on the output alone; the mask is causal, or lets the input see itself whole.
@@ -171,8 +178,15 @@ def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: 
                 )
             mask = prefix_mask(mask, [len(source) for source, _ in items], next(backbone.model.parameters()).dtype)
         inputs = {"input_ids": ids, "attention_mask": mask}
-    device = backbone.device
-    return Batch({name: t.to(device) for name, t in inputs.items()}, labels.to(device), tokens)
+    real = labels != NO_LOSS
+    return Batch(inputs, labels, real.flatten().nonzero().squeeze(1), real.sum(1).tolist(), tokens)
+
+
+def positions(backbone: Backbone, items: Sequence[Item]) -> int:
+    """How many positions the items take when they are padded by themselves."""
+    if backbone.encoder_decoder:
+        return len(items) * (max(len(source) for source, _ in items) + max(len(target) for _, target in items))
+    return len(items) * max(len(source) + len(target) for source, target in items)
 
 
 def prefix_mask(real: Tensor, prefixes: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -191,9 +205,6 @@ def prefix_mask(real: Tensor, prefixes: Sequence[int], dtype: torch.dtype) -> Te
 
 def _padded(rows: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
     width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = 1
-    return ids, mask
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    mask = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
+    return ids, mask.long()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..adapters.dense import DenseTerm
 from ..adapters.terms import Term
@@ -35,9 +35,7 @@ def parameters(backbone: Backbone) -> dict[str, Tensor]:
     return copies
 
 
-def changes(
-    backbone: Backbone, trained: Mapping[str, nn.Parameter]
-) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
+def changes(backbone: Backbone, trained: Mapping[str, Tensor]) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
     """What the trained parameters differ by from the backbone's: of its projections, and of the rest by name."""
     moved = {
         name: trained[name].detach().cpu() - own.detach().cpu().float()

@@ -1,9 +1,16 @@
-"""The allocator of the C library, asked to keep what training frees only to ask for it again."""
+"""Memory: an allocator that keeps what training frees only to ask for it again, and how much is in use."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+PROCESS = Path("/proc/self")
 
 
 def keep_memory() -> None:
@@ -18,3 +25,36 @@ def keep_memory() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3
         libc.mallopt(m_mmap_threshold, 32 << 20)
         libc.mallopt(m_trim_threshold, 1 << 30)
+
+
+def used(device: torch.device) -> int:
+    """Bytes that this process has on the device now; 0 where that cannot be told."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else _line(PROCESS / "status", "VmRSS")
+
+
+def peak(device: torch.device) -> int:
+    """The most since :func:`reset_peak`; 0 where that cannot be told."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _line(PROCESS / "status", "VmHWM")
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget the most that was in use so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # not Linux, or not allowed: then the peak is that of the whole run
+        (PROCESS / "clear_refs").write_text("5")
+
+
+def available(device: torch.device) -> int:
+    """Bytes that can still be had on the device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _line(Path("/proc/meminfo"), "MemAvailable") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _line(file: Path, name: str) -> int:
+    with suppress(OSError):
+        for line in file.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) << 10
+    return 0

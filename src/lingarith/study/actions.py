@@ -27,7 +27,7 @@ from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
 from ..model.batches import prefix_items
 from ..model.generate import Decoding
-from ..model.train import Adapter, TrainOptions
+from ..model.options import Adapter, TrainOptions
 from ..text.corpora import PlainText, held_out, plain_text
 from ..text.rows import fingerprint
 from ..text.tasks.labelled import Labelled
@@ -40,7 +40,7 @@ from ..vectors.vector import Vector
 from . import choose
 from .adapt import probe_articles
 from .evaluate import F1, ROUGE2, Bench, Outcome, mean
-from .ingredients import Job, Progress, fetching, obtain
+from .ingredients import Job, Progress, fetching, obtain_all
 from .steps import VECTORS, Results, Step
 
 Arguments = Mapping[str, Any]
@@ -80,6 +80,13 @@ class Workshop:
             result = ACTIONS[step.function](step.arguments, self, progress)
             if step.function not in VECTORS:
                 self.results.write(step, result)
+
+    def train(self, steps: Sequence[Step], progress: Progress | None = None, *, together: int | None = None) -> None:
+        """Do the steps that train on one backbone, ``together`` of them in a pass."""
+        left = [step for step in steps if step.function == "train" and not self.results.done(step)]
+        if left:
+            jobs = [_watched(step.arguments, self) for step in left]
+            obtain_all(jobs, self.backbone(left[0].arguments["backbone"]), self.store, progress, together=together)
 
     def backbone(self, about: Arguments) -> Backbone:
         """The backbone of that description; with a ``fingerprint`` it must be the same weights."""
@@ -152,13 +159,18 @@ def _must_be_same(about: Arguments, found: str, what: str) -> None:
 # ---------------------------------------------------------------- the actions
 
 
-def _train(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
+def _watched(arguments: Arguments, shop: Workshop) -> Job:
+    """The training, with a loss on held-out text where there is such text."""
     job, about = job_of(arguments, shop), dict(arguments["data"])
     if about["kind"] == TEXT:
         del about["fingerprint"]
         with suppress(MissingData):
-            job = replace(job, validation=shop.data(about | {"kind": HELD_OUT}))
-    obtain(job, shop.backbone(arguments["backbone"]), shop.store, progress)
+            return replace(job, validation=shop.data(about | {"kind": HELD_OUT}))
+    return job
+
+
+def _train(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:
+    shop.train([Step("train", arguments)], progress)
 
 
 def _noise(arguments: Arguments, shop: Workshop, progress: Progress | None) -> None:

@@ -18,7 +18,7 @@ from ..errors import LingarithError, did_you_mean
 from ..languages.codes import language_name
 from ..model.backbone import Backbone
 from ..model.batches import prefix_items
-from ..model.train import versions
+from ..model.members import versions
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled, TaskExample
 from ..vectors.composed import Composed
@@ -31,7 +31,7 @@ from ..vectors.vector import Vector
 from . import choose
 from .evaluate import Bench, Outcome
 from .halving import Race
-from .ingredients import Progress, obtain
+from .ingredients import Progress, obtain_all
 from .plan import AdaptOptions, Plan, Reading, plan, protocol_of, sources_of
 from .records import (
     ADD,
@@ -64,22 +64,22 @@ def adapt(
     command: str = "",
     notes: Sequence[str] = (),
     what: Plan | None = None,
+    together: int | None = None,
 ) -> Run:
     """Adapters for the targets in ``out/<target>``, and what led to them in ``out``.
 
-    ``what`` is the plan of the same targets and options, where it is made already. Returns the run
-    as its records tell it. Raises :class:`LingarithError` as :func:`plan` does, and if ``out``
-    belongs to another run.
+    ``what`` is the plan of the same targets and options, where it is made already; ``together`` vectors
+    share a pass of training (measured without it). Returns the run as its records tell it. Raises
+    :class:`LingarithError` as :func:`plan` does, and if ``out`` belongs to another run.
     """
     options = options or AdaptOptions()
     what = what or plan(targets, options, store, progress=progress)
     folder = RunFolder(out, what.identity(backbone))
     about = _about(what, backbone, command, notes)
     run = folder.open(about)
-    vectors: dict[str, Vector] = {}
-    hashes: dict[str, str] = {}
-    for job in what.jobs:
-        vectors[job.name], hashes[job.name] = obtain(job, backbone, store, progress)
+    obtained = obtain_all(what.jobs, backbone, store, progress, together=together)
+    vectors = {job.name: vector for job, (vector, _) in zip(what.jobs, obtained, strict=True)}
+    hashes = {job.name: digest for job, (_, digest) in zip(what.jobs, obtained, strict=True)}
     bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, options.sources)
     folder.add([ingredient(name, hashes[name], vector) for name, vector in vectors.items()])
     handed_over = {}

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from ..algebra import Combination, add, add_subtract_related, average, uncoupled
 from ..errors import LingarithError, did_you_mean
 from ..model.batches import PrefixItems
-from ..model.train import TrainOptions, mean_loss
+from ..model.options import TrainOptions
+from ..model.train import mean_loss
 from ..scores.output import shares
 from ..text.tasks.labelled import Labelled
 from ..vectors.realise import Space

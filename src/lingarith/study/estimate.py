@@ -87,15 +87,14 @@ def seconds_per_step(job: Job, backbone: Backbone, watch: Callable[[int], None] 
     options = replace(job.options, steps=1 + TRIED_STEPS)
     moments: list[float] = []
 
-    def timed(step: int, *_: float) -> None:
+    def timed(_: int, step: int, loss: float) -> None:
         moments.append(time.perf_counter())
         watch(step)
 
     with tempfile.TemporaryDirectory() as folder:
-        train(
-            backbone, job.items(backbone), options, name=job.name, origin=job.origin(), folder=Path(folder),
-            watch=timed,
-        )  # fmt: skip
+        training = replace(job, options=options, validation=None).training(backbone, Path(folder))
+        for _ in train(backbone, [training], watch=timed):
+            pass
     return (moments[-1] - moments[0]) / TRIED_STEPS
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ..model.backbone import Backbone
 from ..model.batches import TrainingData, prefix_items, task_items
-from ..model.train import LOG, TrainOptions, train
+from ..model.members import LOG, Training
+from ..model.options import TrainOptions
+from ..model.together import best_together
+from ..model.train import train
 from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
@@ -58,13 +62,10 @@ class Job:
         facts = {"origin": self.origin(), "options": settings, "backbone": backbone.fingerprint}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def items(self, backbone: Backbone) -> TrainingData:
-        """The training examples as token numbers."""
-        return self._items(backbone, self.data)
-
-    def validation_items(self, backbone: Backbone) -> TrainingData | None:
-        """The validation examples as token numbers, if there are any."""
-        return self._items(backbone, self.validation) if self.validation else None
+    def training(self, backbone: Backbone, folder: Path) -> Training:
+        """What is to be trained, its examples as token numbers."""
+        validation = self._items(backbone, self.validation) if self.validation else None
+        return Training(self.name, self._items(backbone, self.data), self.options, folder, self.origin(), validation)
 
     def _items(self, backbone: Backbone, data: Labelled | PlainText) -> TrainingData:
         options = self.options
@@ -90,32 +91,54 @@ def have(job: Job, backbone: Backbone, store: Store) -> bool:
 
 
 def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress | None = None) -> tuple[Vector, str]:
-    """The job's vector and its content hash, from the store or trained now.
+    """The job's vector and its content hash, from the store or trained now."""
+    return obtain_all([job], backbone, store, progress)[0]
 
-    Training keeps its checkpoint in the store's ``training`` folder until the vector is complete,
-    so that one that was stopped goes on; the log of losses ends up beside the vector.
+
+def obtain_all(
+    jobs: Sequence[Job],
+    backbone: Backbone,
+    store: Store,
+    progress: Progress | None = None,
+    *,
+    together: int | None = None,
+) -> list[tuple[Vector, str]]:
+    """The vectors of the jobs and their content hashes, from the store or trained now, ``together`` in a pass.
+
+    Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the
+    store's ``training`` folder until it is complete, so that one that was stopped goes on; it is stored
+    as soon as it is finished, and the log of losses ends up beside it. Raises :class:`LingarithError`
+    when all others are stored, if a training failed.
     """
-    recipe = job.recipe(backbone)
-    folder = store.folder / "training" / recipe
-    vector = store.by_recipe(recipe)
-    if vector is None:
+    recipes = [job.recipe(backbone) for job in jobs]
+    found = {recipe: store.by_recipe(recipe) for recipe in recipes}
+    missing = {recipe: job for recipe, job in zip(recipes, jobs, strict=True) if found[recipe] is None}
+    trainings = [job.training(backbone, _folder(store, recipe)) for recipe, job in missing.items()]
+    hashes = {recipe: _kept(held, recipe, store) for recipe, held in found.items() if held}
+    count = together or best_together(backbone, trainings)
+    steps = dict.fromkeys(range(len(trainings)), 0)
+    what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"
+    what += f", {count} at a time" if count > 1 else ""
 
-        def watch(step: int, steps: int, loss: float) -> None:
-            if progress:
-                progress(f"training {job.name}", step, steps)
+    def watch(position: int, step: int, loss: float) -> None:
+        steps[position] = step
+        if progress:
+            progress(what, sum(steps.values()), sum(training.options.steps for training in trainings))
 
-        vector = train(
-            backbone,
-            job.items(backbone),
-            job.options,
-            name=job.name,
-            origin=job.origin(),
-            folder=folder,
-            validation=job.validation_items(backbone),
-            watch=watch,
-        )
-    content = store.put(vector, recipe)
+    for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
+        recipe = list(missing)[position]
+        found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+    return [(held, hashes[recipe]) for recipe in recipes if (held := found[recipe])]
+
+
+def _folder(store: Store, recipe: str) -> Path:
+    return store.folder / "training" / recipe
+
+
+def _kept(vector: Vector, recipe: str, store: Store) -> str:
+    """The content hash of a vector that is in the store from here on, its log beside it."""
+    content, folder = store.put(vector, recipe), _folder(store, recipe)
     if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
         write_atomically(store.folder / "objects" / content / LOG, (folder / LOG).read_bytes())
         shutil.rmtree(folder)
-    return vector, content
+    return content

@@ -17,7 +17,7 @@ from ..languages.codes import language
 from ..languages.related import related
 from ..model.backbone import NEWSROOM, Backbone
 from ..model.generate import Decoding
-from ..model.train import TrainOptions
+from ..model.options import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
 from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.tasks.labelled import Labelled

@@ -13,7 +13,7 @@ from typing import Any
 from ..adapters.kronecker import Kronecker
 from ..algebra import Combination
 from ..errors import LingarithError, MissingData, did_you_mean
-from ..model.train import TrainOptions
+from ..model.options import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
 from . import choose, records, studies
 from .actions import HELD_OUT, METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..adapters.dense import Full
 from ..model.generate import Decoding
-from ..model.train import versions
+from ..model.members import versions
 from ..vectors.store import vector_hash
 from .actions import METRICS, Workshop, adapter_of, job_of
 from .adapt import RunFolder, ingredient
@@ -108,10 +108,12 @@ def run_study(
     progress: Progress | None = None,
     command: str = "",
     notes: Sequence[str] = (),
+    together: int | None = None,
 ) -> Run:
     """Perform what is left of a plan, and put its records into the run folder ``out``.
 
-    ``announce`` hears what is left before it begins. Returns the run as its records tell it. Raises
+    ``announce`` hears what is left before it begins; ``together`` vectors share a pass of training
+    (measured without it). Returns the run as its records tell it. Raises
     :class:`LingarithError` if ``out`` belongs to another run.
     """
     folder = RunFolder(out, plan.identity)
@@ -122,15 +124,18 @@ def run_study(
         announce(forecast)
     left = forecast.left
     total, before = max(1, round(sum(map(forecast.seconds, left)))), 0.0
-    for step in left:
-        seconds = forecast.seconds(step)
+    training = [step for step in left if step.function == "train"]  # which need nothing that others make
+    for steps in [training, *([step] for step in left if step.function != "train")]:
+        seconds = sum(map(forecast.seconds, steps))
 
         def watch(what: str, done: int, size: int, before: float = before, seconds: float = seconds) -> None:
             if progress:
                 progress(f"{plan.study.name} (seconds of work)", round(before + seconds * done / size), total)
 
         watch("", 0, 1)
-        shop.perform(step, watch)
+        shop.train(steps, watch, together=together)
+        for step in steps:
+            shop.perform(step, watch)
         before += seconds
     folder.add(_lines(plan, shop))
     folder.close(about)

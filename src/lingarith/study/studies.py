@@ -22,7 +22,7 @@ from ..errors import LingarithError, did_you_mean
 from ..languages.codes import SEEN, UNSEEN
 from ..languages.related import PRESETS
 from ..model.backbone import NEWSROOM
-from ..model.train import Adapter, TrainOptions
+from ..model.options import Adapter, TrainOptions
 from ..vectors.realise import Space
 from . import choose
 from .actions import QUESTIONS, TEXT

@@ -1,0 +1,107 @@
+"""Cross-entropy of the tokens that are taught, without holding the logits of all of them.
+
+Logits are the largest tensors of a pass by far: tokens × vocabulary, three times over with softmax
+and gradient. But each token's loss depends on its own hidden state alone, so a few rows at a time are
+compared with the vocabulary, and of them only loss and gradient (both small) are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .backbone import Backbone
+from .batches import Batch
+
+PIECE = {"cpu": 2**20}
+"""Numbers in the logits of a piece: on a processor they are to stay in its cache."""
+LARGE_PIECE, FEWEST = 2**28, 64
+_reworked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+"""Models that do something to the logits which their head makes."""
+
+
+def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Cross-entropies (nats) of the taught tokens, row after row, and their sum by ``weights`` (or 1 each).
+
+    Gradients come from the sum alone. What is not taught is never compared with the vocabulary.
+    """
+    head = backbone.model.get_output_embeddings()  # type: ignore[operator]
+    whole = _reworked.get(backbone.model, False) or any(parameter.requires_grad for parameter in head.parameters())
+    hidden, logits, made = _forward(backbone, head, batch, whole)
+    if not whole and logits is not made:
+        _reworked[backbone.model] = whole = True
+        hidden, logits, _ = _forward(backbone, head, batch, whole)
+    labels = batch.labels.flatten()[batch.taught].to(hidden.device)
+    weights = torch.ones(len(labels)) if weights is None else weights
+    weights = weights.to(hidden.device)
+    if whole:
+        losses = _losses(logits, labels.to(logits.device))
+        return losses.detach(), losses @ weights.to(losses.device)
+    losses, summed = _InPieces.apply(hidden, labels, weights, head)  # type: ignore[no-untyped-call]
+    return losses, summed
+
+
+def _forward(backbone: Backbone, head: nn.Module, batch: Batch, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states of the taught tokens, the model's logits of them or of the first, and what its head made."""
+    seen: list[Tensor] = []
+
+    def before(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        seen.append(inputs[0].flatten(0, 1)[batch.taught.to(inputs[0].device)])
+        return (seen[0] if whole else seen[0][:1].detach(),)
+
+    def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output)
+
+    handles = head.register_forward_pre_hook(before), head.register_forward_hook(after)
+    try:
+        inputs = {name: tensor.to(backbone.device) for name, tensor in batch.inputs.items()}
+        logits = backbone.model(**inputs, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[0], logits, seen[1]
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def _piece(head: Any, hidden: Tensor) -> int:
+    """How many rows are compared with the vocabulary at a time."""
+    vocabulary = int(getattr(head, "out_features", 2**15))
+    return max(FEWEST, PIECE.get(hidden.device.type, LARGE_PIECE) // vocabulary)
+
+
+class _InPieces(torch.autograd.Function):
+    """Losses and their weighted sum from hidden states (T × width); gradients are found on the way forward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, labels: Tensor, weights: Tensor, head: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        wanted = ctx.needs_input_grad[0]
+        losses, gradients, start = torch.empty_like(weights), torch.empty_like(hidden) if wanted else hidden, 0
+        count = _piece(head, hidden)
+        while start < len(hidden):
+            rows = slice(start, start + count)
+            with torch.set_grad_enabled(wanted):
+                piece = hidden[rows].detach().requires_grad_(wanted)
+                found = _losses(head(piece), labels[rows])
+            losses[rows] = found.detach()
+            if wanted:
+                (gradients[rows],) = torch.autograd.grad(found, piece, weights[rows])
+            start += count
+        ctx.save_for_backward(gradients)
+        ctx.mark_non_differentiable(losses)
+        return losses, losses @ weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return gradients * gradient.to(gradients.dtype), None, None, None

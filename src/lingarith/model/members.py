@@ -1,0 +1,318 @@
+"""A vector in training, and vectors side by side: what is each one's own, and what they share in a pass.
+
+A member's factors lie in one flat tensor (one for each device), so that clipping and AdamW are a few
+calls for a vector however many projections it has. In a :class:`Stack` the flat tensors of its members
+are the rows of one, and the factors with a leading axis K, which adapters take, are views of that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ..adapters import kronecker, lora
+from ..adapters.dense import Full
+from ..adapters.kronecker import Kronecker
+from ..adapters.lora import Lora
+from ..adapters.terms import Term
+from ..vectors.files import write_atomically
+from ..vectors.tensors import read_safetensors, write_safetensors
+from ..vectors.vector import Vector, content_hash
+from . import full
+from .backbone import Backbone
+from .batches import Item, Stream, TrainingData
+from .options import Adapter, TrainOptions
+from .projections import home
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+FUNCTIONS: dict[type, ModuleType] = {Lora: lora, Kronecker: kronecker}
+"""Where the functions of an adapter are; full fine-tuning has parameters of the backbone in place of factors."""
+MOMENTS = ("exp_avg", "exp_avg_sq")
+ALIGNMENT = 16  # numbers: a factor begins where a line of the processor's cache does
+Flat = Mapping[torch.device, Tensor]
+"""The numbers of all factors in a row (… × N), on each device."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One vector to be trained.
+
+    ``folder`` is kept for it alone: it holds the last checkpoint and ``log.jsonl`` (step, loss, rate,
+    tokens, padding; validation loss), and the training finds its state there. ``origin`` says what
+    the vector is trained on; the options, seeds and cost are added to it.
+    """
+
+    name: str
+    data: TrainingData
+    options: TrainOptions
+    folder: Path
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    validation: TrainingData | None = None
+
+
+class Member:
+    """All that changes while a vector is trained, begun anew or from its checkpoint, whoever is trained beside it."""
+
+    def __init__(self, backbone: Backbone, training: Training) -> None:
+        self.training, options = training, training.options
+        self.step, self.seconds, self.tokens = 0, 0.0, 0
+        self.log: list[dict[str, float]] = []
+        self.problem: str | None = None
+        """Why it cannot go on."""
+        self._stream = Stream(training.data, options.seed, options.batch_size)
+        factors, self.start_hash = _initial(backbone, options)
+        self.layout = Layout.of(factors)
+        self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}
+        leaves = list(self.flat.values())
+        self._optimizer = torch.optim.AdamW(
+            leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
+        training.folder.mkdir(parents=True, exist_ok=True)
+        place = training.folder / CHECKPOINT
+        if place.exists():
+            self._restore(read_safetensors(place, mend="delete it to train from the start"))
+
+    @property
+    def going(self) -> bool:
+        """Whether there is a step to be done."""
+        return self.step < self.training.options.steps and self.problem is None
+
+    def items(self, ahead: int = 0) -> list[Item]:
+        """The examples of the step that comes next, or of one further ahead."""
+        return self._stream.at(self.step + ahead)
+
+    def update(self, loss: float, norm: Tensor) -> bool:
+        """One step of AdamW with the gradients that are there, whose norm is ``norm``, clipped.
+
+        Where loss or norm is no number nothing changes but ``problem``, and False comes back.
+        """
+        options = self.training.options
+        if not (math.isfinite(loss) and math.isfinite(norm.item())):
+            folder = self.training.folder
+            kept = f"{folder} keeps the last good state" if (folder / CHECKPOINT).exists() else "nothing was kept"
+            self.problem = (
+                f"training {self.training.name}: loss or gradient is no longer a number at step {self.step + 1} "
+                f"({kept}); lower the learning rate ({options.learning_rate:g}) or train in float32"
+            )
+            return False
+        clip_grads_with_norm_(list(self.flat.values()), options.clip, norm)
+        self._optimizer.param_groups[0]["lr"] = options.rate(self.step)
+        self._optimizer.step()
+        self.step += 1
+        return True
+
+    def save(self) -> None:
+        """The log first, then the checkpoint: lines that it does not cover are dropped on resuming."""
+        write_atomically(self.training.folder / LOG, "".join(json.dumps(line) + "\n" for line in self.log))
+        tensors = {key: factor[None] for key, factor in self.factors().items()}
+        for moment in MOMENTS:
+            tensors |= {f"{key}.{moment}": numbers[None] for key, numbers in self._moments(moment).items()}
+        counts = json.dumps({"step": self.step, "seconds": self.seconds, "tokens": self.tokens})
+        tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
+        write_safetensors(self.training.folder / CHECKPOINT, tensors)
+
+    def factors(self) -> dict[str, Tensor]:
+        """``<path>.a`` and ``<path>.b``, without an axis of vectors; of full fine-tuning the parameters."""
+        return self.layout.views({device: flat.data for device, flat in self.flat.items()})
+
+    def vector(self, backbone: Backbone) -> Vector:
+        """The vector as it is now."""
+        options = self.training.options
+        examples = self.step * options.batch_size
+        cost = {"seconds": round(self.seconds, 2), "tokens": self.tokens, "examples": examples}
+        terms, rest = _finished(backbone, options.adapter, self.factors())
+        return Vector(
+            self.training.name,
+            terms,
+            options.adapter.scale,
+            {
+                **self.training.origin,
+                "backbone": backbone.facts,
+                "adapter": options.adapter.facts,
+                "init_seed": options.init_seed,
+                "init_hash": self.start_hash,
+                "seed": options.seed,
+                "steps": options.steps,
+                "options": asdict(options),
+                "versions": versions(),
+                "cost": cost,
+            },
+            rest,
+        )
+
+    def _moments(self, which: str) -> dict[str, Tensor]:
+        return self.layout.views({device: self._optimizer.state[flat][which] for device, flat in self.flat.items()})
+
+    def _restore(self, saved: Mapping[str, Tensor]) -> None:
+        counts = json.loads(bytes(saved["counts"].tolist()))
+        self.step, self.seconds, self.tokens = counts["step"], counts["seconds"], counts["tokens"]
+        log = self.training.folder / LOG
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        self.log = [entry for entry in map(json.loads, lines) if entry["step"] <= self.step]
+        for device, flat in self.flat.items():
+            count = torch.tensor(float(self.step), device=device)
+            self._optimizer.state[flat] = {"step": count} | {moment: torch.zeros_like(flat) for moment in MOMENTS}
+        for key, factor in self.factors().items():
+            factor.copy_(saved[key][0])
+        for moment in MOMENTS:
+            for key, numbers in self._moments(moment).items():
+                numbers.copy_(saved[f"{key}.{moment}"][0])
+
+
+class Stack:
+    """The members of a pass: their flat tensors and gradients become rows of one tensor for each device."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self.options = members[0].training.options
+        """Those that all members have in common hold for the pass."""
+        layout = members[0].layout
+        values = {device: torch.stack([m.flat[device].data for m in members]) for device in members[0].flat}
+        self._gradients = {device: torch.zeros_like(rows) for device, rows in values.items()}
+        for k, member in enumerate(members):
+            for device, flat in member.flat.items():
+                flat.data, flat.grad = values[device][k], self._gradients[device][k]
+        self._places = list(layout.views(self._gradients).values())
+        self.factors = {key: nn.Parameter(rows) for key, rows in layout.views(values).items()}
+        """With a leading axis K."""
+
+    def clear(self) -> None:
+        """All gradients to 0."""
+        for rows in self._gradients.values():
+            rows.zero_()
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to the members' gradients."""
+        found = torch.autograd.grad(loss, list(self.factors.values()), materialize_grads=True)
+        for place, gradient in zip(self._places, found, strict=True):
+            place.add_(gradient)
+
+    def norms(self) -> list[Tensor]:
+        """The norm of each member's gradient."""
+        return [get_total_norm([place[k] for place in self._places], foreach=True) for k in range(len(self.members))]
+
+    def on(self, backbone: Backbone, which: int | None = None) -> AbstractContextManager[None]:
+        """Context in which the members, or one of them, are on the backbone."""
+        factors: Mapping[str, Tensor] = self.factors
+        if which is not None:
+            factors = {key: factor[which : which + 1] for key, factor in factors.items()}
+        return _attached(backbone, factors, self.options)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the factors lie in the flat tensors: device, first number, shape."""
+
+    places: Mapping[str, tuple[torch.device, int, torch.Size]]
+
+    @staticmethod
+    def of(factors: Mapping[str, Tensor]) -> Layout:
+        """One after the other on their devices."""
+        places, ends = {}, dict.fromkeys((factor.device for factor in factors.values()), 0)
+        for key, factor in factors.items():
+            places[key] = (factor.device, ends[factor.device], factor.shape)
+            ends[factor.device] += -(-factor.numel() // ALIGNMENT) * ALIGNMENT
+        return Layout(places)
+
+    def flat(self, factors: Mapping[str, Tensor]) -> dict[torch.device, Tensor]:
+        """The factors in a row, with zeros between them."""
+        sizes: dict[torch.device, int] = {}
+        for device, at, shape in self.places.values():
+            sizes[device] = at + -(-shape.numel() // ALIGNMENT) * ALIGNMENT
+        made = {device: torch.zeros(size, device=device) for device, size in sizes.items()}
+        for key, view in self.views(made).items():
+            view.copy_(factors[key])
+        return made
+
+    def views(self, flat: Flat) -> dict[str, Tensor]:
+        """The factors (… × shape) as views of flat tensors (… × N)."""
+        return {
+            key: flat[device][..., at : at + shape.numel()].unflatten(-1, shape)
+            for key, (device, at, shape) in self.places.items()
+        }
+
+
+# ---------------------------------------------------------------- what depends on the adapter
+
+
+def _initial(backbone: Backbone, options: TrainOptions) -> tuple[dict[str, Tensor], str | None]:
+    """What training starts from, where it belongs, and its hash; full fine-tuning starts from the backbone."""
+    if isinstance(options.adapter, Full):
+        return full.parameters(backbone), None
+    start = options.adapter.init(backbone.shapes, options.init_seed)
+    stacked = FUNCTIONS[type(options.adapter)].stacked
+    factors = {
+        f"{path}.{which}": factor[0].to(home(backbone.projections[path]))
+        for path, term in start.items()
+        for which, factor in zip("ab", stacked([term]), strict=True)
+    }
+    return factors, content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
+
+
+def _finished(
+    backbone: Backbone, adapter: Adapter, factors: Mapping[str, Tensor]
+) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
+    """The terms of the trained vector, and what it changes beside the projections."""
+    if isinstance(adapter, Full):
+        return full.changes(backbone, factors)
+    unstacked = FUNCTIONS[type(adapter)].unstacked
+    own = {key: factor.cpu().clone()[None] for key, factor in factors.items()}
+    return {path: tuple(unstacked(own[f"{path}.a"], own[f"{path}.b"])) for path in backbone.projections}, {}
+
+
+def _on(backbone: Backbone, factors: Mapping[str, Tensor], adapter: Adapter) -> AbstractContextManager[None]:
+    """The trainable vectors on the backbone: added by hooks, or the one in the place of its parameters."""
+    if isinstance(adapter, Full):
+        return backbone.replacing({name: own[0] for name, own in factors.items()})
+    apply = FUNCTIONS[type(adapter)].apply
+    return backbone.adding(
+        {
+            path: partial(apply, factors[f"{path}.a"], factors[f"{path}.b"], adapter.scale)
+            for path in backbone.projections
+        }
+    )
+
+
+@contextmanager
+def _attached(backbone: Backbone, factors: Mapping[str, Tensor], options: TrainOptions) -> Iterator[None]:
+    """The same, with activation checkpointing where it is asked for."""
+    with _on(backbone, factors, options.adapter), _checkpointing(backbone, options.activation_checkpointing):
+        yield
+
+
+@contextmanager
+def _checkpointing(backbone: Backbone, wanted: bool) -> Iterator[None]:
+    # transformers' own switch works in training mode only, where dropout is on.
+    layers = [m for m in backbone.model.modules() if wanted and isinstance(m, GradientCheckpointingLayer)]
+    before = [vars(layer).get("forward") for layer in layers]  # device_map puts one there
+    try:
+        for layer in layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        yield
+    finally:
+        for layer, forward in zip(layers, before, strict=True):
+            del layer.forward
+            if forward is not None:
+                layer.forward = forward
+
+
+def versions() -> dict[str, str]:
+    """What the libraries were that a vector was made with."""
+    import transformers
+
+    from .. import __version__
+
+    return {"lingarith": __version__, "torch": str(torch.__version__), "transformers": transformers.__version__}

@@ -20,6 +20,10 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/kronecker.py
+	$(BIN)/python benchmarks/compose.py
+	$(BIN)/python benchmarks/generation.py
+	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN))
 
 clean:
 	rm -rf .venv

@@ -136,6 +136,12 @@ def test_what_is_named_exists(document: Path) -> None:
         assert re.search(rf"^(def |class |){name}\b", read(path), re.MULTILINE), f"{name} in {path}"
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "benchmarks").glob("*.py")))
+def test_every_benchmark_is_run_and_described(name: str) -> None:
+    for place in ("Makefile", "docs/benchmarks.md"):
+        assert f"python benchmarks/{name}" in (ROOT / place).read_text(encoding="utf-8"), place
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """The words after ``lingarith`` of each command in code spans and code blocks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```|((?:^    .*\n)+)", text, re.MULTILINE | re.DOTALL)

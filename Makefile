@@ -20,6 +20,7 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/together.py --only newsroom
 	$(BIN)/python benchmarks/kronecker.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/generation.py

@@ -21,6 +21,7 @@ from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.model.options import TrainOptions
 from lingarith.report.page import page
+from lingarith.report.results import results
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
 from lingarith.study.adapt import adapt, weigh
@@ -443,7 +444,8 @@ def test_the_page_says_how_sources_were_chosen(
     rule = "sources among en, ja by the rule syntactic < 0.7 and geographic < 0.3"
     assert (mine, pt) == ("mine", f"pt: {rule}: en")
     assert si.startswith(f"si: {rule}: no source meets the rule; ja is taken, the nearest by syntactic (")
-    assert all(escape(note) in page(run) for note in run.about["notes"])
+    html = page(results(run))
+    assert all(escape(note) in html for note in run.about["notes"])
 
 
 def test_planning_tells_of_what_comes_from_the_hub(

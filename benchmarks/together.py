@@ -187,7 +187,6 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
             for k in range(together)
         ]
         alone = [own_batches(on, training, 1 + about.passes)[1:] for training in trainings]
-        counted = sum(work(on, batch) for batches in alone for batch in batches)
         tokens = sum(batch.tokens for batches in alone for batch in batches)
         joint = [[item for t in trainings for item in _items(t, step)] for step in range(1, 1 + about.passes)]
         positions = sum(collate(on, items).size for items in joint)
@@ -198,6 +197,7 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
         else:
             seconds = in_passes(on, trainings, together if way == "together" else 1, about.passes, now)
         needed = peak(on.device) - base
+        counted = sum(work(on, batch) for batches in alone for batch in batches)
     padding = 1 - tokens / (positions if way == "together" else sum(b.size for batches in alone for b in batches))
     return {
         "tokens_per_second": round(tokens / seconds, 1),

@@ -334,7 +334,7 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(
     run = adapt(["pt"], backbone, store, tmp_path / "run", wanted)
     weigh("pt", "add", backbone, store, wanted)
     job = plan(["pt"], wanted, store).languages["pt"]
-    trained = {tuple(chunk) for chunk in job.items(backbone).chunks}
+    trained = {tuple(chunk) for chunk in job.training(backbone, tmp_path).data.chunks}
     assert len(judged) == 4
     for articles, chunks in judged:
         assert len(articles) == 8

@@ -89,7 +89,7 @@ def batches(lengths: Sequence[int], decoding: Decoding) -> Iterator[list[int]]:
 
 
 def _greedy(backbone: Backbone, batch: Any, decoding: Decoding) -> list[list[int]]:
-    """The most likely next token, again and again; the tokens of each row, EOS not among them."""
+    """The most likely next token, again and again; the tokens of each row, up to its EOS and with it."""
     state = _Encoded(backbone, batch) if backbone.encoder_decoder else _Prefix(backbone, batch)
     made: list[list[int]] = [[] for _ in batch["input_ids"]]
     going = list(range(len(made)))

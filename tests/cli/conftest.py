@@ -101,7 +101,7 @@ def training(tiny_backbone: Path) -> tuple[str, ...]:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two weights instead of eleven or fifteen, and few articles to try them on."""
-    monkeypatch.setattr("lingarith.study.adapt.PROBE", 4)
+    monkeypatch.setattr("lingarith.study.choose.PROBE", 4)
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
     monkeypatch.setattr(choose, "TENTHS", (0.0, 1.0))
     monkeypatch.setattr(choose, "NEAR_ONE", ())

@@ -24,10 +24,11 @@ from lingarith.report.page import page
 from lingarith.report.results import results
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
-from lingarith.study.adapt import adapt, weigh
+from lingarith.study.adapt import adapt
 from lingarith.study.ingredients import obtain
 from lingarith.study.plan import AdaptOptions, plan
 from lingarith.study.records import Run, read_run
+from lingarith.study.weigh import weigh
 from lingarith.vectors.realise import Space, realise
 from lingarith.vectors.store import Store
 
@@ -181,7 +182,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stopped again and again, with half a line at the end of each file, it ends as a whole run does."""
-    monkeypatch.setattr("lingarith.study.adapt.PROBE", 6)
+    monkeypatch.setattr("lingarith.study.choose.PROBE", 6)
     wanted = options(protocol=protocol, space=Space("delta"))
     whole = tmp_path / "whole"
     adapt(["pt"], backbone, store, whole, wanted)
@@ -275,13 +276,13 @@ def test_sources_touch_no_label_of_the_target(
     backbone: Backbone, options: Options, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = []
-    real = choose.oracle
+    real = choose.labelled
 
-    def spy(bench: Any, terms: Any, equation: str, data: Any, *rest: Any) -> Any:
-        played.append((terms.tasks, terms.target, data.language, data.split))
-        return real(bench, terms, equation, data, *rest)
+    def spy(bench: Any, plays: Any, *rest: Any) -> Any:
+        played.extend((terms.tasks, terms.target, data.language, data.split) for terms, data in plays)
+        return real(bench, plays, *rest)
 
-    monkeypatch.setattr(choose, "oracle", spy)
+    monkeypatch.setattr(choose, "labelled", spy)
     run = adapt(["pt"], backbone, store, tmp_path / "out", options(sources=("en", "ru"), protocol="sources"))
     by_sources = set(played) - {(("headlines[en]", "headlines[ru]"), "news[pt]", "pt", "validation")}
     assert by_sources == {
@@ -314,6 +315,7 @@ def test_without_any_label_of_the_target(backbone: Backbone, options: Options, s
     assert "nothing to evaluate on" in verdict(run)
     assert [note.partition(":")[0] for note in run.about["notes"]] == ["pt"]
     assert "favours the language vector" in run.about["notes"][0]
+    assert weigh("pt", "add", backbone, store, options(task=task, text=text))[1] == run.about["notes"]
     assert (tmp_path / "out/pt/adapter_model.safetensors").exists()
 
 
@@ -332,7 +334,7 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(
     monkeypatch.setattr("lingarith.text.corpora.HELD_OUT", 8)
     wanted = options(protocol="unlabelled", test_limit=1)
     run = adapt(["pt"], backbone, store, tmp_path / "run", wanted)
-    weigh("pt", "add", backbone, store, wanted)
+    _, notes = weigh("pt", "add", backbone, store, wanted)
     job = plan(["pt"], wanted, store).languages["pt"]
     trained = {tuple(chunk) for chunk in job.training(backbone, tmp_path).data.chunks}
     assert len(judged) == 4
@@ -340,7 +342,7 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(
         assert len(articles) == 8
         assert not articles & {*job.data.documents}
         assert not chunks & trained
-    assert run.about["notes"] == []
+    assert run.about["notes"] == notes == []
 
 
 @pytest.mark.usefixtures("finished", "coarse")
@@ -349,7 +351,7 @@ def test_weigh_uses_vectors_that_exist(
     protocol: str, used: str, backbone: Backbone, options: Options, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lingarith.study.ingredients.train", None)
-    made = weigh("pt", "uncoupled", backbone, store, options(protocol=protocol))
+    made, _ = weigh("pt", "uncoupled", backbone, store, options(protocol=protocol))
     assert (made.target, made.equation, made.protocol) == ("pt", "uncoupled", used)
     assert [weight for weight, _ in made.curve] == [0.0, 0.5, 1.0]
     assert parse(made.expression) == parse(f"headlines[en] + {made.weight}*(news[pt] - news[en])")
@@ -360,7 +362,7 @@ def test_weigh_by_sources(backbone: Backbone, options: Options, store: Store) ->
     wanted = options(sources=("en", "ru"), protocol="sources")
     for job in plan(["pt"], wanted, store).jobs:
         obtain(job, backbone, store)
-    made = weigh("pt", "add", backbone, store, wanted)
+    made, _ = weigh("pt", "add", backbone, store, wanted)
     assert made.protocol == "sources"
     tasks = "0.5*(headlines[en] + headlines[ru])"
     assert parse(made.expression) == made.weight * parse(tasks) + (1 - made.weight) * parse("news[pt]")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lingarith.algebra import Combination, parse
 from lingarith.errors import LingarithError
 from lingarith.study import choose
-from lingarith.study.choose import Terms, best, choice, grid, halved, hand_over, oracle, played, sources, unlabelled
+from lingarith.study.choose import Terms, best, choice, grid, halved, hand_over, labelled, played, unlabelled
 from lingarith.study.evaluate import Outcome
 from lingarith.study.records import ADD, ADD_SUBTRACT, BASELINE, UNCOUPLED, Choice
 from lingarith.text.tasks.labelled import Labelled, TaskExample
@@ -134,7 +134,7 @@ def test_best_does_not_depend_on_the_order(values: list[int], equation: str, dat
 def test_the_oracle_averages_validation_scores() -> None:
     bench = FakeBench(lambda weights: 100 * weights.get("l[pt]", 0.0))
     kept: list[float] = []
-    curve = oracle(bench, TERMS, ADD, data(), keep=lambda weight, outcomes: kept.append(weight))  # type: ignore[arg-type]
+    curve = labelled(bench, [(TERMS, data())], ADD, keep=lambda weight, outcomes: kept.append(weight))  # type: ignore[arg-type]
     assert curve == [(k / 10, pytest.approx(100 - 10 * k)) for k in range(11)]
     assert kept == [weight for weight, _ in curve]
     assert {(language, split) for language, split, _ in bench.asked} == {("pt", "validation")}
@@ -143,14 +143,14 @@ def test_the_oracle_averages_validation_scores() -> None:
 def test_the_oracle_refuses_a_test_split() -> None:
     bench = FakeBench(lambda weights: 0.0)
     with pytest.raises(LingarithError, match="never chosen on a test split"):
-        oracle(bench, TERMS, ADD, data(split="test"))  # type: ignore[arg-type]
+        labelled(bench, [(TERMS, data(split="test"))], ADD)  # type: ignore[arg-type]
     assert bench.asked == []
 
 
 def test_sources_let_each_source_play_the_target() -> None:
     """On en the played target's vector l[en] scores, on ru l[ru] does twice as much: the mean is 1.5 as much."""
     bench = FakeBench(lambda weights: 10 * weights.get("l[en]", 0.0) + 20 * weights.get("l[ru]", 0.0))
-    curve = sources(bench, TWO, ADD, [data("en"), data("ru")])  # type: ignore[arg-type]
+    curve = labelled(bench, played(TWO, [data("en"), data("ru")]), ADD)  # type: ignore[arg-type]
     assert curve == [(k / 10, pytest.approx(1.5 * (10 - k))) for k in range(11)]
     needed = {
         language: {name for asked, _, e in bench.asked if asked == language for name in e.names}
@@ -162,9 +162,9 @@ def test_sources_let_each_source_play_the_target() -> None:
 def test_sources_need_two_and_refuse_a_test_split() -> None:
     bench = FakeBench(lambda weights: 0.0)
     with pytest.raises(LingarithError, match="needs two or more"):
-        sources(bench, TERMS, ADD, [data("en")])  # type: ignore[arg-type]
+        played(TERMS, [data("en")])
     with pytest.raises(LingarithError, match="never chosen on a test split"):
-        sources(bench, TWO, ADD, [data("en"), data("ru", "test")])  # type: ignore[arg-type]
+        labelled(bench, played(TWO, [data("en"), data("ru", "test")]), ADD)  # type: ignore[arg-type]
 
 
 def test_halving_tries_all_on_few_examples_and_few_on_all() -> None:

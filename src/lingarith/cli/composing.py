@@ -121,8 +121,8 @@ def choose(
     from dataclasses import replace
 
     from ..model.generate import Decoding
-    from ..study.adapt import weigh
     from ..study.plan import AdaptOptions, defaults
+    from ..study.weigh import weigh
 
     base: AdaptOptions = defaults(backbone)
     decoding: Decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
@@ -134,24 +134,25 @@ def choose(
     )  # fmt: skip
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
     with shown() as progress:
-        made = weigh(target, equation, model, shelf, options, progress=progress)
+        made, notes = weigh(target, equation, model, shelf, options, progress=progress)
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(made))
+        print_json(asdict(made) | {"notes": notes})
         return
     from rich.console import Console
     from rich.table import Table
 
     symbol = "β" if equation == "uncoupled" else "λ"
-    table = Table(symbol, "ROUGE-2" if by != "unlabelled" else "Value", "", box=None, pad_edge=False)
+    table = Table(symbol, "ROUGE-2" if made.protocol != "unlabelled" else "Value", "", box=None, pad_edge=False)
     top = max(value for _, value in made.curve) or 1.0
     for weight, value in made.curve:
         mark = " ← chosen" if weight == made.weight else ""
         table.add_row(f"{weight:g}", f"{value:.2f}", "█" * round(24 * value / top) + mark)
     console = Console()
     console.print(table)
-    console.print(f"{target}, protocol '{by}': {made.expression}", markup=False, highlight=False)
+    for sentence in (f"{target}, protocol '{made.protocol}': {made.expression}", *notes):
+        console.print(sentence, markup=False, highlight=False)
 
 
 def evaluate(

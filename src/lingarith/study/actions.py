@@ -38,7 +38,6 @@ from ..vectors.realise import Space
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
-from .adapt import probe_articles
 from .evaluate import F1, ROUGE2, Bench, Outcome, mean
 from .ingredients import Job, Progress, fetching, obtain_all
 from .steps import VECTORS, Results, Step
@@ -217,7 +216,7 @@ def _outputs(arguments: Arguments, shop: Workshop, progress: Progress | None) ->
 def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
     trial, text = _Trial(arguments, shop), shop.data(arguments["text"])
     assert isinstance(text, PlainText)
-    articles = probe_articles(text, arguments["prompt"])
+    articles = choose.probe_articles(text, arguments["prompt"])
     outcomes = trial.outcomes(articles, f"{text.language}, without labels", progress)
     options = TrainOptions(max_input=arguments["decoding"]["max_input"])
     probes = replace(text, documents=[example.article for example in articles.examples])

@@ -8,20 +8,17 @@ run that was stopped goes on, and one that is repeated has nothing left to do.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from ..errors import LingarithError, did_you_mean
+from ..errors import LingarithError
 from ..languages.codes import language_name
 from ..model.backbone import Backbone
-from ..model.batches import prefix_items
 from ..model.members import versions
-from ..text.corpora import PlainText
-from ..text.tasks.labelled import Labelled, TaskExample
-from ..vectors.composed import Composed
+from ..text.tasks.labelled import Labelled
 from ..vectors.files import TEMPORARY, write_atomically
 from ..vectors.formats.lokr import write_lokr
 from ..vectors.formats.peft import write_peft
@@ -30,27 +27,10 @@ from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
 from .evaluate import Bench, Outcome
-from .halving import Race
 from .ingredients import Progress, obtain_all
-from .plan import AdaptOptions, Plan, Reading, plan, protocol_of, sources_of
-from .records import (
-    ADD,
-    ADD_SUBTRACT,
-    BASELINE,
-    UNCOUPLED,
-    Choice,
-    Example,
-    Ingredient,
-    Line,
-    Record,
-    Run,
-    append,
-    read_run,
-)
-
-COMPOSED = (ADD, ADD_SUBTRACT, UNCOUPLED)
-PROBE = 64
-"""Articles of the target that the protocol ``unlabelled`` generates for, and prefixes it predicts."""
+from .plan import AdaptOptions, Plan, plan
+from .records import BASELINE, Choice, Example, Ingredient, Line, Record, Run, append, read_run
+from .weigh import COMPOSED, weighed
 
 
 def adapt(
@@ -211,10 +191,7 @@ class Attempt:
             if protocol == "oracle":
                 self.write(equation, weight, outcomes, what.validation[self.target])
 
-        made = _weighed(
-            self.target, equation, protocol, self.bench, self.terms, what.options,
-            what.validation, what.sources[self.target], lambda: what.probe(self.target), self.progress, keep,
-        )  # fmt: skip
+        made = weighed(equation, protocol, self.bench, self.terms, what.grounds(self.target), self.progress, keep)
         self.folder.add([made])
         return made
 
@@ -228,98 +205,6 @@ def _choices(run: Run, what: Plan, attempt: Attempt) -> list[Choice]:
         for protocol in protocols
         for equation in COMPOSED
     ]
-
-
-def _unlabelled(
-    bench: Bench, terms: choose.Terms, equation: str, text: PlainText, options: AdaptOptions, progress: Progress | None
-) -> choose.Curve:
-    articles = probe_articles(text, options.prompt)
-    probes = replace(text, documents=[example.article for example in articles.examples])
-    prefixes = prefix_items(bench.backbone, probes, length=options.language_training.max_input)
-    return choose.unlabelled(bench, terms, equation, articles, prefixes, options.language_training, progress)
-
-
-def weigh(
-    target: str,
-    equation: str,
-    backbone: Backbone,
-    store: Store,
-    options: AdaptOptions,
-    *,
-    progress: Progress | None = None,
-) -> Choice:
-    """The weight of one equation for one target, from vectors that the store has; nothing is trained.
-
-    Vectors are found by the names that their data give them (``xlsum[en]``, ``mc4[pt]``).
-    Raises :class:`LingarithError` for an unknown equation or protocol, a vector or data that is not there,
-    and a rank above that of the exact sum.
-    """
-    if equation not in COMPOSED:
-        raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, COMPOSED)}")
-    read = Reading(options, store.folder / "text", progress)
-    task, text = read.names()
-    sources, _ = sources_of(target, options)
-    terms = choose.Terms(
-        tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
-    )
-    vectors = {name: store.get(name, backbone.fingerprint) for name in (*terms.tasks, *terms.sources, terms.target)}
-    held_out = read.optional([target, *sources], "validation", options.validation_limit)
-    protocol = protocol_of({target: sources}, options, held_out)
-    bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, sources)
-    # Within the grid all vectors take part; at its ends some do not, and a sum of lower rank stays as it is.
-    Composed(Composition(terms.at(equation, 0.5), vectors, options.space)).check_rank()
-    return _weighed(
-        target, equation, protocol, bench, terms, options, held_out, sources,
-        lambda: read.held_out(target) or read.plain(target), progress,
-    )  # fmt: skip
-
-
-def _weighed(
-    target: str,
-    equation: str,
-    protocol: str,
-    bench: Bench,
-    terms: choose.Terms,
-    options: AdaptOptions,
-    validation: Mapping[str, Labelled],
-    sources: Sequence[str],
-    text: Callable[[], PlainText],
-    progress: Progress | None,
-    keep: Callable[[float, list[Outcome]], None] | None = None,
-) -> Choice:
-    """The weight of an equation by a protocol: with labels by the options' search, without them on the grid."""
-    found: choose.Curve | Race
-    if protocol == "unlabelled":
-        found = _unlabelled(bench, terms, equation, text(), options, progress)
-    elif options.search == choose.HALVING:
-        plays = (
-            [(terms, validation[target])]
-            if protocol == "oracle"
-            else choose.played(terms, [validation[source] for source in sources])
-        )
-        found = choose.halved(bench, plays, equation, progress, keep)
-    elif protocol == "oracle":
-        found = choose.oracle(bench, terms, equation, validation[target], progress, keep)
-    else:
-        found = choose.sources(bench, terms, equation, [validation[source] for source in sources], progress)
-    return choose.choice(target, terms, protocol, equation, found)
-
-
-def probe_articles(text: PlainText, prompt: str) -> Labelled:
-    """Documents of plain text as articles without references, for the protocol ``unlabelled``."""
-    documents = text.documents[:: max(1, len(text.documents) // PROBE)][:PROBE]
-    examples = tuple(
-        TaskExample(id=f"probe-{k}", input=prompt.replace("{text}", document), target="", article=document)
-        for k, document in enumerate(documents)
-    )
-    return Labelled(
-        task="probe",
-        language=text.language,
-        split="unlabelled",
-        source=text.source,
-        examples=examples,
-        fingerprint=text.fingerprint,
-    )
 
 
 def ingredient(name: str, digest: str, vector: Vector) -> Ingredient:

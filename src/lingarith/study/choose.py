@@ -21,7 +21,8 @@ from ..model.batches import PrefixItems
 from ..model.options import TrainOptions
 from ..model.train import mean_loss
 from ..scores.output import shares
-from ..text.tasks.labelled import Labelled
+from ..text.corpora import PlainText
+from ..text.tasks.labelled import Labelled, TaskExample
 from ..vectors.realise import Space
 from .evaluate import Bench, Outcome, mean
 from .halving import Race, race
@@ -31,6 +32,8 @@ from .records import ADD, ADD_SUBTRACT, BASELINE, BEST, BEST_ON_TEST, EQUATIONS,
 PROTOCOLS = ("oracle", "sources", "unlabelled")
 GRID, HALVING = SEARCHES = ("grid", "halving")
 """Every weight on all validation examples, or a race in which the worse half drops out (:mod:`.halving`)."""
+PROBE = 64
+"""Articles of the target that the protocol ``unlabelled`` generates for, and prefixes it predicts."""
 PROBED_ON_TRAINED = (
     "{}: the source has no plain text beyond what the language vector is trained on, so 'unlabelled' was measured on "
     "that text, which favours the language vector; training on fewer characters leaves some over."
@@ -95,46 +98,35 @@ def best(equation: str, curve: Curve) -> tuple[float, float]:
     return max(curve, key=lambda point: (point[1], -abs(point[0] - NEUTRAL.get(equation, ALONE))))
 
 
-def oracle(
+Play = tuple[Terms, Labelled]
+"""The names for a language in the place of the target, and its labelled validation examples."""
+
+
+def labelled(
     bench: Bench,
-    terms: Terms,
+    plays: Sequence[Play],
     equation: str,
-    data: Labelled,
     progress: Progress | None = None,
     keep: Callable[[float, list[Outcome]], None] | None = None,
 ) -> Curve:
-    """Mean ROUGE-2 (0..100) on labelled validation examples at each weight of the grid.
+    """Mean score (0..100) on validation examples at each weight of the grid; with several plays their mean.
 
     ``keep`` hears of each weight's outcomes as they come. Raises :class:`LingarithError` for a test split.
     """
-    _must_be_validation(data)
-    curve = []
-    for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress):
-        if keep:
-            keep(weight, outcomes)
-        curve.append((weight, round(mean(outcomes), 4)))
-    return curve
+    _must_be_validation(plays)
+    values: dict[float, list[float]] = {}
+    for terms, data in plays:
+        for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress):
+            if keep:
+                keep(weight, outcomes)
+            values.setdefault(weight, []).append(mean(outcomes))
+    return [(weight, round(sum(some) / len(some), 4)) for weight, some in values.items()]
 
 
-def sources(
-    bench: Bench,
-    terms: Terms,
-    equation: str,
-    data: Sequence[Labelled],
-    progress: Progress | None = None,
-) -> Curve:
-    """The mean of :func:`oracle` over the source languages, each played as target by the others' vectors.
-
-    ``data`` holds the sources' validation examples in the order of ``terms``. Raises as :func:`played` does.
-    """
-    plays = played(terms, data)
-    curves = [oracle(bench, instead, equation, held_out, progress) for instead, held_out in plays]
-    return [(points[0][0], round(sum(v for _, v in points) / len(points), 4)) for points in zip(*curves, strict=True)]
-
-
-def played(terms: Terms, data: Sequence[Labelled]) -> list[tuple[Terms, Labelled]]:
+def played(terms: Terms, data: Sequence[Labelled]) -> list[Play]:
     """Each source in the place of the target, with the terms of the others and its own validation examples.
 
+    ``data`` holds the sources' validation examples in the order of ``terms``.
     Raises :class:`LingarithError` with fewer than two sources.
     """
     if len(data) < 2:
@@ -152,30 +144,27 @@ def played(terms: Terms, data: Sequence[Labelled]) -> list[tuple[Terms, Labelled
 
 def halved(
     bench: Bench,
-    played: Sequence[tuple[Terms, Labelled]],
+    plays: Sequence[Play],
     equation: str,
     progress: Progress | None = None,
     keep: Callable[[float, list[Outcome]], None] | None = None,
 ) -> Race:
     """The weights of the grid raced by :func:`.halving.race` on labelled validation examples.
 
-    ``played`` has the terms of each target with its examples: the target itself (``oracle``) or each
-    source (``sources``). ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a
-    test split.
+    ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a test split.
     """
-    for _, data in played:
-        _must_be_validation(data)
-    neutral, most = NEUTRAL.get(equation, ALONE), max(len(data.examples) for _, data in played)
+    _must_be_validation(plays)
+    neutral, most = NEUTRAL.get(equation, ALONE), max(len(data.examples) for _, data in plays)
 
     def scores(weight: float, count: int) -> list[float]:
         found = []
-        for terms, data in played:
+        for terms, data in plays:
             outcomes = bench.outcomes(terms.at(equation, weight), replace(data, examples=data.examples[:count]))
             if keep:
                 keep(weight, outcomes)
             found += [outcome.score for outcome in outcomes]
         if progress:
-            progress(f"choosing λ on {played[0][1].language}, {equation}", count, most)
+            progress(f"choosing λ on {plays[0][1].language}, {equation}", count, most)
         return found
 
     return race(grid(equation, Space.of(bench.space).name), neutral, most, scores)
@@ -201,6 +190,23 @@ def unlabelled(
         (weight, evidence(bench, terms.at(equation, weight), outcomes, text, options))
         for weight, outcomes in _tried(bench, terms, equation, articles, label, progress)
     ]
+
+
+def probe_articles(text: PlainText, prompt: str) -> Labelled:
+    """Documents of plain text as articles without references, for the protocol ``unlabelled``."""
+    documents = text.documents[:: max(1, len(text.documents) // PROBE)][:PROBE]
+    examples = tuple(
+        TaskExample(id=f"probe-{k}", input=prompt.replace("{text}", document), target="", article=document)
+        for k, document in enumerate(documents)
+    )
+    return Labelled(
+        task="probe",
+        language=text.language,
+        split="unlabelled",
+        source=text.source,
+        examples=examples,
+        fingerprint=text.fingerprint,
+    )
 
 
 def evidence(
@@ -251,6 +257,6 @@ def hand_over(made: Sequence[Choice]) -> str:
     return top.equation if gain(top) > 0 and top.weight != NEUTRAL[top.equation] else BASELINE
 
 
-def _must_be_validation(data: Labelled) -> None:
-    if data.split == "test":
+def _must_be_validation(plays: Sequence[Play]) -> None:
+    if any(data.split == "test" for _, data in plays):
         raise LingarithError("a weight is never chosen on a test split; give validation data")

@@ -16,10 +16,10 @@ from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
 from ..vectors.store import Store
 from . import choose
-from .adapt import COMPOSED, PROBE, probe_articles
 from .halving import race
 from .ingredients import Job, Progress, have
 from .plan import Plan
+from .weigh import COMPOSED
 
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
 
@@ -55,7 +55,7 @@ def estimate(plan: Plan, backbone: Backbone, store: Store, progress: Progress | 
     weights = sum(map(len, grids))
     text = plan.languages[plan.targets[0]].data
     assert isinstance(text, PlainText)
-    articles = next(iter(plan.validation.values()), None) or probe_articles(text, options.prompt)
+    articles = next(iter(plan.validation.values()), None) or choose.probe_articles(text, options.prompt)
     size = options.decoding.batch_size
     rate = seconds_per_output(articles, options.decoding, backbone, partial(watch, "an output", total=size))
     for target in plan.targets:
@@ -63,7 +63,7 @@ def estimate(plan: Plan, backbone: Backbone, store: Store, progress: Progress | 
         tried += plan.sources[target] if plan.protocol == "sources" else []
         outputs = sum(_outputs(options.search, grids, len(plan.validation[one].examples)) for one in tried)
         if plan.protocol == "unlabelled":
-            outputs += weights * PROBE
+            outputs += weights * choose.PROBE
         stages.append(
             Stage(f"choose λ and β for {target}", f"{outputs} outputs, {weights} compositions", False, rate * outputs)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,6 +88,18 @@ def full_learning_rate(backbone: str) -> float:
 
 
 @dataclass(frozen=True)
+class Grounds:
+    """What a weight for one target is chosen on: labelled validation examples of languages, and plain text."""
+
+    target: str
+    sources: Sequence[str]
+    options: AdaptOptions
+    validation: Mapping[str, Labelled]
+    text: Callable[[], PlainText]
+    """Text of the target, best such as no vector was trained on."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What an adaptation needs, resolved to data: nothing is trained yet.
 
@@ -125,6 +137,10 @@ class Plan:
         text = job.validation or job.data
         assert isinstance(text, PlainText)
         return text
+
+    def grounds(self, target: str) -> Grounds:
+        """What a weight for a target is chosen on."""
+        return Grounds(target, self.sources[target], self.options, self.validation, lambda: self.probe(target))
 
     def identity(self, backbone: Backbone) -> str:
         """Hash of all that the records depend on: a run folder belongs to one identity."""

@@ -17,7 +17,6 @@ from ..model.options import TrainOptions
 from ..scores.rouge import SentencePieceTokenizer
 from . import choose, records, studies
 from .actions import HELD_OUT, METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step
-from .adapt import PROBE
 from .asked import Asked
 from .plan import AdaptOptions
 from .recipes import TABLES, Table
@@ -177,7 +176,7 @@ class Planner:
     def evidence(self, language: str, composition: Combination) -> str:
         about = {"text": self.probe(language), "prompt": AdaptOptions().prompt}
         template = self.template(SUMMARIES, composition.names) | about
-        return self.add(outputs_step(template, composition, self.makers(composition.names), PROBE)).key
+        return self.add(outputs_step(template, composition, self.makers(composition.names), choose.PROBE)).key
 
     def choice(self, v: Asked, method: Method, target: str, protocol: str) -> Step:
         """The step that chooses among a method's compositions."""

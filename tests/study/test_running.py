@@ -336,10 +336,11 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(small: Study, sho
 
 
 @pytest.mark.usefixtures("quick")
-def test_vectors_of_studies_have_a_validation_loss(small: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["text", "summaries"])
+def test_vectors_of_studies_have_a_validation_loss(kind: str, small: Study, tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
     plan = plan_study(replace(small, targets=("pt",), controls=()), shop)
-    step = next(s for s in plan.steps.values() if s.function == "train" and s.arguments["data"]["kind"] == "text")
+    step = next(s for s in plan.steps.values() if s.function == "train" and s.arguments["data"]["kind"] == kind)
     shop.perform(step)
     (log,) = tmp_path.glob("objects/*/log.jsonl")
     assert "validation_loss" in log.read_text()

@@ -159,12 +159,13 @@ def _must_be_same(about: Arguments, found: str, what: str) -> None:
 
 
 def _watched(arguments: Arguments, shop: Workshop) -> Job:
-    """The training, with a loss on held-out text where there is such text."""
+    """The training, with a loss on held-out text or validation labels where there are any."""
     job, about = job_of(arguments, shop), dict(arguments["data"])
-    if about["kind"] == TEXT:
+    if isinstance(about["language"], str):  # the first examples of several languages are those of one
         del about["fingerprint"]
+        other = {"kind": HELD_OUT} if about["kind"] == TEXT else {"split": "validation"}
         with suppress(MissingData):
-            return replace(job, validation=shop.data(about | {"kind": HELD_OUT}))
+            return replace(job, validation=shop.data(about | other))
     return job
 
 

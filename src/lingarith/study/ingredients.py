@@ -154,6 +154,15 @@ def _waiting(name: str, progress: Progress | None) -> Callable[[], None]:
     return lambda: progress(f"waiting for another process, which trains {name}", 0, 1) if progress else None
 
 
+def steps_done(store: Store, recipe: str) -> int:
+    """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
+    try:
+        lines = (_folder(store, recipe) / LOG).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0
+    return int(json.loads(lines[-1])["step"]) if lines else 0
+
+
 def _folder(store: Store, recipe: str) -> Path:
     return store.folder / "training" / recipe
 

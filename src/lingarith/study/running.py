@@ -21,6 +21,8 @@ from .ingredients import Progress
 from .planning import Entry, StudyPlan, readable
 from .recipes.listings import LISTINGS
 from .records import BEST, BEST_ON_TEST, METHODS, Choice, Example, Line, Record, Run, read_run
+from .runners.here import Here
+from .runners.shares import Runner, Todo
 from .steps import VECTORS, Step
 from .studies import Study, as_settings
 
@@ -69,6 +71,10 @@ class Forecast:
             self._rates[kind] = self._rate(step)
         return step.amount * self._rates[kind]
 
+    def todo(self, together: int | None = None, told: Callable[[float], None] = lambda _: None) -> Todo:
+        """What is left, for a runner."""
+        return Todo(self.left, self.seconds, self.shop, told, together)
+
     def work(self) -> list[Work]:
         """The plan by kinds of steps, in their order."""
         found = []
@@ -109,12 +115,14 @@ def run_study(
     command: str = "",
     notes: Sequence[str] = (),
     together: int | None = None,
+    runner: Runner | None = None,
 ) -> Run:
     """Perform what is left of a plan, and put its records into the run folder ``out``.
 
     ``announce`` hears what is left before it begins; ``together`` vectors share a pass of training
-    (measured without it). Returns the run as its records tell it. Raises
-    :class:`LingarithError` if ``out`` belongs to another run.
+    (measured without it); ``runner`` does the steps, this process without one. Returns the run as its
+    records tell it. Raises :class:`LingarithError` if ``out`` belongs to another run, or a step cannot
+    be done.
     """
     folder = RunFolder(out, plan.identity)
     about = _about(plan, shop, command, notes)
@@ -122,21 +130,13 @@ def run_study(
     forecast = Forecast(plan, shop)
     if announce:
         announce(forecast)
-    left = forecast.left
-    total, before = max(1, round(sum(map(forecast.seconds, left)))), 0.0
-    training = [step for step in left if step.function == "train"]  # which need nothing that others make
-    for steps in [training, *([step] for step in left if step.function != "train")]:
-        seconds = sum(map(forecast.seconds, steps))
+    total = max(1, round(sum(map(forecast.seconds, forecast.left))))
 
-        def watch(what: str, done: int, size: int, before: float = before, seconds: float = seconds) -> None:
-            if progress:
-                progress(f"{plan.study.name} (seconds of work)", round(before + seconds * done / size), total)
+    def told(seconds: float) -> None:
+        if progress:
+            progress(f"{plan.study.name} (seconds of work)", round(seconds), total)
 
-        watch("", 0, 1)
-        shop.train(steps, watch, together=together)
-        for step in steps:
-            shop.perform(step, watch)
-        before += seconds
+    (runner or Here()).run(forecast.todo(together, told))
     folder.add(_lines(plan, shop))
     folder.close(about)
     return read_run(out)

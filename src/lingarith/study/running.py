@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.dense import Full
+from ..languages.codes import language_name
 from ..model.generate import Decoding
 from ..model.members import versions
 from ..vectors.store import vector_hash
@@ -20,7 +21,7 @@ from .evaluate import Bench
 from .ingredients import Progress
 from .planning import Entry, StudyPlan, readable
 from .recipes.listings import LISTINGS
-from .records import BEST, BEST_ON_TEST, METHODS, Choice, Example, Line, Record, Run, read_run
+from .records import BEST, BEST_ON_TEST, METHODS, Choice, Example, Grid, Ingredient, Line, Record, Run, read_run
 from .runners.here import Here
 from .runners.shares import Runner, Todo
 from .steps import VECTORS, Step
@@ -137,8 +138,9 @@ def run_study(
             progress(f"{plan.study.name} (seconds of work)", round(seconds), total)
 
     (runner or Here()).run(forecast.todo(together, told))
-    folder.add(_lines(plan, shop))
-    folder.close(about)
+    lines = _lines(plan, shop)
+    folder.add(lines)
+    folder.close(about if plan.entries else about | {"grid": asdict(_vectors(lines))})
     return read_run(out)
 
 
@@ -172,6 +174,16 @@ def _lines(plan: StudyPlan, shop: Workshop) -> list[Line]:
         vector = shop.vector(about["recipe"], name)
         lines.append(ingredient(readable(name), vector_hash(vector), vector))
     return lines
+
+
+def _vectors(lines: Sequence[Line]) -> Grid:
+    """What a study has made that tests nothing."""
+    rows = [
+        [language_name(i.origin["language"]), f"{i.name}@{i.hash[:12]}", f"{i.steps:,}", f"{i.seconds:.1f}"]
+        for i in lines
+        if isinstance(i, Ingredient)
+    ]
+    return Grid("Language vectors", ["Language", "Vector", "Steps", "Seconds"], rows, "Seconds are those of training.")
 
 
 def _tested(entry: Entry, plan: StudyPlan, shop: Workshop) -> tuple[Choice | None, list[Record]]:

@@ -25,7 +25,7 @@ NEWSROOM_NOTE = (
 
 
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, or a TOML file.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, vectors, or a TOML file.")],
     profile: Annotated[
         str, typer.Option("--profile", help="Which of the file's profiles: newsroom, paper.")
     ] = "newsroom",

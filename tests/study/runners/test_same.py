@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,3 +147,41 @@ def test_a_mistake_is_one_sentence_and_what_is_done_stays(
         run_study(plan, shop, tmp_path / "run", runner=runner, together=2)
     assert shop.results.done(good)
     assert not shop.results.done(bad)
+
+
+CALLED = """
+import sys
+from lingarith.cli.main import main
+sys.argv = ["lingarith", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_workers(long: Study, tmp_path: Path) -> None:
+    file, log = tmp_path / "long.toml", tmp_path / "log"
+    file.write_text(
+        f'table = "vectors"\nbackbone = "{long.backbone}"\ntargets = ["pt"]\nrank = 2\nsteps = 100000\n'
+        "batch_size = 4\nmax_input = 24\ncharacters = 2000\n[newsroom]\n"
+    )
+    words = ["run", str(file), "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    with log.open("w") as err, subprocess.Popen(
+        [sys.executable, "-c", CALLED, *words, "--runner", "processes", "--workers", "2"],
+        stderr=err, start_new_session=True,
+    ) as command:  # fmt: skip
+        while not list(tmp_path.glob("store/training/*/checkpoint.safetensors")):
+            assert command.poll() is None, log.read_text()
+            time.sleep(0.05)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        assert command.wait(timeout=30) == 130
+    assert log.read_text().splitlines()[-1] == "stopped; the same command goes on from here"
+    assert "Traceback" not in log.read_text()
+    assert not [group for group in Path("/proc").glob("[0-9]*/stat") if _group(group) == command.pid]
+
+
+def _group(stat: Path) -> int:
+    """The process group of a process that is no zombie."""
+    with suppress(OSError):
+        state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+        return 0 if state == "Z" else int(group)
+    return 0

@@ -111,10 +111,12 @@ def test_a_library_that_is_not_installed(name: str, library: str, monkeypatch: p
 def test_slurm_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LingarithError, match="there is no `sbatch` here"):
-        runner("slurm", settings=["partition=gpu"])
     with pytest.raises(LingarithError, match="no kind of cluster is named 'loca'"):
         runner("slurm", settings=["cluster=loca"])
-    todo = Todo(trainings(1), seconds, Workshop(tmp_path))
+    todo = Todo(trainings(3), seconds, Workshop(tmp_path))
+    cluster = runner("slurm", workers=2, settings=["partition=gpu"])
+    assert cluster.estimate(todo) == 20
+    with pytest.raises(LingarithError, match="there is no `sbatch` here"):
+        cluster.run(todo)
     with pytest.raises(LingarithError, match=r"submitit does not take .*'partitio'.*; change --slurm"):
         runner("slurm", settings=["cluster=local", "partitio=gpu"]).run(todo)

@@ -25,9 +25,9 @@ class Slurm:
     """Array after array: what is ready is dealt out among ``workers`` jobs, and what it made is the next one's need.
 
     ``settings`` are submitit's, such as ``partition`` or ``timeout_min``; ``cluster`` may be ``local``,
-    which runs the jobs here. A job that reaches its limit of time, or has to give way, comes back and goes
-    on from the last checkpoints. Raises :class:`LingarithError` without submitit or Slurm, or for a
-    setting that submitit does not know.
+    which runs the jobs here; an estimate needs neither. A job that reaches its limit of time, or has to
+    give way, comes back and goes on from the last checkpoints. Raises :class:`LingarithError` without
+    submitit; when it runs, without Slurm or for a setting that submitit does not know.
     """
 
     def __init__(self, workers: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
@@ -37,10 +37,6 @@ class Slurm:
         self._cluster = str(given.pop("cluster", "slurm"))
         if self._cluster not in ("slurm", "local"):
             raise LingarithError(f"no kind of cluster is named '{self._cluster}'; known are: local, slurm")
-        if self._cluster == "slurm" and not shutil.which("sbatch"):
-            raise LingarithError(
-                "there is no `sbatch` here; run this where jobs of Slurm are submitted, or try --slurm cluster=local"
-            )
         self._parameters = {key if key in GENERIC else f"slurm_{key}": value for key, value in given.items()}
 
     def estimate(self, todo: Todo) -> float:
@@ -48,6 +44,10 @@ class Slurm:
         return sum(span(wave, count, todo.seconds) for wave in self._waves(todo))
 
     def run(self, todo: Todo) -> None:
+        if self._cluster == "slurm" and not shutil.which("sbatch"):
+            raise LingarithError(
+                "there is no `sbatch` here; run this where jobs of Slurm are submitted, or try --slurm cluster=local"
+            )
         executor = self._executor(todo)
         done: list[Share] = []
         for wave in self._waves(todo):

@@ -24,6 +24,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/kronecker.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/runners.py
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN))
 
 clean:

@@ -40,6 +40,15 @@ def study(tmp_path: Path, tiny_backbone: Path) -> Path:
     return path
 
 
+def test_language_vectors_alone(command: Command, study: Path, tmp_path: Path) -> None:
+    words = ("run", study, "--set", "table=vectors", "--set", "task=none/{language}/{split}.jsonl")
+    done = command(*words, "--store", tmp_path / "store", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "Language vectors" in done.out
+    assert "| Portuguese | news[pt]@" in (tmp_path / "out/table.md").read_text()
+    assert len(command("vectors", "list", "--store", tmp_path / "store", "--json").json) == 2
+
+
 def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run does nothing, the run leaves its files, and the next one repeats its words."""
     monkeypatch.chdir(tmp_path)
@@ -49,6 +58,10 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     assert plan["seconds"] > 0
     assert plan["bytes"] > 0
     assert {work["what"]: work["steps"] for work in plan["work"]}["train vectors"] == 4
+    told = command(*words, "--dry-run", "--json", "--runner", "processes", "--workers", 3).json
+    assert told["workers"] == 3
+    assert 0 < told["until_done"] < 1.01 * told["seconds"]
+    assert "With 3 workers: " in command(*words, "--dry-run", "--runner", "processes", "--workers", 3).err
     assert not Path("runs").exists()
     assert not list(Path("store").glob("objects/*"))
 
@@ -101,6 +114,8 @@ def test_a_table_without_training(command: Command, tmp_path: Path) -> None:
         (("table1", "--set", "sorces=en"), "--set: a study has no key 'sorces'; did you mean sources?"),
         (("table1", "--set", "targets=en"), "en is a target and a source"),
         (("table1", "--set", "weights=1.5"), "λ = 1.5 stands in 'weights'; it must lie in 0..1"),
+        (("table1", "--runner", "slurn"), "no runner is named 'slurn'; did you mean slurm?"),
+        (("table1", "--workers", "2"), "--workers says nothing to the runner 'here'"),
         (("table1", "--set", "table=tabel1"), "no table is named 'tabel1'; did you mean table1?"),
     ],
 )

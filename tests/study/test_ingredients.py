@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lingarith.study.ingredients import Job, have, obtain, obtain_all
 from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
 from lingarith.text.tasks.labelled import Labelled, TaskExample
+from lingarith.vectors.locks import alone
 from lingarith.vectors.store import Store, vector_hash
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
@@ -129,4 +131,28 @@ def test_many_are_trained_in_one_pass_and_each_is_stored_when_it_is_finished(
         for name, tensor in alone.tensors().items():
             assert (vector.tensors()[name] - tensor).norm() < 0.01 * tensor.norm() + 1e-6
         assert (store.folder / "objects" / digest / "log.jsonl").exists()
+    assert not any((store.folder / "training").iterdir())
+
+
+def test_what_another_process_trains_is_waited_for(
+    job: Job, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one holds the lock, and stores the vector when it hears that we wait."""
+    store, (vector, digest) = Store(tmp_path / "ours"), obtain(job, backbone, Store(tmp_path / "theirs"))
+    monkeypatch.setattr(ingredients, "train", None)
+    recipe, held, heard = job.recipe(backbone), Event(), Event()
+
+    def other() -> None:
+        with alone(store.folder / "training" / recipe):
+            held.set()
+            heard.wait()
+            store.put(vector, recipe)
+
+    thread = Thread(target=other)
+    thread.start()
+    held.wait()
+    said: list[str] = []
+    assert obtain(job, backbone, store, lambda what, *_: (said.append(what), heard.set()))[1] == digest
+    thread.join()
+    assert said == ["waiting for another process, which trains text[pt]"]
     assert not any((store.folder / "training").iterdir())

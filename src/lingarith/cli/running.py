@@ -14,8 +14,10 @@ from .progress import duration, shown
 
 if TYPE_CHECKING:
     from ..study.records import Run
+    from ..study.runners.shares import Runner
     from ..study.running import Forecast
 
+_RUNNERS = "Who does it"
 NEWSROOM_NOTE = (
     "The newsroom is synthetic newswire written by a program in real languages: it shows and tests the method "
     "and is no benchmark of any language."
@@ -23,7 +25,7 @@ NEWSROOM_NOTE = (
 
 
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, or a TOML file.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, vectors, or a TOML file.")],
     profile: Annotated[
         str, typer.Option("--profile", help="Which of the file's profiles: newsroom, paper.")
     ] = "newsroom",
@@ -35,6 +37,24 @@ def run(
     ] = None,
     store: o.StoreFolder = o.DEFAULT_STORE,
     together: o.Together = None,
+    runner: Annotated[
+        str, typer.Option("--runner", rich_help_panel=_RUNNERS, help="Who does the steps: here, processes, ray, slurm.")
+    ] = "here",
+    workers: Annotated[
+        int | None, typer.Option("--workers", rich_help_panel=_RUNNERS, help="How many; one for each GPU without it.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", rich_help_panel=_RUNNERS, help="Of a cluster of Ray that is there.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm",
+            metavar="KEY=VALUE",
+            rich_help_panel=_RUNNERS,
+            help="A setting of submitit, such as partition=gpu; may be repeated.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the steps, how many are done, and what is left.")
     ] = False,
@@ -50,6 +70,7 @@ def run(
     from ..study.actions import Workshop
     from ..study.planning import plan_study
     from ..study.recipes.listings import LISTINGS
+    from ..study.runners.choice import runner as chosen
     from ..study.running import Forecast, run_listing, run_study
     from ..study.studies import read_study
 
@@ -59,18 +80,20 @@ def run(
     if wanted.table in LISTINGS:
         _finish(run_listing(wanted, Workshop(store), folder, command=command), folder, as_json)
         return
+    doing = chosen(runner, workers=workers, address=address, settings=slurm or [])
     with shown() as progress:
         shop = Workshop(store, progress)
         plan = plan_study(wanted, shop)
     if dry_run:
-        _show(Forecast(plan, shop), as_json)
+        _show(Forecast(plan, shop), doing, as_json)
         return
     notes = [NEWSROOM_NOTE] if "newsroom" in (wanted.task, wanted.text) else []
     with shown() as progress:
-        announce = None if as_json else lambda forecast: _show(forecast, False)
+        announce = None if as_json else lambda forecast: _show(forecast, doing, False)
         made = run_study(
             plan, shop, folder,
             announce=announce, progress=progress, command=command, notes=notes, together=together,
+            runner=doing,
         )  # fmt: skip
     _finish(made, folder, as_json)
 
@@ -102,15 +125,17 @@ def _finish(run: Run, folder: Path, as_json: bool) -> None:
     print(f"\nrecords and tables: {folder}\nreport: {written[0]}")
 
 
-def _show(forecast: Forecast, as_json: bool) -> None:
+def _show(forecast: Forecast, runner: Runner, as_json: bool) -> None:
     """What the study consists of, and what is left of it."""
     from dataclasses import asdict
 
     work = forecast.work()
     seconds, size = sum(one.seconds for one in work), sum(one.bytes for one in work)
+    until = runner.estimate(forecast.todo())
     steps, left = sum(one.steps for one in work), sum(one.left for one in work)
     if as_json:
         total = {"steps": steps, "left": left, "seconds": seconds, "bytes": size}
+        total |= {"workers": runner.workers, "until_done": until}
         print_json({"work": [asdict(one) for one in work], **total, "notes": list(forecast.plan.notes)})
         return
     from rich.console import Console
@@ -126,3 +151,5 @@ def _show(forecast: Forecast, as_json: bool) -> None:
     console.print(table)
     where = forecast.shop.store.folder
     console.print(f"{steps:,} steps, {left:,} left: about {duration(seconds)} and {size / 1e6:.0f} MB in {where}.")
+    if runner.workers > 1:
+        console.print(f"With {runner.workers} workers: {duration(until)}, and {duration(seconds)} of device time.")

@@ -71,14 +71,16 @@ class Workshop:
         self._backbone = lru_cache(1)(load)
 
     def perform(self, step: Step, progress: Progress | None = None) -> None:
-        """Do a step, unless that was done already. What it needs must be done.
+        """Do a step, unless that was done already, or another process does it now. What it needs must be done.
 
         Raises :class:`LingarithError` where something is not as the arguments say.
         """
         if not self.results.done(step):
-            result = ACTIONS[step.function](step.arguments, self, progress)
-            if step.function not in VECTORS:
-                self.results.write(step, result)
+            with self.results.alone(step):
+                if not self.results.done(step):
+                    result = ACTIONS[step.function](step.arguments, self, progress)
+                    if step.function not in VECTORS:
+                        self.results.write(step, result)
 
     def train(self, steps: Sequence[Step], progress: Progress | None = None, *, together: int | None = None) -> None:
         """Do the steps that train on one backbone, ``together`` of them in a pass."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
 from ..vectors.files import write_atomically
+from ..vectors.locks import alone
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 
@@ -107,28 +109,58 @@ def obtain_all(
 
     Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the
     store's ``training`` folder until it is complete, so that one that was stopped goes on; it is stored
-    as soon as it is finished, and the log of losses ends up beside it. Raises :class:`LingarithError`
-    when all others are stored, if a training failed.
+    as soon as it is finished, and the log of losses ends up beside it. What another process is training
+    is waited for, and taken from the store. Raises :class:`LingarithError` when all others are stored,
+    if a training failed.
     """
     recipes = [job.recipe(backbone) for job in jobs]
-    found = {recipe: store.by_recipe(recipe) for recipe in recipes}
-    missing = {recipe: job for recipe, job in zip(recipes, jobs, strict=True) if found[recipe] is None}
-    trainings = [job.training(backbone, _folder(store, recipe)) for recipe, job in missing.items()]
-    hashes = {recipe: _kept(held, recipe, store) for recipe, held in found.items() if held}
-    count = together or best_together(backbone, trainings)
-    steps = dict.fromkeys(range(len(trainings)), 0)
-    what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"
-    what += f", {count} at a time" if count > 1 else ""
+    wanted = dict(zip(recipes, jobs, strict=True))
+    found = {recipe: store.by_recipe(recipe) for recipe in wanted}
+    hashes: dict[str, str] = {}
+    with ExitStack() as locks:
+        own: dict[str, ExitStack] = {}
+        for recipe in sorted(wanted):  # in one order, so that no two processes wait for each other
+            if found[recipe] is None or _folder(store, recipe).exists():
+                own[recipe] = locks.enter_context(ExitStack())
+                own[recipe].enter_context(alone(_folder(store, recipe), _waiting(wanted[recipe].name, progress)))
+                found[recipe] = store.by_recipe(recipe)  # another process may have made it meanwhile
 
-    def watch(position: int, step: int, loss: float) -> None:
-        steps[position] = step
-        if progress:
-            progress(what, sum(steps.values()), sum(training.options.steps for training in trainings))
+        def keep(recipe: str, vector: Vector) -> None:
+            found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+            if recipe in own:
+                own[recipe].close()
 
-    for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
-        recipe = list(missing)[position]
-        found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+        for recipe, held in found.items():
+            if held:
+                keep(recipe, held)
+        missing = [recipe for recipe, held in found.items() if held is None]
+        trainings = [wanted[recipe].training(backbone, _folder(store, recipe)) for recipe in missing]
+        count = together or best_together(backbone, trainings)
+        steps = dict.fromkeys(range(len(trainings)), 0)
+        what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"
+        what += f", {count} at a time" if count > 1 else ""
+
+        def watch(position: int, step: int, loss: float) -> None:
+            steps[position] = step
+            if progress:
+                progress(what, sum(steps.values()), sum(training.options.steps for training in trainings))
+
+        for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
+            keep(missing[position], vector)
     return [(held, hashes[recipe]) for recipe in recipes if (held := found[recipe])]
+
+
+def _waiting(name: str, progress: Progress | None) -> Callable[[], None]:
+    return lambda: progress(f"waiting for another process, which trains {name}", 0, 1) if progress else None
+
+
+def steps_done(store: Store, recipe: str) -> int:
+    """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
+    try:
+        lines = (_folder(store, recipe) / LOG).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0
+    return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
 def _folder(store: Store, recipe: str) -> Path:

@@ -154,9 +154,9 @@ class Planner:
     # ------------------------------------------------------------ a method's steps
 
     def entries(self, task: str, target: str, seed: int) -> Iterator[Entry]:
-        self.tested[task, target] = self.labels(task, target, "test")
         v = Asked(self, task, seed)
         for method in self.table.methods(v, target, self.study.sources):
+            self.tested[task, target] = self.labels(task, target, "test")
             if len(method.tried) == 1:
                 (composition,) = method.tried.values()
                 outputs = self.outputs(task, target, "test", composition)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.dense import Full
+from ..languages.codes import language_name
 from ..model.generate import Decoding
 from ..model.members import versions
 from ..vectors.store import vector_hash
@@ -20,7 +21,9 @@ from .evaluate import Bench
 from .ingredients import Progress
 from .planning import Entry, StudyPlan, readable
 from .recipes.listings import LISTINGS
-from .records import BEST, BEST_ON_TEST, METHODS, Choice, Example, Line, Record, Run, read_run
+from .records import BEST, BEST_ON_TEST, METHODS, Choice, Example, Grid, Ingredient, Line, Record, Run, read_run
+from .runners.here import Here
+from .runners.shares import Runner, Todo
 from .steps import VECTORS, Step
 from .studies import Study, as_settings
 
@@ -69,6 +72,10 @@ class Forecast:
             self._rates[kind] = self._rate(step)
         return step.amount * self._rates[kind]
 
+    def todo(self, together: int | None = None, told: Callable[[float], None] = lambda _: None) -> Todo:
+        """What is left, for a runner."""
+        return Todo(self.left, self.seconds, self.shop, told, together)
+
     def work(self) -> list[Work]:
         """The plan by kinds of steps, in their order."""
         found = []
@@ -109,12 +116,14 @@ def run_study(
     command: str = "",
     notes: Sequence[str] = (),
     together: int | None = None,
+    runner: Runner | None = None,
 ) -> Run:
     """Perform what is left of a plan, and put its records into the run folder ``out``.
 
     ``announce`` hears what is left before it begins; ``together`` vectors share a pass of training
-    (measured without it). Returns the run as its records tell it. Raises
-    :class:`LingarithError` if ``out`` belongs to another run.
+    (measured without it); ``runner`` does the steps, this process without one. Returns the run as its
+    records tell it. Raises :class:`LingarithError` if ``out`` belongs to another run, or a step cannot
+    be done.
     """
     folder = RunFolder(out, plan.identity)
     about = _about(plan, shop, command, notes)
@@ -122,23 +131,16 @@ def run_study(
     forecast = Forecast(plan, shop)
     if announce:
         announce(forecast)
-    left = forecast.left
-    total, before = max(1, round(sum(map(forecast.seconds, left)))), 0.0
-    training = [step for step in left if step.function == "train"]  # which need nothing that others make
-    for steps in [training, *([step] for step in left if step.function != "train")]:
-        seconds = sum(map(forecast.seconds, steps))
+    total = max(1, round(sum(map(forecast.seconds, forecast.left))))
 
-        def watch(what: str, done: int, size: int, before: float = before, seconds: float = seconds) -> None:
-            if progress:
-                progress(f"{plan.study.name} (seconds of work)", round(before + seconds * done / size), total)
+    def told(seconds: float) -> None:
+        if progress:
+            progress(f"{plan.study.name} (seconds of work)", round(seconds), total)
 
-        watch("", 0, 1)
-        shop.train(steps, watch, together=together)
-        for step in steps:
-            shop.perform(step, watch)
-        before += seconds
-    folder.add(_lines(plan, shop))
-    folder.close(about)
+    (runner or Here()).run(forecast.todo(together, told))
+    lines = _lines(plan, shop)
+    folder.add(lines)
+    folder.close(about if plan.entries else about | {"grid": asdict(_vectors(lines))})
     return read_run(out)
 
 
@@ -172,6 +174,16 @@ def _lines(plan: StudyPlan, shop: Workshop) -> list[Line]:
         vector = shop.vector(about["recipe"], name)
         lines.append(ingredient(readable(name), vector_hash(vector), vector))
     return lines
+
+
+def _vectors(lines: Sequence[Line]) -> Grid:
+    """What a study has made that tests nothing."""
+    rows = [
+        [language_name(i.origin["language"]), f"{i.name}@{i.hash[:12]}", f"{i.steps:,}", f"{i.seconds:.1f}"]
+        for i in lines
+        if isinstance(i, Ingredient)
+    ]
+    return Grid("Language vectors", ["Language", "Vector", "Steps", "Seconds"], rows, "Seconds are those of training.")
 
 
 def _tested(entry: Entry, plan: StudyPlan, shop: Workshop) -> tuple[Choice | None, list[Record]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..vectors.files import json_bytes, read_json, write_atomically
+from ..vectors.locks import alone
 from ..vectors.store import Store
 
 VECTORS = ("train", "noise")
@@ -52,6 +54,10 @@ class Results:
         if step.function in VECTORS:
             return self.store.by_recipe(step.arguments["recipe"]) is not None
         return self._path(step.key).exists()
+
+    def alone(self, step: Step) -> AbstractContextManager[None]:
+        """Context in which no other process does the step."""
+        return alone(self._path(step.key))
 
     def write(self, step: Step, result: Mapping[str, Any]) -> None:
         """Keep a result, and beside it what it is the result of."""

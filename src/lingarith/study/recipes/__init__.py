@@ -26,6 +26,7 @@ from .in_domain import in_domain
 from .many_sources import many_sources
 from .methods import Recipe
 from .one_source import each_source, one_source
+from .vectors_alone import vectors_alone
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Table:
 
     ``reference`` is the method that all others are compared with, ``tried`` those that the verdict
     speaks of, ``baselines`` the others that need no arithmetic. ``own_labels`` says that sources may
-    be targets.
+    be targets. Where nothing is tested ``reference`` is empty.
     """
 
     title: str
@@ -58,4 +59,5 @@ TABLES: Mapping[str, Table] = {
         in_domain, LORA, (MULTI_LORA, KRONECKER, MULTI_KRONECKER, FULL), own_labels=True,
     ),
     "figure2": Table("Every source with every target", each_source, BASELINE, (ADD_SUBTRACT,)),
+    "vectors": Table("Language vectors", vectors_alone, "", (), own_labels=True),
 }  # fmt: skip

@@ -1,0 +1,93 @@
+"""The steps as tasks of Ray, on this machine or on a cluster that is there."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from ...errors import LingarithError
+from .extras import imported
+from .shares import Todo, at_a_time, check, needs, order_of, perform_order, shares, span
+
+RETRIES = 5
+"""How often a step is begun again whose worker died."""
+STORE_BYTES = 100 * 2**20
+"""What Ray may keep in memory: nothing but texts goes through it."""
+
+
+class Ray:
+    """A task for each share, which waits for those it needs; Ray begins one again whose worker died.
+
+    Without ``address`` a cluster of ``workers`` is started here, for this run. Raises
+    :class:`LingarithError` when Ray is not installed, or no cluster answers at the address.
+    """
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        self._ray = imported("ray")
+        self.address = address
+        gpus = torch.cuda.device_count()
+        self._kind = "GPU" if gpus else "CPU"
+        self.workers = workers or gpus or 2
+        if address or self._ray.is_initialized():
+            self._connect()
+            there = self._ray.cluster_resources()
+            self._kind = "GPU" if there.get("GPU") else "CPU"
+            self.workers = workers or max(1, int(there.get(self._kind, 1)))
+
+    def estimate(self, todo: Todo) -> float:
+        count = self.workers if self.address else at_a_time(self.workers)
+        return span(shares(todo.steps, self.workers, todo.together), count, todo.seconds)
+
+    def run(self, todo: Todo) -> None:
+        ray, started = self._ray, not self._ray.is_initialized()
+        self._connect()
+        dealt = shares(todo.steps, self.workers, todo.together)
+        refs: list[Any] = []
+        try:
+            for share, before in zip(dealt, needs(dealt), strict=True):
+                gpu = self._kind == "GPU" and any(step.amount for step in share)
+                task = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=RETRIES)(perform_after)
+                refs.append(task.remote(order_of(share, todo), *(refs[k] for k in before)))
+            pending = list(refs)
+            while pending:
+                ended, pending = ray.wait(pending, num_returns=len(pending), timeout=1)
+                check(ray.get(ended))
+                left = {refs.index(ref) for ref in pending}
+                parts = [share for k, share in enumerate(dealt) if k in left]
+                todo.tell([share for k, share in enumerate(dealt) if k not in left], parts)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as problem:
+            first = str(problem).split("\n")[0].rstrip(".")
+            raise LingarithError(
+                f"workers of Ray died {1 + RETRIES} times over one step ({first}); mend that and run the same command "
+                "again, which goes on from there"
+            ) from None
+        finally:
+            for ref in refs:
+                ray.cancel(ref, force=True)
+            if started:
+                ray.shutdown()
+
+    def _connect(self) -> None:
+        if self._ray.is_initialized():
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what will be usual; it warns otherwise
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+        if not self.address:
+            own = {"num_cpus": self.workers, "num_gpus": torch.cuda.device_count()}
+            self._ray.init(**own, object_store_memory=STORE_BYTES, **quiet)
+            return
+        try:
+            self._ray.init(address=self.address, log_to_driver=False, logging_level="error")
+        except (ConnectionError, ValueError, RuntimeError) as problem:
+            first = str(problem).split("\n")[0].rstrip(".")
+            raise LingarithError(
+                f"no cluster of Ray answers at '{self.address}' ({first}); give its address as host:port, or auto"
+            ) from None
+
+
+def perform_after(text: str, *before: str) -> str:
+    """:func:`perform_order`, unless a share before it failed, which is then the answer."""
+    return next(filter(None, before), "") or perform_order(text)

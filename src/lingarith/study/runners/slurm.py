@@ -1,0 +1,131 @@
+"""The steps as job arrays of Slurm, submitted by submitit."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...errors import LingarithError
+from ..steps import Step
+from .extras import imported
+from .shares import Seconds, Share, Todo, at_a_time, check, order_of, perform_order, span
+
+WORKERS = 8
+REQUEUES = 1000
+"""How often a job may reach its limit of time and go on: each time it is further."""
+POLL = 1.0
+"""Seconds; submitit asks Slurm less often."""
+GENERIC = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
+"""What submitit takes for any kind of cluster; else a setting is Slurm's."""
+
+
+class Slurm:
+    """Array after array: what is ready is dealt out among ``workers`` jobs, and what it made is the next one's need.
+
+    ``settings`` are submitit's, such as ``partition`` or ``timeout_min``; ``cluster`` may be ``local``,
+    which runs the jobs here; an estimate needs neither. A job that reaches its limit of time, or has to
+    give way, comes back and goes on from the last checkpoints. Raises :class:`LingarithError` without
+    submitit; when it runs, without Slurm or for a setting that submitit does not know.
+    """
+
+    def __init__(self, workers: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        self.workers = workers or WORKERS
+        self._submitit = imported("submitit")
+        given = {"timeout_min": 60, **(settings or {})}
+        self._cluster = str(given.pop("cluster", "slurm"))
+        if self._cluster not in ("slurm", "local"):
+            raise LingarithError(f"no kind of cluster is named '{self._cluster}'; known are: local, slurm")
+        self._parameters = {key if key in GENERIC else f"slurm_{key}": value for key, value in given.items()}
+
+    def estimate(self, todo: Todo) -> float:
+        count = at_a_time(self.workers) if self._cluster == "local" else self.workers
+        return sum(span(wave, count, todo.seconds) for wave in self._waves(todo))
+
+    def run(self, todo: Todo) -> None:
+        if self._cluster == "slurm" and not shutil.which("sbatch"):
+            raise LingarithError(
+                "there is no `sbatch` here; run this where jobs of Slurm are submitted, or try --slurm cluster=local"
+            )
+        executor = self._executor(todo)
+        done: list[Share] = []
+        for wave in self._waves(todo):
+            jobs: list[Any] = []
+            try:
+                if len(wave) == 1 and not any(step.amount for step in wave[0]):
+                    for step in wave[0]:  # nothing to queue for
+                        todo.shop.perform(step)
+                else:
+                    with executor.batch():
+                        jobs += [executor.submit(Resumed(), order_of(share, todo)) for share in wave]
+                self._follow(jobs, wave, done, todo)
+            finally:
+                for job in jobs:
+                    if not job.done():
+                        job.cancel(check=False)
+            done += wave
+
+    def _follow(self, jobs: Sequence[Any], wave: Sequence[Share], done: Sequence[Share], todo: Todo) -> None:
+        left = set(range(len(jobs)))
+        while left:
+            time.sleep(POLL)
+            for k in [k for k in left if jobs[k].done()]:
+                check([self._answer(jobs[k])])
+                left.remove(k)
+            ended = [share for k, share in enumerate(wave) if k not in left]
+            todo.tell([*done, *ended], [wave[k] for k in left])
+
+    def _answer(self, job: Any) -> str:
+        try:
+            return str(job.result())
+        except (self._submitit.core.utils.FailedJobError, self._submitit.core.utils.UncompletedJobError):
+            return (
+                f"job {job.job_id} ended without an answer (see {job.paths.stderr}); "
+                "mend that and run the same command again, which goes on from there"
+            )
+
+    def _waves(self, todo: Todo) -> Iterator[list[Share]]:
+        """All steps in shares: a wave needs nothing but those before it."""
+        left = list(todo.steps)
+        while left:
+            missing = {step.key for step in left}
+            ready = [step for step in left if missing.isdisjoint(step.needs)]
+            light = [step for step in ready if not step.amount]
+            ready = light or ready
+            yield [light] if light else deal(ready, self.workers, todo.seconds)
+            keys = {step.key for step in ready}
+            left = [step for step in left if step.key not in keys]
+
+    def _executor(self, todo: Todo) -> Any:
+        folder = todo.shop.store.folder.resolve() / "jobs"
+        limits = {f"{self._cluster}_max_num_timeout": REQUEUES}
+        executor = self._submitit.AutoExecutor(folder / "%j", cluster=self._cluster, **limits)
+        try:
+            executor.update_parameters(name="lingarith", slurm_array_parallelism=self.workers, **self._parameters)
+        except (NameError, AssertionError) as problem:
+            first = str(problem).split("\n")[0].rstrip(".")
+            raise LingarithError(f"submitit does not take these settings ({first}); change --slurm") from None
+        return executor
+
+
+class Resumed:
+    """A share, begun again where it was when its job comes back: what it does not find in the store is left."""
+
+    def __call__(self, text: str) -> str:
+        return perform_order(text)
+
+    def checkpoint(self, text: str) -> Any:
+        """What submitit puts into the queue when the job must end."""
+        return imported("submitit").helpers.DelayedSubmission(self, text)
+
+
+def deal(steps: Sequence[Step], count: int, seconds: Seconds) -> list[Share]:
+    """Up to ``count`` shares that take about as long as each other: the longest step first, to the least loaded."""
+    found: list[list[Step]] = [[] for _ in range(min(count, len(steps)))]
+    loads = [0.0] * len(found)
+    for step in sorted(steps, key=seconds, reverse=True):
+        k = loads.index(min(loads))
+        found[k].append(step)
+        loads[k] += seconds(step)
+    return list(found)

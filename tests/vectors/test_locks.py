@@ -1,0 +1,54 @@
+"""One process at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lingarith.errors import LingarithError
+from lingarith.vectors.locks import alone
+
+HOLDER = """
+import sys
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_file_is_gone_when_the_thing_is_there_and_stays_after_a_failure(tmp_path: Path) -> None:
+    thing = tmp_path / "folder" / "thing"
+    with alone(thing):
+        assert thing.with_name("thing.lock").exists()
+    assert not list(tmp_path.rglob("*.lock"))
+    with pytest.raises(KeyError), alone(thing):
+        raise KeyError
+    assert thing.with_name("thing.lock").exists()
+    with alone(thing):
+        pass
+
+
+def test_a_process_that_dies_holds_nothing(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", HOLDER, str(tmp_path / "thing.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        waited = []
+
+        def waiting() -> None:
+            waited.append(True)
+            other.kill()
+
+        with alone(tmp_path / "thing", waiting):
+            assert waited == [True]
+
+
+def test_where_no_file_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LingarithError, match=r"thing\.lock"), alone(tmp_path / "file" / "thing"):
+        pass

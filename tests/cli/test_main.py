@@ -133,3 +133,13 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert writer.stderr.read() == ""
     writer.stderr.close()
     writer.wait()
+
+
+def test_torchrun_is_for_training_alone(
+    command: Callable[..., Any], fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
+    monkeypatch.setenv("RANK", "0")
+    assert fails("vectors", "list") == "torchrun is for `lingarith train` alone; run this command without it"
+    monkeypatch.setenv("RANK", "1")
+    assert command("vectors", "list").err == ""  # one process says it

@@ -128,3 +128,24 @@ def test_a_damaged_vector_is_named_and_can_be_trained_again(
     again = command("train", "language", "pt", "--characters", "2000", *training, "--store", store, "--json").json
     assert (again["hash"], again["trained"]) == (vector_folder.name, True)
     assert command("vectors", "verify", "--store", store).code == 0
+
+
+def test_a_store_that_lies_elsewhere(
+    command: Command,
+    fails: Callable[..., str],
+    training: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path / "one"))
+    where = ("--store", f"memory:/{tmp_path}/store")
+    first = command("train", "language", "pt", "--characters", "2000", *training, *where, "--json").json
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path / "other"))
+    again = command("train", "language", "pt", "--characters", "2000", *training, *where, "--json").json
+    assert (first["trained"], again["trained"], again["hash"]) == (True, False, first["hash"])
+    assert [entry["name"] for entry in command("vectors", "list", *where, "--json").json] == ["news[pt]"]
+    assert command("vectors", "verify", *where, "--json").json == {"vectors": 1, "problems": []}
+    assert command("compose", "2*news[pt]", "--name", "twice", *where).code == 0
+    assert command("vectors", "show", "twice", *where).code == 0
+    assert "there is no store at memory://x/y; train" in fails("vectors", "list", "--store", "memory://x/y")
+    assert "Protocol not known: foo" in fails("vectors", "list", "--store", "foo://x/y")

@@ -19,7 +19,9 @@ from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
 from lingarith.text.tasks.labelled import Labelled, TaskExample
 from lingarith.vectors.locks import alone
-from lingarith.vectors.store import Store, vector_hash
+from lingarith.vectors.objects import vector_hash
+from lingarith.vectors.remote import Remote
+from lingarith.vectors.store import Store
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
 EXAMPLES = tuple(TaskExample(f"train-{k}", f"summarize: Bridge {k} opened.", f"Bridge {k}", "") for k in range(4))
@@ -156,3 +158,40 @@ def test_what_another_process_trains_is_waited_for(
     thread.join()
     assert said == ["waiting for another process, which trains text[pt]"]
     assert not any((store.folder / "training").iterdir())
+
+
+def test_another_machine_finds_what_the_first_trained(
+    job: Job, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Store(tmp_path / name, Remote.at(f"memory:/{tmp_path}")) for name in ("one", "other"))
+    _, digest = obtain(job, backbone, one)
+    assert one.remote
+    assert one.remote.sizes(f"objects/{digest}").keys() == {
+        f"objects/{digest}/{file}" for file in ("vector.safetensors", "origin.json", "log.jsonl")
+    }
+    assert not one.remote.sizes("training")
+    monkeypatch.setattr(ingredients, "train", None)
+    assert obtain(job, backbone, other)[1] == digest
+
+
+def test_another_machine_goes_on_from_the_last_checkpoint(
+    job: Job, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Store(tmp_path / name, Remote.at(f"memory:/{tmp_path}")) for name in ("one", "other"))
+    job = replace(job, options=replace(job.options, steps=5, checkpoint_every=2))
+
+    def stopped(_: str, done: int, __: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        obtain(job, backbone, one, stopped)
+    heard: list[int] = []
+    _, digest = obtain(job, backbone, other, lambda _, done, __: heard.append(done))
+    assert heard == [3, 4, 5]
+    assert obtain(job, backbone, Store(tmp_path / "apart"))[1] == digest
+    monkeypatch.setattr(ingredients, "train", None)
+    assert obtain(job, backbone, one)[1] == digest
+    lines = (other.folder / "objects" / digest / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert not (one.folder / "objects" / digest / "log.jsonl").exists()  # its own ends too early

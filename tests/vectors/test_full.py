@@ -24,8 +24,9 @@ from lingarith.vectors.formats.peft import write_peft
 from lingarith.vectors.formats.serving import write_serving
 from lingarith.vectors.inspect import inspect
 from lingarith.vectors.noise import noise
+from lingarith.vectors.objects import vector_hash
 from lingarith.vectors.realise import Composition, Space, as_vector, realise
-from lingarith.vectors.store import Store, vector_hash
+from lingarith.vectors.store import Store
 from lingarith.vectors.tensors import read_safetensors, write_safetensors
 from lingarith.vectors.vector import Vector, content_hash
 

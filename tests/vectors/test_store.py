@@ -22,7 +22,8 @@ from lingarith.adapters.lora import LoraTerm
 from lingarith.errors import LingarithError
 from lingarith.vectors.files import TEMPORARY
 from lingarith.vectors.lazy import LazyTerms, outline
-from lingarith.vectors.store import Store, check_name, vector_hash
+from lingarith.vectors.objects import vector_hash
+from lingarith.vectors.store import Store, check_name
 from lingarith.vectors.tensors import TensorFile
 from lingarith.vectors.vector import Update, Vector
 
@@ -324,7 +325,7 @@ def test_reads_stay_inside(store: Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside.safetensors"
     object_file(store, digest).rename(outside)
     object_file(store, digest).symlink_to(outside)
-    with pytest.raises(LingarithError, match=r"leads out of .*store; "):
+    with pytest.raises(LingarithError, match=rf"leads out of .*{digest}; "):
         store.get("xlsum[en]", HERE)
     assert ["leads out of " in problem for problem in store.verify()] == [True]
 

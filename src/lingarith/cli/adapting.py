@@ -28,7 +28,7 @@ DEMO_NOTES = (
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")] = Path("lingarith-demo"),
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     space: o.Space = "factors",
     seed: o.Seed = 0,
     as_json: o.Json = False,
@@ -78,7 +78,7 @@ def adapt(
     validation_limit: Annotated[int | None, typer.Option(help="Validation examples of a language, at most.")] = None,
     test_limit: Annotated[int | None, typer.Option(help="Test examples of a language, at most.")] = None,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")] = Path("adapted"),
     space: o.Space = "factors",
     rank_out: o.Rank = None,

@@ -44,7 +44,7 @@ def compose(
     kronecker_out: o.KroneckerOut = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the adapter to this folder, for PEFT.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Put the adapter into the store under this name.")] = None,
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
     """Add and subtract vectors of the store; the backbone is not needed.
@@ -101,7 +101,7 @@ def choose(
     prompt: o.Prompt = "summarize: {text}",
     limit: o.Limit = None,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,
@@ -168,7 +168,7 @@ def evaluate(
     source: Annotated[list[str] | None, typer.Option("--source", help="What counts as a source language.")] = None,
     records: Annotated[Path | None, typer.Option(help="Write one JSON line for each example to this file.")] = None,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,
@@ -197,9 +197,10 @@ def evaluate(
     first, second = parse(expression), parse(baseline) if baseline else None
     base = defaults(backbone)
     options = replace(base, task=task, text_field=text_field, summary_field=summary_field, prompt=prompt, seed=seed)
+    shelf = open_store(store)
     with shown() as progress:
-        data = Reading(options, store / "text", progress).labelled(lang, split, limit)
-    model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
+        data = Reading(options, shelf.folder / "text", progress).labelled(lang, split, limit)
+    model = open_backbone(backbone, dtype, bits, device_map)
     names = tuple(dict.fromkeys((*first.names, *(second.names if second else ()))))
     decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
     bench = Bench(
@@ -267,7 +268,7 @@ def generate(
     prompt: o.Prompt = "summarize: {text}",
     max_output: Annotated[int | None, typer.Option(help="Tokens of an output, at most.")] = None,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,

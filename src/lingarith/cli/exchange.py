@@ -22,7 +22,7 @@ def import_(
     like: Annotated[
         str | None, typer.Option("--like", metavar="VECTOR", help="Bind it to the backbone of this vector instead.")
     ] = None,
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
     """Put an adapter of PEFT's into the store, as a vector for expressions.
@@ -83,7 +83,7 @@ def export(
         str | None,
         typer.Option("--backbone", "-b", help="For merged: its folder or name; without it that of the vectors."),
     ] = None,
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
     """Write a sum of vectors for other programs; the backbone is not loaded.

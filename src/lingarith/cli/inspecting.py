@@ -23,7 +23,7 @@ def inspect(
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page with heat maps to this file.", dir_okay=False)
     ] = None,
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
     """What a composition really does in each space, from the vectors alone.

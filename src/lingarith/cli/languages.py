@@ -54,7 +54,7 @@ def related(
     text_field: o.TextField = "text",
     characters: o.Characters = 100_000,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     dtype: o.Precision = "auto",
     bits: o.Bits = None,
     device_map: o.DeviceMap = None,
@@ -156,7 +156,7 @@ def _from_data(
     measure: str,
     codes: Sequence[str],
     documents: tuple[str, str, int],
-    store: Path,
+    store: str,
     model: tuple[str, str, int | None, str | None],
 ) -> Table:
     """A measure of :data:`FROM_DATA` between all these languages."""
@@ -170,7 +170,7 @@ def _from_data(
         return relatedness.vectors({code: shelf.get(f"{text_name(source)}[{code}]") for code in codes})
     options = AdaptOptions(text=source, text_field=field, text_characters=characters)
     with shown() as progress:
-        read = Reading(options, store / "text", progress)
+        read = Reading(options, open_store(store).folder / "text", progress)
         texts = {code: read.plain(code) for code in codes}
     opened = open_backbone(*model)
     if measure == "subwords":

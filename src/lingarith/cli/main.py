@@ -49,11 +49,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if _together() and context.invoked_subcommand != "train":
+        raise LingarithError("torchrun is for `lingarith train` alone; run this command without it")
 
 
 def main() -> None:
@@ -88,5 +90,11 @@ def main() -> None:
 
 
 def _failed(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    if not _together() or os.environ["RANK"] == "0":
+        print(f"error: {sentence}", file=sys.stderr)
     return 2
+
+
+def _together() -> bool:
+    """Whether this is one of the processes that ``torchrun`` started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ def prepare() -> None:
     logging.set_verbosity_error()
 
 
-def open_store(folder: Path) -> Store:
-    """The store in a folder, which need not exist yet."""
+def open_store(place: str) -> Store:
+    """The store in a folder or under a URL, which need not exist yet."""
     from ..vectors.store import Store
 
-    return Store(folder)
+    return Store.at(place)
 
 
 def print_json(value: Any) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..model.options import Adapter
     from ..vectors.realise import Space as SumSpace
 
-DEFAULT_STORE = Path("lingarith-store")
+DEFAULT_STORE = "lingarith-store"
 
 
 def kronecker_size(text: str) -> tuple[int, int]:
@@ -55,8 +55,8 @@ _DATA, _TRAINING, _DECODING = "Data", "Training", "Writing"
 BackboneName = Annotated[
     str, typer.Option("--backbone", "-b", help="A hub name, a folder, or `newsroom`, the embedded default.")
 ]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", envvar="LINGARITH_STORE", help="The folder of vectors.", file_okay=False)
+StorePlace = Annotated[
+    str, typer.Option("--store", envvar="LINGARITH_STORE", help="Where vectors lie: a folder, or s3://bucket/path.")
 ]
 Space = Annotated[str, typer.Option("--space", help="Where sums are taken: factors, anchored, delta or peft-linear.")]
 Rank = Annotated[int | None, typer.Option("--rank-out", help="In delta: cut the sum to its best rank k.")]

@@ -35,7 +35,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where records and table go; without it runs/STUDY-PROFILE.")
     ] = None,
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     together: o.Together = None,
     runner: Annotated[
         str, typer.Option("--runner", rich_help_panel=_RUNNERS, help="Who does the steps: here, processes, ray, slurm.")
@@ -149,7 +149,7 @@ def _show(forecast: Forecast, runner: Runner, as_json: bool) -> None:
         table.add_row(one.what, f"{one.steps:,}", f"{one.steps - one.left:,}", f"{one.left:,}", estimated)
     console = Console(stderr=True)
     console.print(table)
-    where = forecast.shop.store.folder
+    where = forecast.shop.store.place
     console.print(f"{steps:,} steps, {left:,} left: about {duration(seconds)} and {size / 1e6:.0f} MB in {where}.")
     if runner.workers > 1:
         console.print(f"With {runner.workers} workers: {duration(until)}, and {duration(seconds)} of device time.")

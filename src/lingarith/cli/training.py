@@ -11,9 +11,8 @@ from .opening import open_backbone, open_store, print_json
 from .progress import shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..model.options import TrainOptions
+    from ..vectors.store import Store
 
 app = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
 
@@ -32,7 +31,7 @@ def language(
     text_field: o.TextField = "text",
     characters: o.Characters = 2_000_000,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     steps: o.Steps = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
@@ -69,10 +68,11 @@ def language(
         activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
     )  # fmt: skip
     options = replace(base, text=text, text_field=text_field, text_characters=characters)
+    vectors = open_store(store)
     with shown() as progress:
-        read = Reading(options, store / "text", progress)
+        read = Reading(options, vectors.folder / "text", progress)
         job = Job(read.plain(lang), training, read.held_out(lang))
-    _obtain(job, backbone, store, dtype, bits, device_map, as_json)
+    _obtain(job, backbone, vectors, dtype, bits, device_map, as_json)
 
 
 @app.command()
@@ -84,7 +84,7 @@ def task(
     prompt: o.Prompt = "summarize: {text}",
     limit: o.Limit = None,
     backbone: o.BackboneName = "newsroom",
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     steps: o.Steps = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
@@ -125,29 +125,34 @@ def task(
     options = replace(base, task=task, text_field=text_field, summary_field=summary_field, prompt=prompt, seed=seed)
     # Without a split in the path it would be the training data themselves.
     validated = [lang] if not is_path(task) or "{split}" in task else []
+    vectors = open_store(store)
     with shown() as progress:
-        read = Reading(options, store / "text", progress)
+        read = Reading(options, vectors.folder / "text", progress)
         validation = read.optional(validated, "validation", 128).get(lang)
         job = Job(read.labelled(lang, "train", limit), training, validation)
-    _obtain(job, backbone, store, dtype, bits, device_map, as_json)
+    _obtain(job, backbone, vectors, dtype, bits, device_map, as_json)
 
 
 def _obtain(
-    job: Any, backbone: str, store: Path, dtype: str, bits: int | None, device_map: str | None, as_json: bool
+    job: Any, backbone: str, vectors: Store, dtype: str, bits: int | None, device_map: str | None, as_json: bool
 ) -> None:
+    from ..model.parallel import joined
     from ..study.ingredients import have, obtain
 
-    model, vectors = open_backbone(backbone, dtype, bits, device_map), open_store(store)
-    existed = have(job, model, vectors)
-    with shown() as progress:
-        vector, digest = obtain(job, model, vectors, progress)
+    with joined() as processes:
+        model = open_backbone(backbone, dtype, bits, device_map)
+        existed = have(job, model, vectors)
+        with shown() as progress:
+            vector, digest = obtain(job, model, vectors, None if processes.rank else progress)
     cost = vector.origin["cost"]
+    if processes.rank:
+        return
     if as_json:
         print_json({"name": vector.name, "hash": digest, "trained": not existed, "origin": dict(vector.origin)})
     elif existed:
-        print(f"{vector.name} was in {store} already ({digest[:12]}): same data, backbone and options")
+        print(f"{vector.name} was in {vectors.place} already ({digest[:12]}): same data, backbone and options")
     else:
         print(
-            f"{vector.name} ({digest[:12]}) is in {store}: {vector.origin['steps']} steps, {cost['tokens']:,} tokens, "
-            f"{cost['seconds']:.0f} s; losses in objects/{digest[:12]}…/log.jsonl"
+            f"{vector.name} ({digest[:12]}) is in {vectors.place}: {vector.origin['steps']} steps, "
+            f"{cost['tokens']:,} tokens, {cost['seconds']:.0f} s; losses in objects/{digest[:12]}…/log.jsonl"
         )

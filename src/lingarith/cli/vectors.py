@@ -14,7 +14,7 @@ app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_
 
 
 @app.command("list")
-def list_(store: o.StoreFolder = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+def list_(store: o.StorePlace = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
     """Every vector: name, hash, kind, steps, size and the backbone it belongs to."""
     from dataclasses import asdict
 
@@ -38,12 +38,12 @@ def list_(store: o.StoreFolder = o.DEFAULT_STORE, as_json: o.Json = False) -> No
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A name (xlsum[en]), an older one (xlsum[en]@3f2a), or a hash.")],
-    store: o.StoreFolder = o.DEFAULT_STORE,
+    store: o.StorePlace = o.DEFAULT_STORE,
     as_json: o.Json = False,
 ) -> None:
     """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
-    from ..vectors.store import HASH
+    from ..vectors.objects import HASH
 
     vectors = open_store(store)
     vector = vectors.get(name)
@@ -65,7 +65,7 @@ def show(
 
 
 @app.command()
-def verify(store: o.StoreFolder = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+def verify(store: o.StorePlace = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
     """Read every vector and compare it with its hash; exit code 2 if anything is wrong."""
     vectors = open_store(store)
     problems = vectors.verify()

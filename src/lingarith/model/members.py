@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -61,6 +61,8 @@ class Training:
     folder: Path
     origin: Mapping[str, Any] = field(default_factory=dict)
     validation: TrainingData | None = None
+    saved: Callable[[], None] | None = None
+    """Called after each checkpoint."""
 
 
 class Member:
@@ -123,6 +125,8 @@ class Member:
         counts = json.dumps({"step": self.step, "seconds": self.seconds, "tokens": self.tokens})
         tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
         write_safetensors(self.training.folder / CHECKPOINT, tensors)
+        if self.training.saved:
+            self.training.saved()
 
     def factors(self) -> dict[str, Tensor]:
         """``<path>.a`` and ``<path>.b``, without an axis of vectors; of full fine-tuning the parameters."""
@@ -181,17 +185,18 @@ class Stack:
         """Those that all members have in common hold for the pass."""
         layout = members[0].layout
         values = {device: torch.stack([m.flat[device].data for m in members]) for device in members[0].flat}
-        self._gradients = {device: torch.zeros_like(rows) for device, rows in values.items()}
+        self.gradients = {device: torch.zeros_like(rows) for device, rows in values.items()}
+        """K × N, as the flat tensors."""
         for k, member in enumerate(members):
             for device, flat in member.flat.items():
-                flat.data, flat.grad = values[device][k], self._gradients[device][k]
-        self._places = list(layout.views(self._gradients).values())
+                flat.data, flat.grad = values[device][k], self.gradients[device][k]
+        self._places = list(layout.views(self.gradients).values())
         self.factors = {key: nn.Parameter(rows) for key, rows in layout.views(values).items()}
         """With a leading axis K."""
 
     def clear(self) -> None:
         """All gradients to 0."""
-        for rows in self._gradients.values():
+        for rows in self.gradients.values():
             rows.zero_()
 
     def differentiate(self, loss: Tensor) -> None:

@@ -13,6 +13,7 @@ from .backbone import Backbone
 from .batches import Stream
 from .members import Training
 from .memory import available, peak, reset_peak, used
+from .parallel import processes
 from .train import groups, train
 
 TRIED = 3
@@ -52,7 +53,8 @@ def best_together(backbone: Backbone, trainings: Sequence[Training]) -> int:
     largest = max(groups([training.options for training in trainings]), key=len, default=[])
     alike = [trainings[position] for position in largest]
     steps = sum(training.options.steps for training in alike)
-    if len(alike) < 2 or steps < WORTH * (1 + TRIED) * 3:
+    alone = processes().size == 1  # clocks of several would not agree
+    if not alone or len(alike) < 2 or steps < WORTH * (1 + TRIED) * 3:
         return 1
     return best(trials(backbone, alike, most=steps // (WORTH * (1 + TRIED))))
 
@@ -92,7 +94,7 @@ def _tokens_per_second(backbone: Backbone, trainings: Sequence[Training]) -> flo
     with tempfile.TemporaryDirectory() as folder, suppress(_Enough):
         fresh = [
             replace(
-                training, folder=Path(folder) / str(k), validation=None,
+                training, folder=Path(folder) / str(k), validation=None, saved=None,
                 options=replace(training.options, steps=max(training.options.steps, TRIED + 2), checkpoint_every=10**9),
             )
             for k, training in enumerate(trainings)

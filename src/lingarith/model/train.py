@@ -26,6 +26,7 @@ from .batches import Batch, Item, TrainingData, collate, positions
 from .losses import token_losses
 from .members import Member, Stack, Training
 from .options import TrainOptions
+from .parallel import processes
 
 Watch = Callable[[int, int, float], None]
 """Called for each vector after each of its steps with (its position among the trainings, steps done, loss)."""
@@ -90,7 +91,7 @@ def mean_loss(backbone: Backbone, data: TrainingData, options: TrainOptions, *, 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a pass reads. Micro-batches hold the members' rows one after another."""
+    """What a pass reads. Micro-batches hold the members' rows one after another, of each this process's share."""
 
     batches: list[Batch]
     taught: list[int]
@@ -104,14 +105,17 @@ def _prepared(backbone: Backbone, members: Sequence[Member], ahead: int = 0) -> 
     options = members[0].training.options
     items = [member.items(ahead) for member in members]
     size = options.batch_size // options.accumulation
-    starts = range(0, options.batch_size, size)
+    starts, together = range(0, options.batch_size, size), processes()
+    share = together.share(size)
     batches = []
     for start in starts:
-        rows = [item for own in items for item in own[start : start + size]]
+        rows = [item for own in items for item in own[start : start + size][share]]
         batches.append(collate(backbone, rows, bidirectional_prefix=options.bidirectional_prefix))
+    each = size // together.size
+    taught = [sum(sum(batch.counts[k * each : (k + 1) * each]) for batch in batches) for k in range(len(members))]
     return _Prepared(
         batches,
-        [sum(sum(batch.counts[k * size : (k + 1) * size]) for batch in batches) for k in range(len(members))],
+        together.sum(torch.tensor(taught)).tolist(),
         [_tokens(own) for own in items],
         [sum(positions(backbone, own[start : start + size]) for start in starts) for own in items],
     )
@@ -126,6 +130,7 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
     members = list(running.values())
     if not all(member.going for member in members) or not members:
         return
+    processes().must_agree([member.step for member in members])
     stack, ready = Stack(members), _prepared(backbone, members)
     while all(member.going for member in members):
         began = time.perf_counter()
@@ -138,7 +143,7 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
             member.seconds += (time.perf_counter() - began) / len(members)
         for member in members:
             done, every = not member.going, member.training.options.checkpoint_every
-            if member.problem is None and (done or member.step % every == 0):
+            if processes().rank == 0 and member.problem is None and (done or member.step % every == 0):
                 member.save()
         for position, member in running.items():
             if watch and member.problem is None:
@@ -148,7 +153,8 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
 def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     """Gradients of each member's mean loss; the sums of losses (micro-batches × K)."""
     stack.clear()
-    size = stack.options.batch_size // stack.options.accumulation
+    together = processes()
+    size = stack.options.batch_size // stack.options.accumulation // together.size
     found = []
     with stack.on(backbone):
         for batch in ready.batches:
@@ -158,7 +164,9 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
                 losses, mean = token_losses(backbone, batch, weights)
             stack.differentiate(mean)
             found.append(torch.stack([own.sum() for own in losses.split(counts)]))
-    return torch.stack(found)
+    for rows in stack.gradients.values():
+        together.sum(rows)
+    return together.sum(torch.stack(found))
 
 
 def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) -> None:

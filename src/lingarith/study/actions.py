@@ -63,8 +63,8 @@ class Workshop:
     ``progress`` hears of data that come from a hub.
     """
 
-    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
-        self.store, self.progress = Store(folder), progress
+    def __init__(self, place: Path | str, progress: Progress | None = None) -> None:
+        self.store, self.progress = Store.at(place), progress
         self.results = Results(self.store)
         self._data = lru_cache(KEPT_DATA)(self._read)
         self._vector = lru_cache(KEPT_VECTORS)(self.store.by_recipe)
@@ -113,7 +113,7 @@ class Workshop:
         found = self._vector(recipe)
         if found is None:
             self._vector.cache_clear()
-            raise LingarithError(f"{name} is not in {self.store.folder}; run the study again, which makes it")
+            raise LingarithError(f"{name} is not in {self.store.place}; run the study again, which makes it")
         return found
 
     def _read(self, about: tuple[tuple[str, Any], ...]) -> Labelled | PlainText:
@@ -128,9 +128,9 @@ class Workshop:
         return replace(parts[0], language=SEVERAL, examples=examples, fingerprint=together)
 
 
-def perform(function: str, arguments: Arguments, folder: Path) -> None:
-    """Perform one step in a process of its own, whose store is ``folder``; see :meth:`Workshop.perform`."""
-    Workshop(folder).perform(Step(function, arguments))
+def perform(function: str, arguments: Arguments, place: Path | str) -> None:
+    """Perform one step in a process of its own, whose store is at ``place``; see :meth:`Workshop.perform`."""
+    Workshop(place).perform(Step(function, arguments))
 
 
 def job_of(arguments: Arguments, shop: Workshop) -> Job:

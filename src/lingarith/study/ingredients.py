@@ -7,21 +7,23 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..model.backbone import Backbone
 from ..model.batches import TrainingData, prefix_items, task_items
-from ..model.members import LOG, Training
+from ..model.members import CHECKPOINT, LOG, Training
 from ..model.options import TrainOptions
+from ..model.parallel import processes
 from ..model.together import best_together
 from ..model.train import train
 from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
-from ..vectors.files import write_atomically
 from ..vectors.locks import alone
+from ..vectors.objects import vector_hash
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 
@@ -118,12 +120,14 @@ def obtain_all(
     found = {recipe: store.by_recipe(recipe) for recipe in wanted}
     hashes: dict[str, str] = {}
     with ExitStack() as locks:
-        own: dict[str, ExitStack] = {}
-        for recipe in sorted(wanted):  # in one order, so that no two processes wait for each other
-            if found[recipe] is None or _folder(store, recipe).exists():
-                own[recipe] = locks.enter_context(ExitStack())
-                own[recipe].enter_context(alone(_folder(store, recipe), _waiting(wanted[recipe].name, progress)))
-                found[recipe] = store.by_recipe(recipe)  # another process may have made it meanwhile
+        unsure = {recipe for recipe, held in found.items() if held is None or (store.folder / _folder(recipe)).exists()}
+        own = {recipe: locks.enter_context(ExitStack()) for recipe in unsure}
+        for recipe in sorted(own):  # in one order, so that no two processes wait for each other
+            if not processes().rank:  # the first one locks for those that train with it
+                lock = alone(store.folder / _folder(recipe), _waiting(wanted[recipe].name, progress))
+                own[recipe].enter_context(lock)
+        processes().meet()
+        found |= {recipe: store.by_recipe(recipe) for recipe in own}  # another process may have made it meanwhile
 
         def keep(recipe: str, vector: Vector) -> None:
             found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
@@ -134,7 +138,7 @@ def obtain_all(
             if held:
                 keep(recipe, held)
         missing = [recipe for recipe, held in found.items() if held is None]
-        trainings = [wanted[recipe].training(backbone, _folder(store, recipe)) for recipe in missing]
+        trainings = [_training(wanted[recipe], recipe, backbone, store) for recipe in missing]
         count = together or best_together(backbone, trainings)
         steps = dict.fromkeys(range(len(trainings)), 0)
         what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"
@@ -157,20 +161,43 @@ def _waiting(name: str, progress: Progress | None) -> Callable[[], None]:
 def steps_done(store: Store, recipe: str) -> int:
     """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
     try:
-        lines = (_folder(store, recipe) / LOG).read_text(encoding="utf-8").splitlines()
+        return _steps((store.folder / _folder(recipe) / LOG).read_bytes())
     except FileNotFoundError:
         return 0
+
+
+def _folder(recipe: str) -> str:
+    return f"training/{recipe}"
+
+
+def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Training:
+    """What is to be trained, going on from the last checkpoint, also where that was another machine's."""
+    folder = _folder(recipe)
+    log, checkpoint = f"{folder}/{LOG}", f"{folder}/{CHECKPOINT}"
+    if store.remote and store.remote.has(checkpoint):
+        here = store.folder / log
+        there = store.remote.read(log) or b""
+        if _steps(there) > (_steps(here.read_bytes()) if here.exists() else 0):
+            store.fetch(checkpoint, log)
+    return replace(job.training(backbone, store.folder / folder), saved=partial(store.push, log, checkpoint))
+
+
+def _steps(log: bytes) -> int:
+    """How far a training was when it wrote its log, which it does at each checkpoint."""
+    lines = log.splitlines()
     return int(json.loads(lines[-1])["step"]) if lines else 0
-
-
-def _folder(store: Store, recipe: str) -> Path:
-    return store.folder / "training" / recipe
 
 
 def _kept(vector: Vector, recipe: str, store: Store) -> str:
     """The content hash of a vector that is in the store from here on, its log beside it."""
-    content, folder = store.put(vector, recipe), _folder(store, recipe)
+    if processes().rank:  # the first one writes
+        return vector_hash(vector)
+    content, folder = store.put(vector, recipe), store.folder / _folder(recipe)
     if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
-        write_atomically(store.folder / "objects" / content / LOG, (folder / LOG).read_bytes())
+        kept = f"objects/{content}/{LOG}"
+        if not store.has(kept):
+            store.write(kept, (folder / LOG).read_bytes())
         shutil.rmtree(folder)
+        if store.remote:
+            store.remote.remove(_folder(recipe))
     return content

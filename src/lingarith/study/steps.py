@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..vectors.files import json_bytes, read_json, write_atomically
+from ..errors import LingarithError
+from ..vectors.files import json_bytes
 from ..vectors.locks import alone
 from ..vectors.store import Store
 
@@ -53,22 +53,25 @@ class Results:
         """Whether a step's result is there, whole."""
         if step.function in VECTORS:
             return self.store.by_recipe(step.arguments["recipe"]) is not None
-        return self._path(step.key).exists()
+        return self.store.has(_place(step.key))
 
     def alone(self, step: Step) -> AbstractContextManager[None]:
         """Context in which no other process does the step."""
-        return alone(self._path(step.key))
+        return alone(self.store.folder / _place(step.key))
 
     def write(self, step: Step, result: Mapping[str, Any]) -> None:
         """Keep a result, and beside it what it is the result of."""
         told = {"function": step.function, "arguments": step.arguments, "result": result}
-        write_atomically(self._path(step.key), json_bytes(told))
+        self.store.write(_place(step.key), json_bytes(told))
 
     def read(self, key: str) -> dict[str, Any]:
         """The result of a step. Raises :class:`LingarithError` when there is none, or its file is damaged."""
-        path = self._path(key)
-        found: dict[str, Any] = read_json(path, mend="delete it and run the study again")["result"]
-        return found
+        found = self.store.read(_place(key), "delete it and run the study again")
+        if found is None:
+            raise LingarithError(f"{self.store.place}/{_place(key)} does not exist; run the study again")
+        result: dict[str, Any] = found["result"]
+        return result
 
-    def _path(self, key: str) -> Path:
-        return self.store.folder / "steps" / f"{key}.json"
+
+def _place(key: str) -> str:
+    return f"steps/{key}.json"

@@ -166,12 +166,17 @@ def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
         if size > LARGEST_JSON:
             raise LingarithError(f"{path} takes {size} bytes, and {LARGEST_JSON} is the most; {mend}")
         content = path.read_bytes()
+    return parse_json(content, path, mend)
+
+
+def parse_json(content: bytes, where: object, mend: str) -> dict[str, Any]:
+    """The JSON object that was read from ``where``. Raises :class:`LingarithError` as :func:`read_json` does."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as problem:
-        raise LingarithError(f"{path} is damaged: not JSON ({problem}); {mend}") from None
+        raise LingarithError(f"{where} is damaged: not JSON ({problem}); {mend}") from None
     if not isinstance(value, dict):
-        raise LingarithError(f"{path} is damaged: no JSON object; {mend}")
+        raise LingarithError(f"{where} is damaged: no JSON object; {mend}")
     return value
 
 

@@ -62,7 +62,7 @@ def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[
     if "fingerprint" in told:
         return told, shapes(vector), "as its folder says"
     known: dict[str, Vector] = {}
-    for entry in store.entries() if store.folder.is_dir() else ():
+    for entry in store.entries() if store.exists() else ():
         if entry.backbone not in known:
             known[entry.backbone] = store.open(entry.hash)
     fitting = [other for other in known.values() if _misfit(vector, shapes(other)) is None]
@@ -70,7 +70,7 @@ def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[
         return fitting[0].origin["backbone"], shapes(fitting[0]), "the only one in the store that it fits"
     raise LingarithError(
         f"the folder of {vector.name} names its backbone ({told.get('name')!r}) and no fingerprint, and {len(fitting)} "
-        f"backbones in {store.folder} have its projections; say which by --like VECTOR or --backbone NAME"
+        f"backbones in {store.place} have its projections; say which by --like VECTOR or --backbone NAME"
     )
 
 

@@ -1,0 +1,266 @@
+"""The objects of a store: folders with a vector's tensors and their manifest, named and verified by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..algebra.combination import NAME
+from ..errors import LingarithError
+from .files import (
+    inside,
+    json_bytes,
+    naming,
+    parse_json,
+    place_folder,
+    read_json,
+    replace_folder,
+    temporary_folder,
+    write_file,
+)
+from .lazy import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
+from .remote import Remote
+from .tensors import TensorFile, pieces
+from .vector import Vector, content_hash
+
+SCHEMA = 2
+VOLATILE = ("cost", "made", "versions")
+"""Keys of an origin that two runs of one recipe may differ in; the hash leaves them out."""
+
+HASH = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""Fingerprints and recipes: they become file names."""
+
+TENSORS, MANIFEST = "vector.safetensors", "origin.json"
+
+
+def vector_hash(vector: Vector) -> str:
+    """sha256 (hex) over tensors, scale, and origin without :data:`VOLATILE`; the name has no part in it."""
+    tensors = FlatTensors(vector.terms, vector.rest)
+    return _digest(content_hash(tensors), vector.scale, _plain(vector.name, vector.origin))
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The folder ``objects`` of a store, and where else its objects lie.
+
+    What is pushed there has its manifest last, so that what has one is whole; what is not here
+    is fetched, and verified before it takes its place.
+    """
+
+    store: Path
+    remote: Remote | None = None
+
+    def put(self, vector: Vector, late: Callable[[], Mapping[str, Any]] | None = None) -> str:
+        """Write a vector here, unless it is here undamaged; its hash. See :meth:`.store.Store.put`."""
+        _check(vector)
+        parent = inside(self.store, "objects")
+        with naming(parent), temporary_folder(parent) as folder:
+            digest = _write(folder, vector, late)
+            if not place_folder(folder, self.place(digest)) and self._problem(digest):
+                replace_folder(folder, self.place(digest))
+        return digest
+
+    def push(self, digest: str) -> None:
+        """Copy an object that is here to where the others lie, unless it is there."""
+        if self.remote and not self.remote.has(_key(digest, MANIFEST)):
+            for file in (TENSORS, MANIFEST):
+                self.remote.push(self.place(digest) / file, _key(digest, file))
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a whole object of that hash."""
+        return (self._fetched(digest) / MANIFEST).exists()
+
+    def open(self, digest: str, name: str | None = None) -> Vector:
+        """A vector, called ``name`` or as its manifest says, with its tensors left on the disk.
+
+        They are read once, one after another. Raises :class:`LingarithError` when there is none, or it
+        is damaged.
+        """
+        folder = self._fetched(digest)
+        if not folder.exists():
+            place = self.remote.url if self.remote else self.store
+            raise LingarithError(f"no object {digest[:12]}… in {place}; train the vector again")
+        return _read(folder, digest, self._mend(digest), name)
+
+    def hashes(self) -> set[str]:
+        """Those of all objects."""
+        return {*self._here(), *self._elsewhere()}
+
+    def manifests(self) -> list[tuple[dict[str, Any], int]]:
+        """The manifests of all objects that are whole, and what each object takes (bytes)."""
+        found = {}
+        for digest in self._here():
+            with suppress(LingarithError):
+                size = sum(file.stat().st_size for file in self.place(digest).iterdir())
+                found[digest] = (_read_manifest(self.place(digest), digest, ""), size)
+        if self.remote:
+            sizes = self._elsewhere()
+            contents = self.remote.read_all([_key(digest, MANIFEST) for digest in sizes.keys() - found])
+            for key, content in contents.items():
+                with suppress(LingarithError):
+                    digest = key.split("/")[1]
+                    found[digest] = (_checked(parse_json(content, key, ""), digest, key, ""), sizes[digest])
+        return list(found.values())
+
+    def problems(self) -> list[str]:
+        """What is wrong with objects, here or elsewhere; all that lie elsewhere are fetched for it."""
+        found = [self._problem(digest) for digest in self._here()]
+        found += [self._problem_elsewhere(digest) for digest in sorted(self._elsewhere())]
+        return [problem for problem in found if problem]
+
+    def place(self, digest: str) -> Path:
+        """The folder of an object on this machine."""
+        return inside(self.store, "objects", digest)
+
+    def _fetched(self, digest: str) -> Path:
+        """The same, fetched if it is not whole here but elsewhere."""
+        folder = self.place(digest)
+        if self.remote and not (folder / MANIFEST).exists() and self.remote.has(_key(digest, MANIFEST)):
+            with naming(folder.parent), temporary_folder(folder.parent) as made:
+                self._fetch(digest, made, self.remote)
+                replace_folder(made, folder)
+        return folder
+
+    def _fetch(self, digest: str, folder: Path, remote: Remote) -> None:
+        """Copy an object into an empty folder. Raises :class:`LingarithError` unless it is what its hash says."""
+        for file in (TENSORS, MANIFEST):
+            remote.fetch(_key(digest, file), folder / file)
+        place = f"{remote.url}/objects/{digest}"
+        try:
+            _read(folder, digest, f"delete {place} and train the vector again")
+        except LingarithError as problem:
+            raise LingarithError(str(problem).replace(str(folder), place)) from None
+
+    def _problem(self, digest: str) -> str | None:
+        try:
+            _read(self.place(digest), digest, self._mend(digest))
+        except LingarithError as problem:
+            return str(problem)
+        return None
+
+    def _problem_elsewhere(self, digest: str) -> str | None:
+        assert self.remote
+        if not self.remote.has(_key(digest, MANIFEST)):
+            place = f"{self.remote.url}/objects/{digest}"
+            return f"{place} is half-written: it has no {MANIFEST}; delete it if no process is writing it now"
+        try:
+            with temporary_folder(inside(self.store, "objects")) as folder:
+                self._fetch(digest, folder, self.remote)
+        except LingarithError as problem:
+            return str(problem)
+        return None
+
+    def _mend(self, digest: str) -> str:
+        again = "run the same command again, which fetches it" if self.remote else "train the vector again"
+        return f"delete the folder {self.store / 'objects' / digest} and {again}"
+
+    def _here(self) -> list[str]:
+        return sorted(folder.name for folder in (self.store / "objects").glob("*") if HASH.fullmatch(folder.name))
+
+    def _elsewhere(self) -> dict[str, int]:
+        """The objects that lie elsewhere, whole or not, and what each takes (bytes)."""
+        found: dict[str, int] = {}
+        for key, size in self.remote.sizes("objects").items() if self.remote else ():
+            digest = key.split("/")[1]
+            if HASH.fullmatch(digest):
+                found[digest] = found.get(digest, 0) + size
+        return found
+
+
+# ---------------------------------------------------------------- one object
+
+
+def _check(vector: Vector) -> None:
+    """Raise :class:`LingarithError` on what can be seen to be wrong with a vector before it is written."""
+    where = f"vector {vector.name}"
+    fingerprint(vector.origin, where)
+    _plain(vector.name, vector.origin)
+    check_terms(outline(vector.terms), where)
+    check_rest(rest_outline(vector.rest), where)
+
+
+def _write(folder: Path, vector: Vector, late: Callable[[], Mapping[str, Any]] | None = None) -> str:
+    """Fill an empty folder with a vector, projection by projection, and return its hash; see ``Store.put``.
+
+    Raises OSError, and :class:`LingarithError` on NaN or Inf.
+    """
+    shapes, tensors = (
+        FlatTensors(outline(vector.terms), rest_outline(vector.rest)),
+        FlatTensors(vector.terms, vector.rest),
+    )
+    write_file(folder / TENSORS, pieces(shapes, tensors.items(), f"vector {vector.name}"))
+    origin = _plain(vector.name, {**vector.origin, **(late() if late else {})})
+    digest = _digest(content_hash(TensorFile(folder / TENSORS)), vector.scale, origin)
+    manifest = {"schema": SCHEMA, "hash": digest, "name": vector.name, "scale": float(vector.scale)}
+    write_file(folder / MANIFEST, json_bytes({**manifest, "origin": origin}))
+    return digest
+
+
+def _read(folder: Path, digest: str, mend: str, name: str | None = None) -> Vector:
+    """The vector in a folder, called ``name`` or as its manifest says; its tensors stay on the disk.
+
+    They are read once, one after another. Raises :class:`LingarithError` ending in ``mend`` unless
+    the folder is whole and its hash is ``digest``.
+    """
+    manifest = _read_manifest(folder, digest, mend)
+    file = TensorFile(inside(folder, TENSORS), mend)
+    vector = Vector(name or manifest["name"], terms_in(file), manifest["scale"], manifest["origin"], rest_in(file))
+    if _digest(content_hash(file), vector.scale, _plain(vector.name, vector.origin)) != digest:
+        raise LingarithError(f"{file.path} or its {MANIFEST} was changed: its hash is not {digest[:12]}…; {mend}")
+    return vector
+
+
+def _read_manifest(folder: Path, digest: str, mend: str) -> dict[str, Any]:
+    """What the manifest in a folder says. Raises :class:`LingarithError` ending in ``mend`` when it is damaged."""
+    path = inside(folder, MANIFEST)
+    if not path.exists():
+        raise LingarithError(f"{folder} is half-written: it has no {MANIFEST}; {mend}")
+    return _checked(read_json(path, mend=mend), digest, path, mend)
+
+
+def _checked(manifest: dict[str, Any], digest: str, where: object, mend: str) -> dict[str, Any]:
+    """A manifest itself. Raises :class:`LingarithError` unless it is one, and that of ``digest``."""
+    if manifest.get("schema") != SCHEMA:
+        raise LingarithError(f"{where} was written by another version of lingarith; use that version, or {mend}")
+    kinds = {"name": str, "hash": str, "scale": float, "origin": dict}
+    wrong = [key for key, kind in kinds.items() if not isinstance(manifest.get(key), kind)]
+    if wrong or manifest["hash"] != digest or not NAME.fullmatch(manifest["name"]):
+        raise LingarithError(f"{where} is damaged: its {wrong[0] if wrong else 'hash or name'} is wrong; {mend}")
+    fingerprint(manifest["origin"], where)
+    return manifest
+
+
+def fingerprint(origin: Mapping[str, Any], where: object) -> str:
+    """That of the backbone that a vector belongs to. Raises :class:`LingarithError` when its origin has none."""
+    backbone = origin.get("backbone")
+    found = backbone.get("fingerprint") if isinstance(backbone, Mapping) else None
+    if not isinstance(found, str) or not KEY.fullmatch(found):
+        raise LingarithError(f"{where}: its origin names no backbone (fingerprint {found!r}); train it again")
+    return found
+
+
+def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:
+    """The hash of a vector, from that of its tensors and its plain origin."""
+    lasting = {key: value for key, value in origin.items() if key not in VOLATILE}
+    facts = json.dumps({"scale": float(scale), "origin": lasting}, sort_keys=True)
+    return hashlib.sha256(f"{tensors}\n{facts}".encode()).hexdigest()
+
+
+def _plain(name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """The origin as it comes back from a file, so that a hash is the same before and after."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(origin), allow_nan=False))
+    except (TypeError, ValueError) as problem:
+        raise LingarithError(f"the origin of {name} must be plain JSON: {problem}") from None
+    return plain
+
+
+def _key(digest: str, file: str) -> str:
+    return f"objects/{digest}/{file}"

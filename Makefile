@@ -18,6 +18,7 @@ check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 
+# study.py starts its peer, python benchmarks/plain_script.py, by itself.
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/together.py --only newsroom
@@ -25,6 +26,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/runners.py
+	$(BIN)/python benchmarks/study.py --targets pt --steps 30
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN))
 
 clean:

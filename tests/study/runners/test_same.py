@@ -33,6 +33,18 @@ def test_processes(small: Study, expected: Any, left: Leaves, tmp_path: Path) ->
     assert left(small, tmp_path, Processes(2)) == expected
 
 
+def test_workers_push_to_a_store_that_lies_elsewhere(
+    small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path / "cache"))
+    shop = Workshop(f"file://{tmp_path}/store")
+    plan = plan_study(small, shop)
+    run_study(plan, shop, tmp_path / "run", runner=Processes(2), together=1)
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path / "another machine's"))
+    elsewhere = Workshop(f"file://{tmp_path}/store")
+    assert all(elsewhere.results.done(step) for step in plan.steps.values())
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of Ray on this machine, which the tests share."""

@@ -1,7 +1,7 @@
 """What all runners have in common: steps are dealt out in shares, and a worker does a share in a row.
 
 Nothing but a text (JSON) goes to a worker and a sentence comes back: what steps make lies in the
-store, on a file system that all workers see. How far they are is told by the store too.
+store, which all workers reach. How far they are is told by the store too.
 """
 
 from __future__ import annotations
@@ -122,10 +122,11 @@ def at_a_time(workers: int) -> int:
 
 def order_of(share: Share, todo: Todo) -> str:
     """A share as a text for :func:`perform_order`."""
+    store = todo.shop.store
     return json.dumps(
         {
             "steps": [[step.function, step.arguments] for step in share],
-            "store": str(todo.shop.store.folder.resolve()),
+            "store": store.place if store.remote else str(store.folder.resolve()),
             "folder": str(Path.cwd()),
             "together": todo.together,
         }
@@ -156,7 +157,7 @@ def _opened(store: str) -> Workshop:
     keep_memory()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    return Workshop(Path(store))
+    return Workshop(store)
 
 
 def check(sentences: Collection[str]) -> None:

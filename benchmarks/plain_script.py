@@ -92,8 +92,8 @@ def trained(model: Any, backbone: Backbone, start: State, data: TrainingData, op
 
 def adapters(model: Any, backbone: Backbone, study: Study, folder: Path) -> dict[str, State]:
     """The English task adapter, and a language adapter for English and each target."""
-    start = initial(backbone, study.training(0, labels=True))
     labels, text = study.training(0, labels=True), study.training(0, labels=False)
+    start = initial(backbone, labels)
     labelled = summaries("newsroom", "en", "train", limit=study.train_limit, folder=folder)
     data = task_items(backbone, labelled, max_input=labels.max_input, max_target=labels.max_target)
     found = {TASK: trained(model, backbone, start, data, labels)}

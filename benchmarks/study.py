@@ -82,9 +82,10 @@ def ours(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for target, rows in table.items():
         for row in ROWS:
             scores = [r.score for r in run.records if (r.target, r.equation) == (target, row)]
-            chosen = [c for c in run.choices if (c.target, c.equation) == (target, row)]
             rows[row] = {"weight": None, "score": mean(scores)}
-            rows[row] |= {"weight": one.weight, "curve": one.curve} if (one := next(iter(chosen), None)) else {}
+            for chosen in run.choices:
+                if (chosen.target, chosen.equation) == (target, row):
+                    rows[row] |= {"weight": chosen.weight, "curve": chosen.curve}
     return {"table": table, "seconds": _whole(json.loads(spent.read_text()), seconds)}
 
 

@@ -191,10 +191,8 @@ def _write(folder: Path, vector: Vector, late: Callable[[], Mapping[str, Any]] |
 
     Raises OSError, and :class:`LingarithError` on NaN or Inf.
     """
-    shapes, tensors = (
-        FlatTensors(outline(vector.terms), rest_outline(vector.rest)),
-        FlatTensors(vector.terms, vector.rest),
-    )
+    shapes = FlatTensors(outline(vector.terms), rest_outline(vector.rest))
+    tensors = FlatTensors(vector.terms, vector.rest)
     write_file(folder / TENSORS, pieces(shapes, tensors.items(), f"vector {vector.name}"))
     origin = _plain(vector.name, {**vector.origin, **(late() if late else {})})
     digest = _digest(content_hash(TensorFile(folder / TENSORS)), vector.scale, origin)

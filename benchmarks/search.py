@@ -58,7 +58,9 @@ def replay(target: str, equation: str, found: Weighed) -> Replay:
     neutral = NEUTRAL[equation]
     scores = {weight: [score for score, _ in pairs] for weight, pairs in found.items()}
     examples = len(scores[neutral])
-    held = race(sorted(scores), neutral, examples, lambda weight, count: scores[weight][:count])
+    held = race(
+        sorted(scores), neutral, examples, lambda weights, count: [scores[weight][:count] for weight in weights]
+    )
     seen = {weight: count for weight, _, count in held.points}
     chosen = best(equation, [(weight, value) for weight, value, _ in held.points if weight in held.finalists])[0]
     means = {weight: statistics.fmean(values) for weight, values in scores.items()}

@@ -73,4 +73,5 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("nothing was left to train or to generate")
 
     monkeypatch.setattr("lingarith.study.ingredients.train", refuse)
-    monkeypatch.setattr("lingarith.study.evaluate.generate", refuse)
+    monkeypatch.setattr("lingarith.study.evaluate.generate_each", refuse)
+    monkeypatch.setattr("lingarith.study.actions.generate_each", refuse)

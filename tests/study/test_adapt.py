@@ -170,7 +170,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.usefixtures("coarse")
-@pytest.mark.parametrize(("protocol", "every"), [("oracle", 3), ("unlabelled", 6)])
+@pytest.mark.parametrize(("protocol", "every"), [("oracle", 2), ("unlabelled", 4)])
 def test_a_stopped_run_goes_on_where_it_was(
     protocol: str,
     every: int,
@@ -183,6 +183,7 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     """Stopped again and again, with half a line at the end of each file, it ends as a whole run does."""
     monkeypatch.setattr("lingarith.study.choose.PROBE", 6)
+    monkeypatch.setattr("lingarith.model.beside.AT_ONCE", 2)
     wanted = options(protocol=protocol, space=Space("delta"))
     whole = tmp_path / "whole"
     adapt(["pt"], backbone, store, whole, wanted)

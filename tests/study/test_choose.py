@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import exp
@@ -33,10 +33,13 @@ class FakeBench:
     space: str = "delta"
     asked: list[tuple[str, str, Combination]] = field(default_factory=list)
 
-    def outcomes(self, expression: Combination, data: Labelled, watch: Any = None) -> list[Outcome]:
-        self.asked.append((data.language, data.split, expression))
-        weights = expression.weights
-        return [Outcome(e.id, "", self.score(weights), self.kind(weights)) for e in data.examples]
+    def outcomes_of(
+        self, expressions: Sequence[Combination], data: Labelled, watch: Any = None
+    ) -> Iterator[list[Outcome]]:
+        for expression in expressions:
+            self.asked.append((data.language, data.split, expression))
+            weights = expression.weights
+            yield [Outcome(e.id, "", self.score(weights), self.kind(weights)) for e in data.examples]
 
 
 def data(language: str = "pt", split: str = "validation") -> Labelled:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import Combination, vector
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
@@ -13,6 +18,7 @@ from lingarith.scores.rouge import rouge2
 from lingarith.study import evaluate
 from lingarith.study.evaluate import Bench, Outcome, mean
 from lingarith.text.tasks.labelled import Labelled, TaskExample
+from lingarith.vectors.vector import Vector
 
 NOTHING = Combination()
 TEXT = "O presidente visitou a cidade depois das eleições e falou com os moradores."
@@ -27,7 +33,13 @@ def labelled(language: str = "pt", split: str = "test") -> Labelled:
 
 def test_identical_compositions_are_generated_once(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(evaluate, "generate", lambda backbone, inputs, *_, **__: calls.append(inputs) or inputs)
+
+    def echo(_: Backbone, updates: Iterable[None], inputs: list[str], *__: Any, **___: Any) -> Iterator[list[str]]:
+        for _ in updates:
+            calls.append(inputs)
+            yield inputs
+
+    monkeypatch.setattr(evaluate, "generate_each", echo)
     bench = Bench(backbone, {}, "delta")
     first = bench.outcomes(NOTHING, labelled())
     assert bench.outcomes(0.5 * vector("a") - vector("a") / 2, labelled()) == first  # written otherwise, 0 as well
@@ -35,6 +47,26 @@ def test_identical_compositions_are_generated_once(backbone: Backbone, monkeypat
     bench.outcomes(NOTHING, labelled(split="validation"))
     bench.outcomes(NOTHING, labelled("uk"))
     assert len(calls) == 3
+
+
+def test_several_come_in_their_order_and_each_is_generated_once(backbone: Backbone) -> None:
+    """One of them is known, one in part, one is asked for twice."""
+    generator, vectors = torch.Generator().manual_seed(0), {}
+    for name in ("a", "b"):
+        start = Lora(2).init(backbone.shapes, 0)
+        terms = {p: (LoraTerm(t.a, torch.randn(t.b.shape, generator=generator)),) for p, t in start.items()}
+        vectors[name] = Vector(name, terms, 1.0, {"backbone": backbone.facts})
+    few, all_ = (replace(labelled(), examples=labelled().examples[:count]) for count in (1, 2))
+    asked = [weight * vector("a") + (1 - weight) * vector("b") for weight in (0.1, 0.4, 0.7, 0.4, 0.9)]
+    one_by_one, bench = Bench(backbone, vectors, "delta"), Bench(backbone, vectors, "delta")
+    expected = [one_by_one.outcomes(one, all_) for one in asked]
+    bench.outcomes(asked[2], all_)
+    bench.outcomes(asked[4], few)
+    heard: list[int] = []
+    assert list(bench.outcomes_of(asked, all_, heard.append)) == expected
+    assert set(map(len, bench.done.values())) == {2}
+    assert heard
+    assert max(heard) <= 2 * len(asked)
 
 
 def test_outcomes_by_hand(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:

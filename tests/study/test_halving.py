@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,9 @@ def test_a_race_is_fair(seed: int, examples: int, weights: list[float]) -> None:
     """All in a round see the same first examples, none sees more than there are, and the neutral weight stays."""
     weights = sorted({*weights, 1.0})
     scores = {weight: random.Random(f"{seed} {weight}").choices(range(101), k=examples) for weight in weights}
-    asked: list[tuple[float, int]] = []
 
-    def first(weight: float, count: int) -> list[int]:
-        asked.append((weight, count))
-        return scores[weight][:count]
+    def first(some: Sequence[float], count: int) -> list[list[int]]:
+        return [scores[weight][:count] for weight in some]
 
     found = race(weights, 1.0, examples, first)
     assert [weight for weight, _, _ in found.points] == weights
@@ -35,8 +34,8 @@ def test_a_race_is_fair(seed: int, examples: int, weights: list[float]) -> None:
 
 
 def test_where_one_is_always_best_it_wins_at_a_fraction_of_the_cost() -> None:
-    def scores(weight: float, count: int) -> list[float]:
-        return [100 - 100 * abs(weight - 0.4) + k % 3 for k in range(count)]
+    def scores(weights: Sequence[float], count: int) -> list[list[float]]:
+        return [[100 - 100 * abs(weight - 0.4) + k % 3 for k in range(count)] for weight in weights]
 
     found = race(sorted(GRID), 1.0, 128, scores)
     assert found.finalists == [0.4, 1.0]
@@ -46,9 +45,9 @@ def test_where_one_is_always_best_it_wins_at_a_fraction_of_the_cost() -> None:
 def test_what_cannot_be_told_apart_is_tried_on_all() -> None:
     noise = random.Random(0)
     draws = {weight: [noise.gauss(50, 10) for _ in range(64)] for weight in GRID}
-    found: Race = race(sorted(GRID), 1.0, 64, lambda weight, count: draws[weight][:count])
+    found: Race = race(sorted(GRID), 1.0, 64, lambda some, count: [draws[weight][:count] for weight in some])
     assert max(n for _, _, n in found.points) == 64
 
 
 def test_one_weight_needs_no_race() -> None:
-    assert race([1.0], 1.0, 64, lambda _, count: [5.0] * count) == Race([(1.0, 5.0, 4)], [1.0])
+    assert race([1.0], 1.0, 64, lambda _, count: [[5.0] * count]) == Race([(1.0, 5.0, 4)], [1.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from lingarith.study.records import Run
 from lingarith.study.running import Forecast, run_study
 from lingarith.study.steps import Step
 from lingarith.study.studies import Study
+from lingarith.vectors.vector import Update
 
 CONTROLS = ("rates", "scaled", "wrong", "random")
 
@@ -126,12 +127,17 @@ def test_a_run_folder_of_another_study_is_refused(finished: tuple[Run, Path], sm
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs at once, which depend on the input and on the weights as generated ones do."""
 
-    def write(backbone: Backbone, inputs: list[str], *_: Any, **__: Any) -> list[str]:
-        weight = next(iter(backbone.projections.values())).weight
-        start = int(1e4 * float(weight.abs().sum())) % 40
-        return [text[start : start + 12] for text in inputs]
+    def write(
+        backbone: Backbone, updates: Iterable[Update], inputs: list[str], *_: Any, **__: Any
+    ) -> Iterator[list[str]]:
+        for update in updates:
+            with backbone.using(update):
+                weight = next(iter(backbone.projections.values())).weight
+            start = int(1e4 * float(weight.abs().sum())) % 40
+            yield [text[start : start + 12] for text in inputs]
 
-    monkeypatch.setattr("lingarith.study.evaluate.generate", write)
+    monkeypatch.setattr("lingarith.study.evaluate.generate_each", write)
+    monkeypatch.setattr("lingarith.study.actions.generate_each", write)
     monkeypatch.setattr("lingarith.study.running.seconds_per_output", lambda *_: 0.1)
     monkeypatch.setattr("lingarith.study.running.seconds_per_step", lambda *_: 0.1)
 
@@ -153,6 +159,11 @@ def test_a_stopped_study_goes_on_where_it_was(small: Study, tmp_path: Path, monk
         def train(self, steps: Sequence[Step], progress: Any = None, *, together: int | None = None) -> None:
             performed.update(step.key for step in steps if step.function == "train" and not self.results.done(step))
             super().train(steps, progress, together=together)
+
+        def generate(self, steps: Sequence[Step], progress: Any = None) -> None:
+            some = [step for step in steps if step.function == "outputs" and not self.results.done(step)]
+            performed.update(step.key for step in some)
+            super().generate(steps, progress)
 
         def perform(self, step: Step, progress: Any = None) -> None:
             nonlocal left

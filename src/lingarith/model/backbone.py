@@ -140,7 +140,7 @@ class Backbone:
         if update is None:
             yield
             return
-        self._must_fit(update)
+        self.must_fit(update)
         dense = {f"{path}.weight": path for path, module in self.projections.items() if _is_dense(module)}
         own, changed = dict(self.model.named_parameters()), {}
         for name in (*dense, *update.rest):
@@ -155,7 +155,7 @@ class Backbone:
         with self.replacing(changed), self.adding(packed):
             yield
 
-    def _must_fit(self, update: Update) -> None:
+    def must_fit(self, update: Update) -> None:
         """Raise :class:`LingarithError` unless the update has this backbone's projections and parameters."""
         if set(update.terms) != set(self.projections):
             path = sorted(set(update.terms) ^ set(self.projections))[0]

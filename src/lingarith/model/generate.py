@@ -1,4 +1,4 @@
-"""Outputs of a backbone for many inputs, whatever update is on it.
+"""Outputs of a backbone for many inputs, whatever update is on it, or for several updates at once.
 
 Greedy outputs are made by a loop of our own: batches of inputs of similar length, filled up to a
 number of tokens, out of which rows leave when they have ended. Beams are left to transformers.
@@ -7,7 +7,7 @@ number of tokens, out of which rows leave when they have ended. Beams are left t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,7 +17,9 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..errors import LingarithError
+from ..vectors.vector import Update
 from .backbone import Backbone
+from .beside import Beside, groups
 
 FEWER = 0.8
 """Rows that have ended leave the batch when no more than this share goes on: each time, caches are copied."""
@@ -48,21 +50,65 @@ def generate(
     Put the update on first: ``with backbone.using(update): generate(backbone, …)``. Raises
     :class:`LingarithError` for an input without any token.
     """
+    return _outputs(backbone, inputs, decoding, watch)[0]
+
+
+def generate_each(
+    backbone: Backbone,
+    updates: Iterable[Update | None],
+    inputs: Sequence[str],
+    decoding: Decoding,
+    *,
+    watch: Callable[[int], None] | None = None,
+) -> Iterator[list[str]]:
+    """For each update, in their order, one output for each input; None is the bare backbone.
+
+    Updates of low rank share batches (:mod:`.beside`) and are added to what projections make, not to
+    weights, so outputs are those of :func:`generate` but for rounding. ``watch`` hears how many outputs
+    are done in all. Raises as :func:`generate` does, and for an update of another backbone.
+    """
+    before = 0
+    for group in groups(updates):
+
+        def told(done: int, before: int = before) -> None:
+            if watch:
+                watch(before + done)
+
+        beside = Beside(backbone, group) if len(group) > 1 else None
+        with beside.open() if beside else backbone.using(group[0]):
+            made = _outputs(backbone, inputs, decoding, told, beside, len(group))
+        yield from made
+        before += len(group) * len(inputs)
+
+
+def _outputs(
+    backbone: Backbone,
+    inputs: Sequence[str],
+    decoding: Decoding,
+    watch: Callable[[int], None] | None,
+    beside: Beside | None = None,
+    count: int = 1,
+) -> list[list[str]]:
+    """The outputs of ``count`` updates, which stand beside each other unless there is one."""
     encoded = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs)]
     if not all(encoded):
         raise LingarithError(
             f"input {encoded.index([]) + 1} is empty, so there is nothing to go on from; give some text"
         )
-    outputs, done = [""] * len(inputs), 0
-    for rows in batches([len(ids) for ids in encoded], decoding):
+    outputs, done, greedy = [[""] * len(inputs) for _ in range(count)], 0, decoding.beams == 1
+    for rows in batches([len(ids) for ids in encoded for _ in range(count)], decoding):
+        places = [divmod(row, count) for row in rows]
         # A decoder goes on where the input ends, so its padding lies on the left.
         side = "right" if backbone.encoder_decoder else "left"
-        given = {"input_ids": [encoded[k] for k in rows]}
+        given = {"input_ids": [encoded[example] for example, _ in places]}
         batch = backbone.tokenizer.pad(given, padding_side=side, return_tensors="pt").to(backbone.device)
+        if beside:
+            beside.of = torch.tensor([which for _, which in places], device=backbone.device)
         with torch.inference_mode():
-            made = (_greedy if decoding.beams == 1 else _beams)(backbone, batch, decoding)
-        for k, text in zip(rows, backbone.tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
-            outputs[k] = text.strip()
+            made = _greedy(backbone, batch, decoding, beside) if greedy else _beams(backbone, batch, decoding)
+        texts = backbone.tokenizer.batch_decode(made, skip_special_tokens=True)
+        for (example, which), text in zip(places, texts, strict=True):
+            outputs[which][example] = text.strip()
         done += len(rows)
         if watch:
             watch(done)
@@ -88,7 +134,7 @@ def batches(lengths: Sequence[int], decoding: Decoding) -> Iterator[list[int]]:
         yield rows
 
 
-def _greedy(backbone: Backbone, batch: Any, decoding: Decoding) -> list[list[int]]:
+def _greedy(backbone: Backbone, batch: Any, decoding: Decoding, beside: Beside | None) -> list[list[int]]:
     """The most likely next token, again and again; the tokens of each row, up to its EOS and with it."""
     state = _Encoded(backbone, batch) if backbone.encoder_decoder else _Prefix(backbone, batch)
     made: list[list[int]] = [[] for _ in batch["input_ids"]]
@@ -107,6 +153,8 @@ def _greedy(backbone: Backbone, batch: Any, decoding: Decoding) -> list[list[int
             places = torch.tensor(on, device=chosen.device)
             chosen = chosen[places]
             state.keep(places)
+            if beside:
+                beside.of = beside.of[places]
         state.append(chosen)
     return made
 

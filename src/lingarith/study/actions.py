@@ -12,8 +12,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from ..algebra import Combination, parse
 from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
 from ..model.batches import prefix_items
-from ..model.generate import Decoding
+from ..model.beside import AT_ONCE
+from ..model.generate import Decoding, generate_each
 from ..model.options import Adapter, TrainOptions
 from ..text.corpora import PlainText, held_out, plain_text
 from ..text.rows import fingerprint
@@ -38,7 +40,7 @@ from ..vectors.realise import Space
 from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
-from .evaluate import F1, ROUGE2, Bench, Outcome, mean
+from .evaluate import F1, ROUGE2, Bench, mean
 from .ingredients import Job, Progress, fetching, obtain_all
 from .steps import VECTORS, Results, Step
 
@@ -70,6 +72,15 @@ class Workshop:
         self._vector = lru_cache(KEPT_VECTORS)(self.store.by_recipe)
         self._backbone = lru_cache(1)(load)
 
+    def perform_all(
+        self, steps: Sequence[Step], progress: Progress | None = None, *, together: int | None = None
+    ) -> None:
+        """Do steps, of which those that train and those that generate share passes where they can."""
+        self.train(steps, progress, together=together)
+        self.generate(steps, progress)
+        for step in steps:
+            self.perform(step, progress)
+
     def perform(self, step: Step, progress: Progress | None = None) -> None:
         """Do a step, unless that was done already, or another process does it now. What it needs must be done.
 
@@ -88,6 +99,16 @@ class Workshop:
         if left:
             jobs = [_watched(step.arguments, self) for step in left]
             obtain_all(jobs, self.backbone(left[0].arguments["backbone"]), self.store, progress, together=together)
+
+    def generate(self, steps: Sequence[Step], progress: Progress | None = None) -> None:
+        """Do the ``outputs`` of several compositions, side by side where all else is alike."""
+        for some in generating_alike(steps):
+            with ExitStack() as alone:
+                for step in sorted(some, key=lambda step: step.key):
+                    alone.enter_context(self.results.alone(step))
+                left = [step for step in some if not self.results.done(step)]
+                for step, result in zip(left, _outputs([step.arguments for step in left], self, progress), strict=True):
+                    self.results.write(step, result)
 
     def backbone(self, about: Arguments) -> Backbone:
         """The backbone of that description; with a ``fingerprint`` it must be the same weights."""
@@ -197,30 +218,50 @@ class _Trial:
             arguments["metric"],
         )
 
-    def outcomes(self, data: Labelled, what: str, progress: Progress | None) -> list[Outcome]:
-        def watch(done: int) -> None:
-            if progress:
-                progress(what, done, len(data.examples))
-
-        return self.bench.outcomes(self.expression, data, watch)
-
 
 def space_of(facts: Arguments) -> Space:
     """The space from plain values."""
     return Space(facts["name"], facts["rank"])
 
 
-def _outputs(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
-    data = shop.labelled(arguments["data"])
-    outcomes = _Trial(arguments, shop).outcomes(data, f"{data.language}, {data.split}", progress)
-    return {"value": round(mean(outcomes), 4), "outcomes": [asdict(outcome) for outcome in outcomes]}
+def generating_alike(steps: Iterable[Step]) -> list[list[Step]]:
+    """The steps ``outputs`` in groups alike but for their compositions, of as many as can stand beside each other."""
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.function == "outputs":
+            common = {key: told for key, told in step.arguments.items() if key not in ("expression", "vectors")}
+            groups.setdefault(json.dumps(common, sort_keys=True), []).append(step)
+    return [group[at : at + AT_ONCE] for group in groups.values() for at in range(0, len(group), AT_ONCE)]
+
+
+def _outputs(several: Sequence[Arguments], shop: Workshop, progress: Progress | None) -> list[dict[str, Any]]:
+    """What several compositions write; the arguments are alike but for these."""
+    if not several:
+        return []
+    data = shop.labelled(several[0]["data"])
+    trials = [_Trial(arguments, shop) for arguments in several]
+
+    def watch(done: int) -> None:
+        if progress:
+            progress(f"{data.language}, {data.split}", done, len(trials) * len(data.examples))
+
+    first, inputs = trials[0].bench, [example.input for example in data.examples]
+    updates = (trial.bench.update(trial.expression) for trial in trials)
+    written = generate_each(first.backbone, updates, inputs, first.decoding, watch=watch)
+    scored = [trial.bench.score(outputs, data) for trial, outputs in zip(trials, written, strict=True)]
+    return [{"value": round(mean(own), 4), "outcomes": [asdict(outcome) for outcome in own]} for own in scored]
 
 
 def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
     trial, text = _Trial(arguments, shop), shop.data(arguments["text"])
     assert isinstance(text, PlainText)
     articles = choose.probe_articles(text, arguments["prompt"])
-    outcomes = trial.outcomes(articles, f"{text.language}, without labels", progress)
+
+    def watch(done: int) -> None:
+        if progress:
+            progress(f"{text.language}, without labels", done, len(articles.examples))
+
+    outcomes = trial.bench.outcomes(trial.expression, articles, watch)
     options = TrainOptions(max_input=arguments["decoding"]["max_input"])
     probes = replace(text, documents=[example.article for example in articles.examples])
     prefixes = prefix_items(trial.bench.backbone, probes, length=options.max_input)
@@ -247,7 +288,7 @@ def _test(arguments: Arguments, shop: Workshop, progress: Progress | None) -> di
 ACTIONS: dict[str, Callable[[Arguments, Workshop, Progress | None], Any]] = {
     "train": _train,
     "noise": _noise,
-    "outputs": _outputs,
+    "outputs": lambda arguments, shop, progress: _outputs([arguments], shop, progress)[0],
     "evidence": _evidence,
     "choose": _choose,
     "test": _test,

@@ -156,13 +156,15 @@ def halved(
     _must_be_validation(plays)
     neutral, most = NEUTRAL.get(equation, ALONE), max(len(data.examples) for _, data in plays)
 
-    def scores(weight: float, count: int) -> list[float]:
-        found = []
+    def scores(weights: Sequence[float], count: int) -> list[list[float]]:
+        found: list[list[float]] = [[] for _ in weights]
         for terms, data in plays:
-            outcomes = bench.outcomes(terms.at(equation, weight), replace(data, examples=data.examples[:count]))
-            if keep:
-                keep(weight, outcomes)
-            found += [outcome.score for outcome in outcomes]
+            compositions = [terms.at(equation, weight) for weight in weights]
+            some = bench.outcomes_of(compositions, replace(data, examples=data.examples[:count]))
+            for weight, own, outcomes in zip(weights, found, some, strict=True):
+                if keep:
+                    keep(weight, outcomes)
+                own += [outcome.score for outcome in outcomes]
         if progress:
             progress(f"choosing λ on {plays[0][1].language}, {equation}", count, most)
         return found
@@ -223,14 +225,14 @@ def _tried(
     bench: Bench, terms: Terms, equation: str, data: Labelled, label: str, progress: Progress | None
 ) -> Iterator[tuple[float, list[Outcome]]]:
     """Each weight of the grid with what its composition writes."""
-    weights, size = grid(equation, Space.of(bench.space).name), len(data.examples)
-    for place, weight in enumerate(weights):
+    weights = grid(equation, Space.of(bench.space).name)
 
-        def watch(done: int, before: int = place * size) -> None:
-            if progress:
-                progress(f"{label}, {equation}", before + done, len(weights) * size)
+    def watch(done: int) -> None:
+        if progress:
+            progress(f"{label}, {equation}", done, len(weights) * len(data.examples))
 
-        yield weight, bench.outcomes(terms.at(equation, weight), data, watch)
+    outcomes = bench.outcomes_of([terms.at(equation, weight) for weight in weights], data, watch)
+    return zip(weights, outcomes, strict=True)
 
 
 def choice(target: str, terms: Terms, protocol: str, equation: str, found: Curve | Race) -> Choice:

@@ -77,8 +77,11 @@ def _outputs(search: str, grids: Sequence[Sequence[float]], examples: int) -> in
     """How many outputs a search needs; a race, where none is surely better than another before its end."""
     if search == choose.GRID:
         return examples * sum(map(len, grids))
-    races = [race(weights, choose.ALONE, examples, lambda _, count: [0.0] * count) for weights in grids]
-    return sum(seen for found in races for *_, seen in found.points)
+
+    def even(some: Sequence[float], count: int) -> list[list[float]]:
+        return [[0.0] * count] * len(some)
+
+    return sum(seen for weights in grids for *_, seen in race(weights, choose.ALONE, examples, even).points)
 
 
 def seconds_per_step(job: Job, backbone: Backbone, watch: Callable[[int], None] = lambda _: None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ..algebra import Combination, parse
 from ..errors import LingarithError
 from ..languages.codes import SEEN, UNSEEN
 from ..model.backbone import Backbone
-from ..model.generate import Decoding, generate
+from ..model.generate import Decoding, generate_each
 from ..scores.answers import f1
 from ..scores.output import kind_of_output, known_languages
 from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer, rouge2
@@ -20,6 +20,10 @@ from ..vectors.vector import Update, Vector
 
 ROUGE2, F1 = "ROUGE-2", "F1"
 """How outputs are scored: summaries, answers."""
+
+
+Place = tuple[str, str, str]
+"""Target, split, and an expression's hash."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Bench:
     score_model: Path | None = None
     sources: Sequence[str] = ("en",)
     metric: str = ROUGE2
-    done: dict[tuple[str, str, str], list[Outcome]] = field(default_factory=dict)
+    done: dict[Place, list[Outcome]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.score_model is not None:
@@ -63,14 +67,41 @@ class Bench:
         """What the composition writes for each example, scored; ``watch`` hears how many are done."""
         if isinstance(expression, str):
             expression = parse(expression)
-        known = self.done.setdefault((data.language, data.split, expression.key), [])
-        rest = replace(data, examples=data.examples[len(known) :])
-        if rest.examples:
-            inputs = [example.input for example in rest.examples]
-            with self.backbone.using(self.update(expression)):
-                outputs = generate(self.backbone, inputs, self.decoding, watch=watch)
-            known += self.score(outputs, rest)
-        return known[: len(data.examples)]
+        return next(self.outcomes_of([expression], data, watch))
+
+    def outcomes_of(
+        self, expressions: Sequence[Combination], data: Labelled, watch: Callable[[int], None] | None = None
+    ) -> Iterator[list[Outcome]]:
+        """The same of several compositions, in their order, each as soon as it is there."""
+        size, places = len(data.examples), [(data.language, data.split, one.key) for one in expressions]
+        have = sum(min(size, len(self.done.get(place, ()))) for place in places)
+        lacking: dict[int, dict[Place, Combination]] = {}
+        for place, expression in zip(places, expressions, strict=True):
+            known = len(self.done.setdefault(place, []))
+            if known < size:
+                lacking.setdefault(known, {})[place] = expression
+
+        def told(done: int) -> None:
+            if watch:
+                watch(have + done)
+
+        making = {known: self._made(known, some, data, told) for known, some in lacking.items()}
+        for place in places:
+            while len(self.done[place]) < size:
+                next(making[len(self.done[place])])
+            yield self.done[place][:size]
+
+    def _made(
+        self, known: int, some: Mapping[Place, Combination], data: Labelled, watch: Callable[[int], None]
+    ) -> Iterator[None]:
+        """Compositions of which only the first ``known`` examples are done, one after another."""
+        rest = replace(data, examples=data.examples[known:])
+        inputs = [example.input for example in rest.examples]
+        updates = map(self.update, some.values())
+        written = generate_each(self.backbone, updates, inputs, self.decoding, watch=watch)
+        for place, outputs in zip(some, written, strict=True):
+            self.done[place] += self.score(outputs, rest)
+            yield
 
     def score(self, outputs: Sequence[str], data: Labelled) -> list[Outcome]:
         """Score and kind of each output."""

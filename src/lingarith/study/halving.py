@@ -18,6 +18,10 @@ SURE = 0.05
 """The p-value below which a weight is taken to be worse than the best, and dropped."""
 
 
+Scores = Callable[[Sequence[float], int], Sequence[Sequence[float]]]
+"""The scores of several weights, each on the first n examples."""
+
+
 @dataclass(frozen=True)
 class Race:
     """What came of it: (weight, mean score, examples seen) in the order of the weights, and those that were left."""
@@ -26,22 +30,20 @@ class Race:
     finalists: Sequence[float]
 
 
-def race(
-    weights: Sequence[float], neutral: float, examples: int, scores: Callable[[float, int], Sequence[float]]
-) -> Race:
+def race(weights: Sequence[float], neutral: float, examples: int, scores: Scores) -> Race:
     """Halve ``weights`` until all ``examples`` have been seen, or one is left or surely better than the neutral one.
 
-    ``scores(weight, n)`` are the scores of the first n examples. The ``neutral`` weight (the task vector
+    The ``neutral`` weight (the task vector
     alone) is never dropped, so that the winner can be held against it on the same examples.
 
-    >>> found = race([0.0, 0.5, 1.0], 1.0, 64, lambda weight, n: [10 * weight * (1 - weight)] * n)
+    >>> found = race([0.0, 0.5, 1.0], 1.0, 64, lambda weights, n: [[10 * w * (1 - w)] * n for w in weights])
     >>> found.finalists, found.points[0]
     ([0.5, 1.0], (0.0, 0.0, 4))
     """
     left, size = list(weights), min(examples, max(LEAST, examples // PARTS))
     seen: dict[float, Sequence[float]] = {}
     while True:
-        seen |= {weight: scores(weight, size) for weight in left}
+        seen |= zip(left, scores(left, size), strict=True)
         left = _better_half(left, neutral, seen) if len(left) > 2 else left
         if size == examples or len(left) == 1 or (len(left) == 2 and _decided(*(seen[weight] for weight in left))):
             break

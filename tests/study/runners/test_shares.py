@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lingarith.errors import LingarithError
+from lingarith.model.beside import AT_ONCE
 from lingarith.study.actions import Workshop
 from lingarith.study.runners import extras
 from lingarith.study.runners.choice import runner
@@ -35,6 +36,16 @@ def test_trainings_in_equal_parts_or_so_many_together() -> None:
     assert {step.arguments["options"]["learning_rate"] for step in first} == {0.1}  # they can share a pass
     assert [len(share) for share in shares(steps, 20, None)] == [1] * 8
     assert shares([], 2, None) == []
+
+
+def test_compositions_that_write_for_the_same_data_are_one_share() -> None:
+    def outputs(expression: str, data: str) -> Step:
+        return Step("outputs", {"expression": expression, "vectors": {expression: 1}, "data": {"language": data}})
+
+    some = [outputs(f"{k}*x", "pt") for k in range(AT_ONCE + 2)]
+    other, choice = outputs("0*x", "uk"), Step("choose", {})
+    dealt = shares([*some[:3], other, choice, *some[3:]], 2, None)
+    assert list(dealt) == [some[:AT_ONCE], some[AT_ONCE:], [other], [choice]]
 
 
 def test_the_critical_path_counts() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..steps import Step
-from .shares import Todo
+from .shares import Share, Todo, order, shares
 
 
 @dataclass(frozen=True)
 class Here:
-    """All trainings first, as one group; then the others one by one."""
+    """All trainings first, as one group; then the others, as soon as what they need is there."""
 
     workers: int = 1
 
@@ -18,12 +17,14 @@ class Here:
         return sum(map(todo.seconds, todo.steps))
 
     def run(self, todo: Todo) -> None:
-        before = 0.0
-        training = [step for step in todo.steps if step.function == "train"]  # which need nothing that others make
-        for steps in [training, *([step] for step in todo.steps if step.function != "train")]:
-            before += self._share(steps, todo, before)
+        before, dealt = 0.0, shares(todo.steps, self.workers, len(todo.steps))
+        sorter = order(dealt)
+        while sorter.is_active():
+            for k in sorter.get_ready():
+                before += self._share(dealt[k], todo, before)
+                sorter.done(k)
 
-    def _share(self, steps: list[Step], todo: Todo, before: float) -> float:
+    def _share(self, steps: Share, todo: Todo, before: float) -> float:
         """Do some steps; the seconds of work that they were."""
         seconds = sum(map(todo.seconds, steps))
 
@@ -31,7 +32,5 @@ class Here:
             todo.told(before + seconds * done / size)
 
         watch("", 0, 1)
-        todo.shop.train(steps, watch, together=todo.together)
-        for step in steps:
-            todo.shop.perform(step, watch)
+        todo.shop.perform_all(steps, watch, together=todo.together)
         return seconds

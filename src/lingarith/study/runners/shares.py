@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...errors import LingarithError
-from ..actions import Workshop
+from ..actions import Workshop, generating_alike
 from ..ingredients import steps_done
 from ..steps import Step
 
@@ -71,12 +71,13 @@ class Runner(Protocol):
 
 
 def shares(steps: Sequence[Step], workers: int, together: int | None) -> list[Share]:
-    """Steps for several workers: of trainings an equal part each, or ``together`` in a share; the others singly."""
+    """Steps for several workers: of trainings an equal part each, or ``together`` in a share; of compositions that
+    write for the same data as many as can stand beside each other; the others singly."""
     # Those with equal options can share a pass.
     training = sorted((s for s in steps if s.function == "train"), key=lambda s: json.dumps(s.arguments["options"]))
     size = together or max(1, -(-len(training) // workers))
-    others = [[step] for step in steps if step.function != "train"]
-    return [*(training[at : at + size] for at in range(0, len(training), size)), *others]
+    others = [[step] for step in steps if step.function not in ("train", "outputs")]
+    return [*(training[at : at + size] for at in range(0, len(training), size)), *generating_alike(steps), *others]
 
 
 def needs(dealt: Sequence[Share]) -> list[set[int]]:
@@ -139,9 +140,7 @@ def perform_order(text: str) -> str:
     os.chdir(told["folder"])  # paths in arguments may be relative
     shop, share = _opened(told["store"]), [Step(function, arguments) for function, arguments in told["steps"]]
     try:
-        shop.train(share, together=told["together"])
-        for step in share:
-            shop.perform(step)
+        shop.perform_all(share, together=told["together"])
     except LingarithError as mistake:
         return str(mistake)
     return ""

@@ -1,0 +1,87 @@
+"""Several updates on one backbone at once: each row of a batch has its own.
+
+Rows end at different times and leave a batch, so an update's rows are no group of a fixed size, as
+they are in training; each row says whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ..adapters.lora import LoraTerm
+from ..adapters.terms import Term
+from ..vectors.vector import Update
+from .backbone import Backbone
+from .projections import home
+
+AT_ONCE = 8
+"""Updates beside each other: their factors go to every row, so the work for them grows with the square."""
+
+
+def groups(updates: Iterable[Update | None]) -> Iterator[list[Update | None]]:
+    """Updates in their order, in groups of up to :data:`AT_ONCE` that can stand beside each other.
+
+    What is not of low rank stands alone: Kronecker products would be gathered for each row, which takes
+    longer than to merge them one after another, and dense terms are as large as the backbone.
+    """
+    group: list[Update | None] = []
+    for update in updates:
+        alone = not _low_rank(update)
+        if group and (alone or len(group) == AT_ONCE):
+            yield group
+            group = []
+        group.append(update)
+        if alone:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _low_rank(update: Update | None) -> bool:
+    if update is None or update.rest:
+        return False
+    return all(isinstance(term, LoraTerm) for terms in update.terms.values() for term in terms)
+
+
+class Beside:
+    """K updates of low rank beside each other; ``of`` (rows) says which each row has.
+
+    Raises :class:`LingarithError` for an update of another backbone.
+    """
+
+    def __init__(self, backbone: Backbone, updates: Sequence[Update | None]) -> None:
+        self.of = torch.zeros(0, dtype=torch.long)
+        self._backbone = backbone
+        given = [update for update in updates if update]
+        for update in given:
+            backbone.must_fit(update)
+        self._adds = {
+            path: self._added([update.terms[path] for update in given], home(module))
+            for path, module in backbone.projections.items()
+        }
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While open, what projections make of a row has the row's update added."""
+        with self._backbone.adding(self._adds):
+            yield
+
+    def _added(self, terms: Sequence[Sequence[Term]], device: torch.device) -> Callable[[Tensor], Tensor]:
+        """All factors side by side: of what lies between them a row keeps its own, and the rest is 0."""
+        each = [(k, term) for k, some in enumerate(terms) for term in some if isinstance(term, LoraTerm)]
+        a = torch.cat([term.a for _, term in each]).to(device)
+        b = torch.cat([term.b for _, term in each], dim=1).to(device)
+        owner = torch.tensor([k for k, term in each for _ in term.a], device=device)
+
+        def add(x: Tensor) -> Tensor:
+            of = self.of.to(device).repeat_interleave(len(x) // len(self.of))  # beams of a row are neighbours
+            own = (of[:, None] == owner).to(a.dtype)
+            between = x.to(a.dtype) @ a.T
+            return between * own.view(len(x), *[1] * (x.ndim - 2), -1) @ b.T
+
+        return add

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from lingarith.errors import LingarithError
 from lingarith.model import batches
 from lingarith.model.backbone import load
-from lingarith.model.batches import POOL, Item, PrefixItems, Stream, TaskItems, collate, prefix_items, prefix_mask
+from lingarith.model.batches import (
+    POOL,
+    Item,
+    PrefixItems,
+    Stream,
+    TaskItems,
+    alike,
+    collate,
+    prefix_items,
+    prefix_mask,
+)
 from lingarith.model.losses import token_losses
 from lingarith.text.corpora import PlainText, plain_text
 from lingarith.text.tasks.labelled import Labelled, TaskExample
@@ -80,6 +92,43 @@ def test_examples_are_made_once_for_steps_that_follow_each_other() -> None:
     for step in range(2 * POOL):
         stream.at(step)
     assert Counter(data.drawn) == dict.fromkeys(range(2 * POOL * 2), 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6), st.integers(0, 60))
+def test_groups_of_like_lengths_share_a_pass(widths: list[tuple[int, int]], price: int) -> None:
+    """For decoder-only models the cheapest of all ways to share them out, tried one by one."""
+    groups = [[([1] * source, [2] * target)] for source, target in widths]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "PASS", {"cpu": price})
+        one, both = (alike(Shape(encoder_decoder), groups) for encoder_decoder in (False, True))  # type: ignore[arg-type]
+    for found in (one, both):
+        assert sorted(k for some in found for k in some) == list(range(len(groups)))
+        assert found == sorted(sorted(some) for some in found)
+
+    def cost(passes: list[list[int]]) -> int:
+        return sum(price + len(some) * max(sum(widths[k]) for k in some) for some in passes)
+
+    assert cost(one) == min(map(cost, partitions(list(range(len(groups))))))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What there is of a backbone to count positions by."""
+
+    encoder_decoder: bool
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+def partitions(some: list[int]) -> Iterator[list[list[int]]]:
+    """Every way to share them out."""
+    if not some:
+        yield []
+        return
+    first, *rest = some
+    for made in partitions(rest):
+        yield [[first], *made]
+        for at in range(len(made)):
+            yield [*made[:at], [first, *made[at]], *made[at + 1 :]]
 
 
 def labelled(pairs: Sequence[tuple[str, str]]) -> Labelled:

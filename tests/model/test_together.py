@@ -23,7 +23,7 @@ from torch import Tensor
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.errors import LingarithError
-from lingarith.model import together
+from lingarith.model import batches, together
 from lingarith.model import train as module
 from lingarith.model.backbone import Backbone
 from lingarith.model.batches import TaskItems
@@ -116,6 +116,47 @@ def test_gradients_are_those_of_each_vector_alone(
 def gradient(folder: Path) -> Tensor:
     saved = read_safetensors(folder / CHECKPOINT)
     return torch.cat([saved[name].flatten() for name in sorted(saved) if name.endswith("exp_avg")])
+
+
+@pytest.mark.parametrize("family", ["t5", "llama"])
+def test_rows_of_unlike_lengths_go_in_passes_of_their_own(
+    family: str, backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before, but for rounding, and less is padding."""
+    on = backbone(family)
+    options = {"steps": 1, "init_seed": 3, "validate_every": 1}
+    sizes: list[int] = []
+    whole = module.token_losses
+
+    def counted(backbone: Backbone, batch: Any, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        sizes.append(batch.size)
+        return whole(backbone, batch, weights)
+
+    monkeypatch.setattr(module, "token_losses", counted)
+    needed = {}
+    for price in (1000, 4, 0):
+        sizes.clear()
+        monkeypatch.setattr(batches, "PASS", {"cpu": price})
+        dict(train(on, several(on, tmp_path / str(price), **options), together=5))
+        needed[price] = (len(sizes), sum(sizes))
+    assert needed[1000][0] < needed[4][0] < needed[0][0]
+    assert needed[1000][1] > needed[4][1] > needed[0][1]
+    for k in range(5):
+        ours, theirs = (gradient(tmp_path / price / str(k)) for price in ("4", "1000"))
+        assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+        assert log(tmp_path / "4" / str(k))[0] == pytest.approx(log(tmp_path / "1000" / str(k))[0], rel=1e-5)
+
+
+def test_one_that_ends_early_leaves_the_others(backbone: Make, tmp_path: Path) -> None:
+    """With a rate that makes everything worse, after its second validation."""
+    on = backbone("llama")
+    trainings = several(on, tmp_path / "together", 3)
+    hasty = replace(trainings[1].options, learning_rate=3.0, clip=1e3, validate_every=1, patience=1, steps=8)
+    trainings[1] = replace(trainings[1], options=hasty)
+    apart = alone(on, trainings, tmp_path / "alone")
+    assert apart[1].origin["steps"] < len(log(tmp_path / "alone" / "1")) // 2 < hasty.steps
+    found = dict(train(on, trainings, together=3))
+    assert [digest(found[k]) for k in range(3)] == [digest(vector) for vector in apart]
 
 
 @ADAPTERS

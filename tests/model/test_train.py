@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,8 @@ def test_the_rate_by_hand() -> None:
         ({"warmup": 1.5}, r"warmup=1.5 is a share of the steps, so it must lie in 0\.\.1"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1 must be 0 or a positive number"),
         ({"batch_size": 6, "accumulation": 4}, "batch_size=6 cannot be shared out over accumulation=4"),
+        ({"validate_every": -1}, "validate_every=-1 must be 0 or more"),
+        ({"patience": 2}, "patience=2 counts validations; set validate_every to a number of steps"),
         ({"precision": "int8"}, "precision='int8' is none of auto, float32, bfloat16"),
     ],
 )
@@ -323,6 +325,80 @@ def test_a_stopped_run_goes_on_to_the_same_bits(stop: int, backbone: Make, tmp_p
     assert (tmp_path / "parts" / LOG).read_bytes() == (tmp_path / "whole" / LOG).read_bytes()
     assert resumed.origin["cost"]["tokens"] == whole.origin["cost"]["tokens"]
     assert not any(module._forward_hooks for module in on.model.modules())
+
+
+EARLY = replace(OPTIONS, steps=20, validate_every=2, patience=2, checkpoint_every=1)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> None:
+    """Validation losses as given, by the number of validations before."""
+    given = iter(losses)
+    monkeypatch.setattr(training, "mean_loss", lambda *_, **__: next(given))
+
+
+def test_training_ends_after_some_validations_without_a_lower_loss(
+    backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At steps 2, 4, 6 …; not a number is not lower; an equal loss is none that is lower."""
+    on, validation = backbone("llama"), examples(on=backbone("llama"), count=5)
+    at: list[int] = []
+
+    def watch(step: int, steps: int, loss: float) -> None:
+        at.append(step)
+
+    scripted(monkeypatch, [5.0, 4.0, 4.5, 3.0, math.nan, 3.0])
+    ended = run(on, EARLY, tmp_path / "early", validation=validation, watch=watch)
+    assert at == list(range(1, 13))
+    assert ended.origin["steps"] == 8
+    assert ended.origin["cost"]["examples"] == 12 * 4
+    scripted(monkeypatch, [4.0, 3.0, 2.0, 1.0])
+
+    def stop(step: int, *_: object) -> None:
+        if step == 8:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(on, EARLY, tmp_path / "stopped", validation=validation, watch=stop)
+    factors = read_safetensors(tmp_path / "stopped" / CHECKPOINT)
+    for path, (term,) in ended.terms.items():
+        assert torch.equal(term.a, factors[f"{path}.a"][0])
+        assert torch.equal(term.b, factors[f"{path}.b"][0])
+    scripted(monkeypatch, [])
+    assert same(ended, run(on, EARLY, tmp_path / "early", validation=validation))  # nothing is left to do
+
+
+@pytest.mark.parametrize("stop", [5, 8, 9, 12])
+def test_an_early_end_comes_where_it_would_have_come(
+    stop: int, backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not training was stopped on the way."""
+    on, validation, losses = backbone("llama"), examples(backbone("llama"), 5), [5.0, 3.0, 4.0, 2.0, 3.0, 3.0]
+    scripted(monkeypatch, losses)
+    whole = run(on, EARLY, tmp_path / "whole", validation=validation)
+
+    def watch(step: int, *_: object) -> None:
+        if step == stop:
+            raise Stopped
+
+    scripted(monkeypatch, losses)
+    with pytest.raises(Stopped):
+        run(on, EARLY, tmp_path / "parts", validation=validation, watch=watch)
+    scripted(monkeypatch, losses[stop // 2 :])
+    assert same(whole, run(on, EARLY, tmp_path / "parts", validation=validation))
+    assert (tmp_path / "parts" / LOG).read_bytes() == (tmp_path / "whole" / LOG).read_bytes()
+
+
+def test_the_lowest_is_kept_when_all_steps_are_done(
+    backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on, options = backbone("llama"), replace(OPTIONS, validate_every=1, patience=9)
+    scripted(monkeypatch, [4.0, 2.0, 3.0, 2.5])
+    assert run(on, options, tmp_path, validation=examples(on, 5)).origin["steps"] == 2
+
+
+def test_an_early_end_needs_something_to_validate_on(backbone: Make, tmp_path: Path) -> None:
+    with pytest.raises(LingarithError, match=r"training x\[en\]: patience needs validation data, and there are none"):
+        run(backbone("llama"), EARLY, tmp_path)
 
 
 def test_log_lines_beyond_the_checkpoint_are_dropped(backbone: Make, tmp_path: Path) -> None:

@@ -59,8 +59,19 @@ def test_a_recipe_holds_what_the_tensors_depend_on(
 
 def test_other_data_are_another_recipe(job: Job, backbone: Backbone) -> None:
     assert replace(job, data=replace(TEXT, fingerprint="0" * 64)).recipe(backbone) != job.recipe(backbone)
-    for validation in (LABELLED, TEXT):
-        assert replace(job, validation=validation).recipe(backbone) == job.recipe(backbone)
+    validated = [replace(job, validation=validation) for validation in (LABELLED, TEXT)]
+    assert {other.recipe(backbone) for other in validated} == {job.recipe(backbone)}
+
+
+def test_what_training_ends_by_is_in_the_recipe(job: Job, backbone: Backbone) -> None:
+    early = replace(job, options=replace(job.options, validate_every=2, patience=3), validation=TEXT)
+    others = [
+        job,
+        early,
+        replace(early, validation=LABELLED),
+        *(replace(early, options=replace(early.options, **{name: 4})) for name in ("validate_every", "patience")),
+    ]
+    assert len({other.recipe(backbone) for other in others}) == 5
 
 
 def test_a_vector_is_trained_once(

@@ -135,6 +135,17 @@ TrainPrecision = Annotated[
 Checkpointing = Annotated[
     bool, typer.Option("--activation-checkpointing", rich_help_panel=_TRAINING, help="Less memory, more time.")
 ]
+ValidateEvery = Annotated[
+    int | None, typer.Option("--validate-every", rich_help_panel=_TRAINING, help="Steps between two validation losses.")
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        rich_help_panel=_TRAINING,
+        help="End after so many validations without a lower loss; the vector is that of the lowest.",
+    ),
+]
 MaxInput = Annotated[int | None, typer.Option("--max-input", rich_help_panel=_TRAINING, help="Tokens read, at most.")]
 MaxTarget = Annotated[
     int | None, typer.Option("--max-target", rich_help_panel=_TRAINING, help="Tokens written, at most.")

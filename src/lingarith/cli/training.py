@@ -43,6 +43,8 @@ def language(
     accumulation: o.Accumulation = 1,
     precision: o.TrainPrecision = "auto",
     activation_checkpointing: o.Checkpointing = False,
+    validate_every: o.ValidateEvery = None,
+    patience: o.Patience = None,
     seed: o.Seed = 0,
     init_seed: o.InitSeed = 0,
     dtype: o.Precision = "auto",
@@ -65,7 +67,8 @@ def language(
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, accumulation=accumulation, precision=precision,
-        activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
+        activation_checkpointing=activation_checkpointing, validate_every=validate_every, patience=patience,
+        seed=seed, init_seed=init_seed,
     )  # fmt: skip
     options = replace(base, text=text, text_field=text_field, text_characters=characters)
     vectors = open_store(store)
@@ -97,6 +100,8 @@ def task(
     accumulation: o.Accumulation = 1,
     precision: o.TrainPrecision = "auto",
     activation_checkpointing: o.Checkpointing = False,
+    validate_every: o.ValidateEvery = None,
+    patience: o.Patience = None,
     seed: o.Seed = 0,
     init_seed: o.InitSeed = 0,
     dtype: o.Precision = "auto",
@@ -119,7 +124,8 @@ def task(
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
         max_input=max_input, max_target=max_target, accumulation=accumulation, precision=precision,
-        activation_checkpointing=activation_checkpointing, seed=seed, init_seed=init_seed,
+        activation_checkpointing=activation_checkpointing, validate_every=validate_every, patience=patience,
+        seed=seed, init_seed=init_seed,
     )  # fmt: skip
 
     options = replace(base, task=task, text_field=text_field, summary_field=summary_field, prompt=prompt, seed=seed)

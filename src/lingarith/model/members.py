@@ -28,6 +28,7 @@ from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..adapters.terms import Term
+from ..errors import LingarithError
 from ..vectors.files import write_atomically
 from ..vectors.tensors import read_safetensors, write_safetensors
 from ..vectors.vector import Vector, content_hash
@@ -74,10 +75,14 @@ class Member:
         self.log: list[dict[str, float]] = []
         self.problem: str | None = None
         """Why it cannot go on."""
+        if options.patience and not training.validation:
+            raise LingarithError(f"training {training.name}: patience needs validation data, and there are none")
         self._stream = Stream(training.data, options.seed, options.batch_size)
         factors, self.start_hash = _initial(backbone, options)
         self.layout = Layout.of(factors)
         self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}
+        self._best: Flat = self.flat
+        """The state with the lowest validation loss, where training may end early."""
         leaves = list(self.flat.values())
         self._optimizer = torch.optim.AdamW(
             leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
@@ -90,7 +95,9 @@ class Member:
     @property
     def going(self) -> bool:
         """Whether there is a step to be done."""
-        return self.step < self.training.options.steps and self.problem is None
+        _, since = self._lowest()
+        tired = 0 < self.training.options.patience <= since
+        return self.step < self.training.options.steps and self.problem is None and not tired
 
     def items(self, ahead: int = 0) -> list[Item]:
         """The examples of the step that comes next, or of one further ahead."""
@@ -116,28 +123,45 @@ class Member:
         self.step += 1
         return True
 
+    def validated(self, loss: float) -> None:
+        """Take the loss on validation data into the log."""
+        self.log.append({"step": self.step, "validation_loss": loss})
+        if self.training.options.patience and self._lowest() == (self.step, 0):
+            self._best = {device: flat.detach().clone() for device, flat in self.flat.items()}
+
+    def _lowest(self) -> tuple[int, int]:
+        """The step with the lowest validation loss (now, where there was none), and how many validations came after."""
+        seen = [(line["validation_loss"], int(line["step"])) for line in self.log if "validation_loss" in line]
+        finite = [(loss, step) for loss, step in seen if math.isfinite(loss)]
+        if not finite:
+            return self.step, len(seen)
+        lowest = min(finite)
+        return lowest[1], len(seen) - 1 - seen.index(lowest)
+
     def save(self) -> None:
         """The log first, then the checkpoint: lines that it does not cover are dropped on resuming."""
         write_atomically(self.training.folder / LOG, "".join(json.dumps(line) + "\n" for line in self.log))
         tensors = {key: factor[None] for key, factor in self.factors().items()}
         for moment in MOMENTS:
             tensors |= {f"{key}.{moment}": numbers[None] for key, numbers in self._moments(moment).items()}
+        if self._best is not self.flat:
+            tensors |= {f"{key}.best": factor[None] for key, factor in self.factors(self._best).items()}
         counts = json.dumps({"step": self.step, "seconds": self.seconds, "tokens": self.tokens})
         tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
         write_safetensors(self.training.folder / CHECKPOINT, tensors)
         if self.training.saved:
             self.training.saved()
 
-    def factors(self) -> dict[str, Tensor]:
-        """``<path>.a`` and ``<path>.b``, without an axis of vectors; of full fine-tuning the parameters."""
-        return self.layout.views({device: flat.data for device, flat in self.flat.items()})
+    def factors(self, state: Flat | None = None) -> dict[str, Tensor]:
+        """``<path>.a`` and ``<path>.b`` as they are now or in a ``state``; of full fine-tuning the parameters."""
+        return self.layout.views({device: flat.data for device, flat in (state or self.flat).items()})
 
     def vector(self, backbone: Backbone) -> Vector:
-        """The vector as it is now."""
+        """The vector as it is now, or was when its validation loss was lowest if training may end early."""
         options = self.training.options
         examples = self.step * options.batch_size
         cost = {"seconds": round(self.seconds, 2), "tokens": self.tokens, "examples": examples}
-        terms, rest = _finished(backbone, options.adapter, self.factors())
+        terms, rest = _finished(backbone, options.adapter, self.factors(self._best))
         return Vector(
             self.training.name,
             terms,
@@ -149,7 +173,7 @@ class Member:
                 "init_seed": options.init_seed,
                 "init_hash": self.start_hash,
                 "seed": options.seed,
-                "steps": options.steps,
+                "steps": self._lowest()[0] if options.patience else self.step,
                 "options": asdict(options),
                 "versions": versions(),
                 "cost": cost,
@@ -174,6 +198,8 @@ class Member:
         for moment in MOMENTS:
             for key, numbers in self._moments(moment).items():
                 numbers.copy_(saved[f"{key}.{moment}"][0])
+        if any(key.endswith(".best") for key in saved):
+            self._best = self.layout.flat({key: saved[f"{key}.best"][0] for key in self.layout.places})
 
 
 class Stack:
@@ -209,11 +235,11 @@ class Stack:
         """The norm of each member's gradient."""
         return [get_total_norm([place[k] for place in self._places], foreach=True) for k in range(len(self.members))]
 
-    def on(self, backbone: Backbone, which: int | None = None) -> AbstractContextManager[None]:
-        """Context in which the members, or one of them, are on the backbone."""
+    def on(self, backbone: Backbone, which: Sequence[int]) -> AbstractContextManager[None]:
+        """Context in which these members are on the backbone, in their order."""
         factors: Mapping[str, Tensor] = self.factors
-        if which is not None:
-            factors = {key: factor[which : which + 1] for key, factor in factors.items()}
+        if len(which) < len(self.members):
+            factors = {key: factor[list(which)] for key, factor in factors.items()}
         return _attached(backbone, factors, self.options)
 
 

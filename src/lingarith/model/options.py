@@ -44,12 +44,15 @@ class TrainOptions:
     checkpoint_every: int = 100
     validate_every: int = 0
     """0: only at the end."""
+    patience: int = 0
+    """Validations in a row without a lower loss after which training ends, and the vector is that of the lowest;
+    0: it does not end before its steps, and the vector is the last."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "max_input", "max_target", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("seed", "init_seed"):
+        for name in ("seed", "init_seed", "validate_every", "patience"):
             if getattr(self, name) < 0:
                 raise LingarithError(f"{name}={getattr(self, name)} must be 0 or more")
         for name in ("learning_rate", "clip"):
@@ -63,6 +66,10 @@ class TrainOptions:
         if self.batch_size % self.accumulation:
             raise LingarithError(
                 f"batch_size={self.batch_size} cannot be shared out over accumulation={self.accumulation} micro-batches"
+            )
+        if self.patience and not self.validate_every:
+            raise LingarithError(
+                f"patience={self.patience} counts validations; set validate_every to a number of steps"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")

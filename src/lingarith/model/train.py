@@ -1,8 +1,8 @@
 """The one training loop: small adapters on a frozen backbone, or all of it; AdamW, warm-up, linear decay.
 
 K vectors share a pass: a batch is K groups of rows, forward and backward go through the backbone
-once, and all else (examples, loss, clipping, rate, step, checkpoint) is each vector's own. One
-vector is the case K = 1 of the same loop.
+once (or a few times, where the groups' lengths differ much), and all else (examples, loss, clipping,
+rate, step, end, checkpoint) is each vector's own. One vector is the case K = 1 of the same loop.
 
 A vector's run is a pure function of backbone, data, options and step, and its checkpoint holds the
 step, the factors and the optimiser's two moments: stopped at any moment and started again, it ends
@@ -22,7 +22,7 @@ from ..adapters.dense import Full
 from ..errors import LingarithError
 from ..vectors.vector import Vector
 from .backbone import Backbone
-from .batches import Batch, Item, TrainingData, collate, positions
+from .batches import Batch, Item, TrainingData, alike, collate, positions
 from .losses import token_losses
 from .members import Member, Stack, Training
 from .options import TrainOptions
@@ -90,10 +90,20 @@ def mean_loss(backbone: Backbone, data: TrainingData, options: TrainOptions, *, 
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """What a pass reads. Micro-batches hold the members' rows one after another, of each this process's share."""
+class _Micro:
+    """A micro-batch: the rows of some members one after another, of each this process's share."""
 
-    batches: list[Batch]
+    members: list[int]
+    batch: Batch
+    counts: list[int]
+    """Tokens with a loss, of each of these members."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a step reads."""
+
+    micros: list[_Micro]
     taught: list[int]
     """Tokens with a loss, of each member; so are the next two."""
     tokens: list[int]
@@ -106,15 +116,19 @@ def _prepared(backbone: Backbone, members: Sequence[Member], ahead: int = 0) -> 
     items = [member.items(ahead) for member in members]
     size = options.batch_size // options.accumulation
     starts, together = range(0, options.batch_size, size), processes()
-    share = together.share(size)
-    batches = []
+    share, each = together.share(size), size // together.size
+    micros, taught = [], [0] * len(members)
     for start in starts:
-        rows = [item for own in items for item in own[start : start + size][share]]
-        batches.append(collate(backbone, rows, bidirectional_prefix=options.bidirectional_prefix))
-    each = size // together.size
-    taught = [sum(sum(batch.counts[k * each : (k + 1) * each]) for batch in batches) for k in range(len(members))]
+        own = [rows[start : start + size] for rows in items]
+        for some in alike(backbone, own):
+            rows = [item for k in some for item in own[k][share]]
+            batch = collate(backbone, rows, bidirectional_prefix=options.bidirectional_prefix)
+            counts = [sum(batch.counts[at : at + each]) for at in range(0, len(rows), each)]
+            micros.append(_Micro(some, batch, counts))
+            for k, count in zip(some, counts, strict=True):
+                taught[k] += count
     return _Prepared(
-        batches,
+        micros,
         together.sum(torch.tensor(taught)).tolist(),
         [_tokens(own) for own in items],
         [sum(positions(backbone, own[start : start + size]) for start in starts) for own in items],
@@ -153,20 +167,18 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
 def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     """Gradients of each member's mean loss; the sums of losses (micro-batches × K)."""
     stack.clear()
-    together = processes()
-    size = stack.options.batch_size // stack.options.accumulation // together.size
-    found = []
-    with stack.on(backbone):
-        for batch in ready.batches:
-            counts = [sum(batch.counts[at : at + size]) for at in range(0, len(batch.counts), size)]
-            weights = (1 / torch.tensor(ready.taught)).repeat_interleave(torch.tensor(counts))
+    together, taught = processes(), torch.tensor(ready.taught)
+    found = torch.zeros(len(ready.micros), len(stack.members), device=backbone.device)
+    for sums, micro in zip(found, ready.micros, strict=True):
+        weights = (1 / taught[micro.members]).repeat_interleave(torch.tensor(micro.counts))
+        with stack.on(backbone, micro.members):
             with _autocast(backbone, stack.options.precision):
-                losses, mean = token_losses(backbone, batch, weights)
+                losses, mean = token_losses(backbone, micro.batch, weights)
             stack.differentiate(mean)
-            found.append(torch.stack([own.sum() for own in losses.split(counts)]))
+        sums[micro.members] = torch.stack([own.sum() for own in losses.split(micro.counts)])
     for rows in stack.gradients.values():
         together.sum(rows)
-    return together.sum(torch.stack(found))
+    return together.sum(found)
 
 
 def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) -> None:
@@ -184,9 +196,9 @@ def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) ->
         member.log.append(line)
         every, validation = options.validate_every, member.training.validation
         if validation and (not member.going or (every and member.step % every == 0)):
-            with stack.on(backbone, k):
+            with stack.on(backbone, [k]):
                 found = mean_loss(backbone, validation, options)
-            member.log.append({"step": member.step, "validation_loss": found})
+            member.validated(found)
 
 
 def _autocast(backbone: Backbone, precision: str) -> torch.autocast:

@@ -61,8 +61,12 @@ class Job:
     def recipe(self, backbone: Backbone) -> str:
         """Hash of all that the trained tensors depend on; equal recipes are trained once."""
         settings = asdict(self.options)
-        for irrelevant in ("checkpoint_every", "validate_every", "activation_checkpointing"):
+        for irrelevant in ("checkpoint_every", "activation_checkpointing"):
             settings.pop(irrelevant)
+        if self.options.patience:
+            settings["validation"] = self.validation and self.validation.fingerprint
+        else:  # validation is looked at, and changes nothing
+            del settings["validate_every"], settings["patience"]
         facts = {"origin": self.origin(), "options": settings, "backbone": backbone.fingerprint}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -34,15 +34,15 @@ from lingarith.vectors.vector import Vector
 PEER_BATCH = 16
 
 
-def vector(backbone: Backbone) -> Vector:
+def vector(backbone: Backbone, name: str = "task", seed: int = 0) -> Vector:
     """A vector of rank 4 that moves outputs a little, as a trained one does."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     start = Lora(4).init(backbone.shapes, 0)
     moved = {
         path: (type(term)(term.a, 0.01 * torch.randn(term.b.shape, generator=generator)),)
         for path, term in start.items()
     }
-    return Vector("task", moved, 1.0, {"backbone": backbone.facts})
+    return Vector(name, moved, 1.0, {"backbone": backbone.facts, "init_hash": "equal"})
 
 
 def theirs(model: Any, backbone: Backbone, inputs: list[str], decoding: Decoding) -> list[str]:

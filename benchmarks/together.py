@@ -33,7 +33,7 @@ from transformers.utils import logging
 
 from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load, wrap
-from lingarith.model.batches import Batch, Stream, TaskItems, TrainingData, collate, prefix_items
+from lingarith.model.batches import Batch, Stream, TaskItems, TrainingData, alike, collate, positions, prefix_items
 from lingarith.model.members import Training, versions
 from lingarith.model.memory import keep_memory, peak, reset_peak, used
 from lingarith.model.options import TrainOptions
@@ -188,8 +188,9 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
         ]
         alone = [own_batches(on, training, 1 + about.passes)[1:] for training in trainings]
         tokens = sum(batch.tokens for batches in alone for batch in batches)
-        joint = [[item for t in trainings for item in _items(t, step)] for step in range(1, 1 + about.passes)]
-        positions = sum(collate(on, items).size for items in joint)
+        joint = [[_items(training, step) for training in trainings] for step in range(1, 1 + about.passes)]
+        passes = [[own[k] for k in some] for own in joint for some in alike(on, own)]
+        computed = sum(positions(on, [item for own in some for item in own]) for some in passes)
         product = peak_of_products(now)
         reset_peak(on.device)
         if way == "trainer":
@@ -198,7 +199,7 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
             seconds = in_passes(on, trainings, together if way == "together" else 1, about.passes, now)
         needed = peak(on.device) - base
         counted = sum(work(on, batch) for batches in alone for batch in batches)
-    padding = 1 - tokens / (positions if way == "together" else sum(b.size for batches in alone for b in batches))
+    padding = 1 - tokens / (computed if way == "together" else sum(b.size for batches in alone for b in batches))
     return {
         "tokens_per_second": round(tokens / seconds, 1),
         "peak_bytes": needed,

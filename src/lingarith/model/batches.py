@@ -24,9 +24,9 @@ from .backbone import Backbone
 Item = tuple[list[int], list[int]]
 """Token numbers of an input and of the output that is to follow it (with EOS)."""
 
-PASS, LAUNCHED = {"cpu": 100}, 1000
-"""What a pass costs beside its positions, in positions: on a processor as measured for models of 5 to 30 million
-parameters; on accelerators, which wait for each launch, more."""
+PASS, LAUNCHED = {"cpu": 200}, 1000
+"""What a pass costs beside its positions, in positions: measured on a processor for models of 5 to 30 million
+parameters; accelerators, which wait for each launch, are taken to need more."""
 POOL = 128  # batches that share one draw of examples, sorted by length; a power of 2
 
 

@@ -209,38 +209,48 @@ class Stack:
         self.members = members
         self.options = members[0].training.options
         """Those that all members have in common hold for the pass."""
-        layout = members[0].layout
-        values = {device: torch.stack([m.flat[device].data for m in members]) for device in members[0].flat}
-        self.gradients = {device: torch.zeros_like(rows) for device, rows in values.items()}
-        """K × N, as the flat tensors."""
+        self.layout = members[0].layout
+        self.values = {device: torch.stack([m.flat[device].data for m in members]) for device in members[0].flat}
+        self.gradients = {device: torch.zeros_like(rows) for device, rows in self.values.items()}
+        """K × N, as the flat tensors; so are the values."""
         for k, member in enumerate(members):
             for device, flat in member.flat.items():
-                flat.data, flat.grad = values[device][k], self.gradients[device][k]
-        self._places = list(layout.views(self.gradients).values())
-        self.factors = {key: nn.Parameter(rows) for key, rows in layout.views(values).items()}
-        """With a leading axis K."""
+                flat.data, flat.grad = self.values[device][k], self.gradients[device][k]
+        self._places = list(self.layout.views(self.gradients).values())
 
     def clear(self) -> None:
         """All gradients to 0."""
         for rows in self.gradients.values():
             rows.zero_()
 
-    def differentiate(self, loss: Tensor) -> None:
-        """Add the gradient of a loss to the members' gradients."""
-        found = torch.autograd.grad(loss, list(self.factors.values()), materialize_grads=True)
-        for place, gradient in zip(self._places, found, strict=True):
-            place.add_(gradient)
-
     def norms(self) -> list[Tensor]:
         """The norm of each member's gradient."""
         return [get_total_norm([place[k] for place in self._places], foreach=True) for k in range(len(self.members))]
 
-    def on(self, backbone: Backbone, which: Sequence[int]) -> AbstractContextManager[None]:
-        """Context in which these members are on the backbone, in their order."""
-        factors: Mapping[str, Tensor] = self.factors
-        if len(which) < len(self.members):
-            factors = {key: factor[list(which)] for key, factor in factors.items()}
-        return _attached(backbone, factors, self.options)
+
+class Part:
+    """Some members of a stack, by their numbers in it: those that go through the backbone in one pass."""
+
+    def __init__(self, stack: Stack, which: Sequence[int]) -> None:
+        self._stack, self._which = stack, list(which)
+        self._whole = len(which) == len(stack.members)
+        values = stack.values if self._whole else {device: rows[self._which] for device, rows in stack.values.items()}
+        self._factors = {key: nn.Parameter(rows) for key, rows in stack.layout.views(values).items()}
+
+    def on(self, backbone: Backbone) -> AbstractContextManager[None]:
+        """Context in which they are on the backbone, in their order."""
+        return _attached(backbone, self._factors, self._stack.options)
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to the members' gradients."""
+        found = torch.autograd.grad(loss, list(self._factors.values()), materialize_grads=True)
+        all_rows = self._stack.gradients
+        own = all_rows if self._whole else {device: rows[self._which] for device, rows in all_rows.items()}
+        for place, gradient in zip(self._stack.layout.views(own).values(), found, strict=True):
+            place.add_(gradient)
+        if not self._whole:
+            for device, rows in own.items():
+                all_rows[device][self._which] = rows
 
 
 @dataclass(frozen=True)

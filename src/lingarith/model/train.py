@@ -24,7 +24,7 @@ from ..vectors.vector import Vector
 from .backbone import Backbone
 from .batches import Batch, Item, TrainingData, alike, collate, positions
 from .losses import token_losses
-from .members import Member, Stack, Training
+from .members import Member, Part, Stack, Training
 from .options import TrainOptions
 from .parallel import processes
 
@@ -171,10 +171,11 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     found = torch.zeros(len(ready.micros), len(stack.members), device=backbone.device)
     for sums, micro in zip(found, ready.micros, strict=True):
         weights = (1 / taught[micro.members]).repeat_interleave(torch.tensor(micro.counts))
-        with stack.on(backbone, micro.members):
+        part = Part(stack, micro.members)
+        with part.on(backbone):
             with _autocast(backbone, stack.options.precision):
                 losses, mean = token_losses(backbone, micro.batch, weights)
-            stack.differentiate(mean)
+            part.differentiate(mean)
         sums[micro.members] = torch.stack([own.sum() for own in losses.split(micro.counts)])
     for rows in stack.gradients.values():
         together.sum(rows)
@@ -196,7 +197,7 @@ def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) ->
         member.log.append(line)
         every, validation = options.validate_every, member.training.validation
         if validation and (not member.going or (every and member.step % every == 0)):
-            with stack.on(backbone, [k]):
+            with Part(stack, [k]).on(backbone):
                 found = mean_loss(backbone, validation, options)
             member.validated(found)
 

@@ -54,14 +54,13 @@ class Beside:
     Raises :class:`LingarithError` for an update of another backbone.
     """
 
-    def __init__(self, backbone: Backbone, updates: Sequence[Update | None]) -> None:
+    def __init__(self, backbone: Backbone, updates: Sequence[Update]) -> None:
         self.of = torch.zeros(0, dtype=torch.long)
         self._backbone = backbone
-        given = [update for update in updates if update]
-        for update in given:
+        for update in updates:
             backbone.must_fit(update)
         self._adds = {
-            path: self._added([update.terms[path] for update in given], home(module))
+            path: self._added([update.terms[path] for update in updates], home(module))
             for path, module in backbone.projections.items()
         }
 

@@ -74,7 +74,7 @@ def generate_each(
             if watch:
                 watch(before + done)
 
-        beside = Beside(backbone, group) if len(group) > 1 else None
+        beside = Beside(backbone, [update for update in group if update]) if len(group) > 1 else None
         with beside.open() if beside else backbone.using(group[0]):
             made = _outputs(backbone, inputs, decoding, told, beside, len(group))
         yield from made

@@ -81,6 +81,8 @@ class Member:
         factors, self.start_hash = _initial(backbone, options)
         self.layout = Layout.of(factors)
         self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}
+        self._losses: dict[int, float] = {}
+        """Validation losses, by step."""
         self._best: Flat = self.flat
         """The state with the lowest validation loss, where training may end early."""
         leaves = list(self.flat.values())
@@ -126,17 +128,18 @@ class Member:
     def validated(self, loss: float) -> None:
         """Take the loss on validation data into the log."""
         self.log.append({"step": self.step, "validation_loss": loss})
+        self._losses[self.step] = loss
         if self.training.options.patience and self._lowest() == (self.step, 0):
             self._best = {device: flat.detach().clone() for device, flat in self.flat.items()}
 
     def _lowest(self) -> tuple[int, int]:
         """The step with the lowest validation loss (now, where there was none), and how many validations came after."""
-        seen = [(line["validation_loss"], int(line["step"])) for line in self.log if "validation_loss" in line]
-        finite = [(loss, step) for loss, step in seen if math.isfinite(loss)]
+        finite = [loss for loss in self._losses.values() if math.isfinite(loss)]
         if not finite:
-            return self.step, len(seen)
-        lowest = min(finite)
-        return lowest[1], len(seen) - 1 - seen.index(lowest)
+            return self.step, len(self._losses)
+        steps, losses = list(self._losses), list(self._losses.values())
+        lowest = losses.index(min(finite))
+        return steps[lowest], len(losses) - 1 - lowest
 
     def save(self) -> None:
         """The log first, then the checkpoint: lines that it does not cover are dropped on resuming."""
@@ -190,6 +193,7 @@ class Member:
         log = self.training.folder / LOG
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         self.log = [entry for entry in map(json.loads, lines) if entry["step"] <= self.step]
+        self._losses = {int(line["step"]): line["validation_loss"] for line in self.log if "validation_loss" in line}
         for device, flat in self.flat.items():
             count = torch.tensor(float(self.step), device=device)
             self._optimizer.state[flat] = {"step": count} | {moment: torch.zeros_like(flat) for moment in MOMENTS}

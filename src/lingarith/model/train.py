@@ -176,7 +176,7 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
             with _autocast(backbone, stack.options.precision):
                 losses, mean = token_losses(backbone, micro.batch, weights)
             part.differentiate(mean)
-        sums[micro.members] = torch.stack([own.sum() for own in losses.split(micro.counts)])
+        sums[micro.members] = torch.stack([own.sum() for own in losses.split(micro.counts)]).to(sums.device)
     for rows in stack.gradients.values():
         together.sum(rows)
     return together.sum(found)

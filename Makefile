@@ -25,6 +25,8 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/kronecker.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/grid.py --examples 32
+	$(BIN)/python benchmarks/compiled.py --only newsroom
 	$(BIN)/python benchmarks/runners.py
 	$(BIN)/python benchmarks/study.py --targets pt --steps 30
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN))

@@ -29,7 +29,7 @@ from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load
-from lingarith.model.batches import Stream, TrainingData, prefix_items, task_items
+from lingarith.model.batches import PrefixItems, Stream, TrainingData, task_items
 from lingarith.model.options import TrainOptions
 from lingarith.scores.rouge import CallableTokenizer, rouge2
 from lingarith.study.studies import Study, read_study
@@ -99,7 +99,7 @@ def adapters(model: Any, backbone: Backbone, study: Study, folder: Path) -> dict
     found = {TASK: trained(model, backbone, start, data, labels)}
     for language in (*study.sources, *study.targets):
         documents = plain_text("newsroom", language, limit_characters=study.characters, folder=folder)
-        chunks = prefix_items(backbone, documents, length=text.max_input)
+        chunks = PrefixItems(backbone, documents, length=text.max_input)
         found[language] = trained(model, backbone, start, chunks, text)
     return found
 

@@ -33,7 +33,7 @@ from transformers.utils import logging
 
 from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load, wrap
-from lingarith.model.batches import Batch, Stream, TaskItems, TrainingData, alike, collate, positions, prefix_items
+from lingarith.model.batches import Batch, PrefixItems, Stream, TaskItems, TrainingData, alike, collate, positions
 from lingarith.model.members import Training, versions
 from lingarith.model.memory import keep_memory, peak, reset_peak, used
 from lingarith.model.options import TrainOptions
@@ -80,7 +80,7 @@ def data(on: Backbone, case: str, number: int, length: int, folder: Path) -> Tra
     """Plain text of one language as the newsroom has it; random tokens, of lengths as they come, for the others."""
     if case == "newsroom":
         text = plain_text("newsroom", LANGUAGES[number], limit_characters=200_000, folder=folder)
-        return prefix_items(on, text, length=length)
+        return PrefixItems(on, text, length=length)
     generator = torch.Generator().manual_seed(number)
     rows = []
     for _ in range(512):

@@ -26,7 +26,6 @@ from lingarith.model.batches import (
     TaskItems,
     alike,
     collate,
-    prefix_items,
     prefix_mask,
 )
 from lingarith.model.losses import token_losses
@@ -150,7 +149,7 @@ def text(*documents: str) -> PlainText:
 
 def test_prefix_items(backbone: Make) -> None:
     on = backbone("t5")
-    data = prefix_items(on, text("w0 w1 w2 w3 w4", "w9"), length=4)
+    data = PrefixItems(on, text("w0 w1 w2 w3 w4", "w9"), length=4)
     assert list(data.chunks) == [[4, 5, 6, 7]]  # what is left of one token cannot be cut in two
     seen = [data.item(0, 0, draw) for draw in range(60)]
     assert all(prefix[:-1] + target[:-1] == [4, 5, 6, 7] for prefix, target in seen)
@@ -158,10 +157,10 @@ def test_prefix_items(backbone: Make) -> None:
     assert {len(prefix) - 1 for prefix, _ in seen} == {1, 2, 3}
     assert seen == [data.item(0, 0, draw) for draw in range(60)]
     assert seen != [data.item(0, 1, draw) for draw in range(60)]
-    llama = prefix_items(backbone("llama"), text("w0 w1"), length=4)
+    llama = PrefixItems(backbone("llama"), text("w0 w1"), length=4)
     assert llama.item(0, 0, 0) == ([3, 4], [5, 1])
     with pytest.raises(LingarithError, match=r"the plain text of pt \(here\) has no document of two tokens or more"):
-        prefix_items(on, text("w0"), length=4)
+        len(PrefixItems(on, text("w0"), length=4))
 
 
 @pytest.mark.parametrize("kind", ["articles", "text"])
@@ -172,7 +171,7 @@ def test_little_is_padding(kind: str, backbone: Make, tmp_path: Path) -> None:
         items: TaskItems | PrefixItems = batches.task_items(newsroom, data, max_input=512, max_target=128)
     else:
         pages = plain_text("newsroom", "en", limit_characters=150_000, folder=tmp_path)
-        items = prefix_items(newsroom, pages, length=512)
+        items = PrefixItems(newsroom, pages, length=512)
     stream = Stream(items, 0, 16)
     for on in (newsroom, backbone("llama")):
         made = [collate(on, stream.at(step)) for step in range(POOL)]

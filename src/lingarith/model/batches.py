@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from ..errors import LingarithError
 from ..text.corpora import PlainText
-from ..text.prefix_lm import NO_LOSS, chunks, decoder_only, prefix_lm, split_position
+from ..text.prefix_lm import NO_LOSS, decoder_only, prefix_lm, split_position
 from ..text.tasks.labelled import Labelled
 from .backbone import Backbone
+from .chunks import Chunks, tokenised
 
 Item = tuple[list[int], list[int]]
 """Token numbers of an input and of the output that is to follow it (with EOS)."""
@@ -55,10 +57,27 @@ class TaskItems:
 
 @dataclass(frozen=True, eq=False)
 class PrefixItems:
-    """Chunks of plain text, each split anew at every draw (T5's ``prefix_lm``)."""
+    """Chunks of plain text, each split anew at every draw (T5's ``prefix_lm``).
+
+    The text is tokenised when its chunks are first asked for, and kept in ``folder`` if there is one.
+    Raises :class:`LingarithError` then when no chunk has the two tokens that a split needs.
+    """
 
     backbone: Backbone
-    chunks: Sequence[list[int]]
+    text: PlainText
+    length: int
+    """Tokens of a chunk, at most."""
+    folder: Path | None = None
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """All of them, by number."""
+        found = tokenised(self.backbone, self.text.documents, self.length, self.folder)
+        if not len(found):
+            raise LingarithError(
+                f"the plain text of {self.text.language} ({self.text.source}) has no document of two tokens or more"
+            )
+        return found
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -80,17 +99,6 @@ def task_items(backbone: Backbone, data: Labelled, *, max_input: int, max_target
             for source, target in zip(inputs, targets, strict=True)
         ]
     )
-
-
-def prefix_items(backbone: Backbone, text: PlainText, *, length: int) -> PrefixItems:
-    """Plain text as chunks of at most ``length`` tokens.
-
-    Raises :class:`LingarithError` when no chunk has the two tokens that a split needs.
-    """
-    pieces = chunks(backbone.encode(text.documents), length)
-    if not pieces:
-        raise LingarithError(f"the plain text of {text.language} ({text.source}) has no document of two tokens or more")
-    return PrefixItems(backbone, pieces)
 
 
 class Stream:

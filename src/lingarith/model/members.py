@@ -75,7 +75,11 @@ class Member:
         self.log: list[dict[str, float]] = []
         self.problem: str | None = None
         """Why it cannot go on."""
-        if options.patience and not training.validation:
+        if not len(training.data):
+            raise LingarithError(f"training {training.name}: there are no examples")
+        # Text is tokenised here, so that what is wrong with it stops this vector alone.
+        validated = training.validation is not None and len(training.validation) > 0
+        if options.patience and not validated:
             raise LingarithError(f"training {training.name}: patience needs validation data, and there are none")
         self._stream = Stream(training.data, options.seed, options.batch_size)
         factors, self.start_hash = _initial(backbone, options)

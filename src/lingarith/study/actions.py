@@ -26,7 +26,7 @@ from ..adapters.lora import Lora
 from ..algebra import Combination, parse
 from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
-from ..model.batches import prefix_items
+from ..model.batches import PrefixItems
 from ..model.beside import AT_ONCE
 from ..model.generate import Decoding, generate_each
 from ..model.options import Adapter, TrainOptions
@@ -264,7 +264,7 @@ def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -
     outcomes = trial.bench.outcomes(trial.expression, articles, watch)
     options = TrainOptions(max_input=arguments["decoding"]["max_input"])
     probes = replace(text, documents=[example.article for example in articles.examples])
-    prefixes = prefix_items(trial.bench.backbone, probes, length=options.max_input)
+    prefixes = PrefixItems(trial.bench.backbone, probes, length=options.max_input)
     return {"value": choose.evidence(trial.bench, trial.expression, outcomes, prefixes, options)}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.backbone import Backbone
-from ..model.batches import TrainingData, prefix_items, task_items
+from ..model.batches import PrefixItems, TrainingData, task_items
 from ..model.members import CHECKPOINT, LOG, Training
 from ..model.options import TrainOptions
 from ..model.parallel import processes
@@ -72,14 +72,15 @@ class Job:
 
     def training(self, backbone: Backbone, folder: Path) -> Training:
         """What is to be trained, its examples as token numbers."""
-        validation = self._items(backbone, self.validation) if self.validation else None
-        return Training(self.name, self._items(backbone, self.data), self.options, folder, self.origin(), validation)
+        data = self._items(backbone, self.data, folder / "text")
+        validation = self._items(backbone, self.validation, folder / "held out") if self.validation else None
+        return Training(self.name, data, self.options, folder, self.origin(), validation)
 
-    def _items(self, backbone: Backbone, data: Labelled | PlainText) -> TrainingData:
+    def _items(self, backbone: Backbone, data: Labelled | PlainText, folder: Path) -> TrainingData:
         options = self.options
         if isinstance(data, Labelled):
             return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)
-        return prefix_items(backbone, data, length=options.max_input)
+        return PrefixItems(backbone, data, options.max_input, folder)
 
 
 def fetching(source: str, language: str, progress: Progress | None) -> hub.Progress | None:

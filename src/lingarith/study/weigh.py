@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..errors import LingarithError, did_you_mean
 from ..model.backbone import Backbone
-from ..model.batches import prefix_items
+from ..model.batches import PrefixItems
 from ..vectors.composed import Composed
 from ..vectors.realise import Composition
 from ..vectors.store import Store
@@ -53,7 +53,7 @@ def _unlabelled(
     text, options = grounds.text(), grounds.options
     articles = choose.probe_articles(text, options.prompt)
     probes = replace(text, documents=[example.article for example in articles.examples])
-    prefixes = prefix_items(bench.backbone, probes, length=options.language_training.max_input)
+    prefixes = PrefixItems(bench.backbone, probes, length=options.language_training.max_input)
     return choose.unlabelled(bench, terms, equation, articles, prefixes, options.language_training, progress)
 
 

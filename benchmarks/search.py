@@ -61,7 +61,7 @@ def replay(target: str, equation: str, found: Weighed) -> Replay:
     held = race(
         sorted(scores), neutral, examples, lambda weights, count: [scores[weight][:count] for weight in weights]
     )
-    seen = {weight: count for weight, _, count in held.points}
+    seen = dict.fromkeys(scores, 0) | {weight: count for weight, _, count in held.points}
     chosen = best(equation, [(weight, value) for weight, value, _ in held.points if weight in held.finalists])[0]
     means = {weight: statistics.fmean(values) for weight, values in scores.items()}
     top = best(equation, sorted(means.items()))[0]

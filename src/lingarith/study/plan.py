@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from ..adapters.kronecker import Kronecker
@@ -195,6 +196,18 @@ class Reading:
                 found[code] = self.labelled(code, split, limit)
         return found
 
+    def validation(self, languages: Sequence[str]) -> dict[str, Labelled]:
+        """Validation examples of those languages that have any.
+
+        For a race they come in an order without meaning, each language's own: it judges by the first few.
+        """
+        o, found = self.options, self.optional(languages, "validation", self.options.validation_limit)
+        if o.search == choose.HALVING:
+            for code, data in found.items():
+                order = Random(f"{o.seed}/{code}").sample(data.examples, len(data.examples))
+                found[code] = replace(data, examples=tuple(order))
+        return found
+
     def plain(self, language: str) -> PlainText:
         """Plain text of a language."""
         return plain_text(self.options.text, language, **self._how(language))
@@ -229,7 +242,7 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progres
     notes = tuple(note for _, note in judged.values() if note)
     needed = [source for source in options.sources if any(source in some for some in chosen.values())]
     read = Reading(options, store.folder / "text", progress)
-    validation = read.optional([*needed, *targets], "validation", options.validation_limit)
+    validation = read.validation([*needed, *targets])
     test = read.optional(targets, "test", options.test_limit)
     tasks = {
         source: Job(read.labelled(source, "train", options.train_limit), options.task_training, validation.get(source))

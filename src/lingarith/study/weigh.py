@@ -81,7 +81,7 @@ def weigh(
         tuple(f"{task}[{s}]" for s in sources), tuple(f"{text}[{s}]" for s in sources), f"{text}[{target}]"
     )
     vectors = {name: store.get(name, backbone.fingerprint) for name in (*terms.tasks, *terms.sources, terms.target)}
-    validation = read.optional([target, *sources], "validation", options.validation_limit)
+    validation = read.validation([target, *sources])
     protocol = protocol_of({target: sources}, options, validation)
     bench = Bench(backbone, vectors, options.space, options.decoding, options.score_model, sources)
     # Within the grid all vectors take part; at its ends some do not, and a sum of lower rank stays as it is.

@@ -2,6 +2,8 @@
 
     lingarith adapt mr gu zh ne pt si so vi yo uk fa --out RUN
     python benchmarks/search.py --run RUN --out search.json
+    lingarith adapt mr gu zh ne pt si so vi yo uk fa --search halving --out RACED
+    python benchmarks/search.py --run RUN --raced RACED
 
 The run's records hold the validation outputs of every weight, so a race can be held without generating
 anything: it sees of each weight only the examples that it would have asked for. Printed are, by
@@ -10,6 +12,9 @@ how much of the grid's validation score the chosen weight gives up, and for how 
 within the noise: two standard errors of the difference between the two weights on these examples. Under
 "all", compositions that the equations share (the task vector alone) count once for a target on both
 sides, as they are generated once.
+
+With a run that really raced, the test scores of both runs' weights are compared too, over all articles. Such
+a run takes the validation articles in another order, each language its own.
 """
 
 from __future__ import annotations
@@ -23,9 +28,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lingarith.model.backbone import load
+from lingarith.scores.resample import bootstrap_difference, paired_test
 from lingarith.study.choose import NEUTRAL, best
 from lingarith.study.halving import race
-from lingarith.study.records import BASELINE, Record, read_run
+from lingarith.study.records import BASELINE, Record, Run, read_run
 
 Weighed = dict[float, list[tuple[float, int]]]
 """Weight → score and tokens of each validation example, in their order."""
@@ -107,10 +113,51 @@ def line(name: str, made: list[Replay]) -> str:
     return f"{name:<14}{share(made):>8.0%}{same:>10}/{len(made):<3}{lost:>12.2f}{within:>12}/{len(made):<3}"
 
 
+def generated(run: Run, backbone: str) -> int:
+    """Tokens of a run's validation outputs; the task vector alone counts once for a target."""
+    tried = {
+        (r.target, r.id, *(() if r.weight == NEUTRAL[r.equation] else (r.equation, r.weight))): r.output
+        for r in run.records
+        if r.split == "validation" and r.weight is not None
+    }
+    ids = load(backbone).tokenizer(list(tried.values()), add_special_tokens=False)["input_ids"]
+    return sum(1 + len(own) for own in ids)
+
+
+def tested(run: Run) -> dict[str, dict[tuple[str, str], float]]:
+    """Test scores of the chosen weights: equation → (target, article) → score."""
+    chosen = {(c.target, c.equation, c.weight) for c in run.choices if c.protocol == "oracle"}
+    found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+    for r in run.records:
+        if r.split == "test" and (r.target, r.equation, r.weight) in chosen:
+            found[r.equation][r.target, r.id] = r.score
+    return found
+
+
+def compare(raced: Run, grid: Run, backbone: str) -> None:
+    """Print what a real race cost and gave against the grid."""
+    weights = [
+        {(c.target, c.equation): c.weight for c in run.choices if c.protocol == "oracle"} for run in (raced, grid)
+    ]
+    same = sum(weights[0][key] == weight for key, weight in weights[1].items())
+    share = generated(raced, backbone) / generated(grid, backbone)
+    print(f"\nraced: {share:.0%} of the tokens, the same weight in {same}/{len(weights[1])}; test:")
+    ours, theirs = tested(raced), tested(grid)
+    for equation in theirs:
+        keys = sorted(theirs[equation])
+        a, b = [ours[equation][key] for key in keys], [theirs[equation][key] for key in keys]
+        low, high = bootstrap_difference(a, b)
+        print(
+            f"{equation:<14}race {statistics.fmean(a):.1f}, grid {statistics.fmean(b):.1f}, difference "
+            f"{statistics.fmean(a) - statistics.fmean(b):+.1f} ({low:+.1f} to {high:+.1f}, p = {paired_test(a, b):.2f})"
+        )
+
+
 def main() -> None:
     """Print a small table; write the replays as JSON."""
     parser = argparse.ArgumentParser(description="λ by halving against the full grid")
     parser.add_argument("--run", type=Path, required=True, help="the folder of an `adapt` with the full grid")
+    parser.add_argument("--raced", type=Path, help="the folder of the same with --search halving")
     parser.add_argument("--backbone", default="newsroom", help="whose tokens are counted")
     parser.add_argument("--out", type=Path, help="a JSON file")
     arguments = parser.parse_args()
@@ -119,6 +166,8 @@ def main() -> None:
     for equation in dict.fromkeys(r.equation for r in made):
         print(line(equation, [r for r in made if r.equation == equation]))
     print(line("all", made))
+    if arguments.raced:
+        compare(read_run(arguments.raced), read_run(arguments.run), arguments.backbone)
     if arguments.out:
         arguments.out.write_text(json.dumps([asdict(r) for r in made], indent=1) + "\n")
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="a JSON file")
     arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
     backbone, peer = load(arguments.backbone), load(arguments.backbone)
     decoding = Decoding(max_input=128, max_output=arguments.max_output)
     update = {"task": vector(backbone)}

@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="a JSON file")
     asked = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
     on, peer = backbone(asked.backbone), backbone(asked.backbone)
     decoding, space = Decoding(max_input=128, max_output=asked.max_output), Space(asked.space)
     vectors = {name: random_vector(on, name, seed) for seed, name in enumerate(("task", "target", "source"))}

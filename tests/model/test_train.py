@@ -397,7 +397,7 @@ def test_the_lowest_is_kept_when_all_steps_are_done(
 
 
 def test_an_early_end_needs_something_to_validate_on(backbone: Make, tmp_path: Path) -> None:
-    with pytest.raises(LingarithError, match=r"training x\[en\]: patience needs validation data, and there are none"):
+    with pytest.raises(LingarithError, match=r"training x\[en\]: patience=2 needs validation data and there are none"):
         run(backbone("llama"), EARLY, tmp_path)
 
 

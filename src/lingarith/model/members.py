@@ -80,7 +80,10 @@ class Member:
         # Text is tokenised here, so that what is wrong with it stops this vector alone.
         validated = training.validation is not None and len(training.validation) > 0
         if options.patience and not validated:
-            raise LingarithError(f"training {training.name}: patience needs validation data, and there are none")
+            raise LingarithError(
+                f"training {training.name}: patience={options.patience} needs validation data and there are none; "
+                "give a validation split, leave some text over, or set patience=0"
+            )
         self._stream = Stream(training.data, options.seed, options.batch_size)
         factors, self.start_hash = _initial(backbone, options)
         self.layout = Layout.of(factors)

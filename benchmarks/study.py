@@ -115,6 +115,13 @@ def command(spent: Path, words: list[str]) -> None:
             super().train(*given, **how)
             seconds["training"] += time.perf_counter() - began
 
+        def generate(self, steps: Any, *given: Any) -> None:
+            began = time.perf_counter()
+            super().generate(steps, *given)
+            some = [step for step in steps if step.function == "outputs"]
+            if some:
+                seconds[some[0].arguments["data"]["split"]] += time.perf_counter() - began
+
         def perform(self, step: Any, *given: Any) -> None:
             began = time.perf_counter()
             super().perform(step, *given)

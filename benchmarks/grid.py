@@ -44,11 +44,13 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--max-output", type=int, default=40)
     parser.add_argument("--space", choices=["factors", "delta"], default="factors")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the backbone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="a JSON file")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
-    on, peer = backbone(asked.backbone), backbone(asked.backbone)
+    on, peer = (backbone(asked.backbone, asked.device, asked.dtype) for _ in range(2))
     decoding, space = Decoding(max_input=128, max_output=asked.max_output), Space(asked.space)
     vectors = {name: random_vector(on, name, seed) for seed, name in enumerate(("task", "target", "source"))}
     expressions = [add_subtract("task", "target", "source", weight) for weight in TENTHS]

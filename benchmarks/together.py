@@ -41,17 +41,17 @@ from lingarith.model.train import train
 from lingarith.text.corpora import plain_text
 
 LANGUAGES = ("en", "pt", "uk", "fa", "tr", "sw", "id", "fi", "so", "yo", "ru", "vi")
-WIDTHS = {30: (448, 8, 1216), 120: (768, 12, 2048)}
+WIDTHS = {30: (448, 8, 1216), 120: (768, 12, 2048), 1000: (2048, 16, 8192)}
 """Millions of parameters (about): width, layers, width between."""
-CASES = ("newsroom", "llama-30", "llama-120", "t5-30", "t5-120")
+CASES = ("newsroom", "llama-30", "llama-120", "llama-1000", "t5-30", "t5-120")
 Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 """Seconds elapsed, or seconds of all processors, which other work on the machine disturbs less."""
 
 
-def backbone(case: str) -> Backbone:
+def backbone(case: str, device: str = "cpu", dtype: str = "float32") -> Backbone:
     """The embedded backbone, or one with random weights and a vocabulary of 12,000."""
-    newsroom = load(device="cpu")
+    newsroom = load(device=device, dtype=dtype)
     if case == "newsroom":
         return newsroom
     family, size = case.split("-")
@@ -73,7 +73,7 @@ def backbone(case: str) -> Backbone:
                 feed_forward_proj="gated-gelu", decoder_start_token_id=0, **common,
             )
         )  # fmt: skip
-    return wrap(model, newsroom.tokenizer, name=case)
+    return wrap(model.to(device, getattr(torch, dtype)), newsroom.tokenizer, name=case)
 
 
 def data(on: Backbone, case: str, number: int, length: int, folder: Path) -> TrainingData:
@@ -125,7 +125,8 @@ def by_trainer(on: Backbone, trainings: list[Training], passes: int, now: Clock)
             arguments = TrainingArguments(
                 folder, max_steps=1 + passes, per_device_train_batch_size=1, learning_rate=options.learning_rate,
                 warmup_steps=1, optim="adamw_torch_fused", weight_decay=0.0, max_grad_norm=options.clip,
-                save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True,
+                save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
+                use_cpu=on.device.type == "cpu",
                 dataloader_pin_memory=False, remove_unused_columns=False,
             )  # fmt: skip
             Trainer(
@@ -152,23 +153,26 @@ def labelled(on: Backbone, batch: Batch) -> dict[str, torch.Tensor]:
 
 def work(on: Backbone, batch: Batch) -> int:
     """Floating-point operations of forward and backward through the frozen backbone, without updates."""
-    nothing, counter = torch.zeros((), requires_grad=True), FlopCounterMode(display=False)
+    nothing = torch.zeros((), requires_grad=True, device=on.device)
+    counter = FlopCounterMode(display=False)
     head = on.model.get_output_embeddings()  # type: ignore[operator]
-    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[batch.taught],))
+    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[batch.taught.to(on.device)],))
     with on.adding(dict.fromkeys(on.projections, lambda _: nothing)), counter:
-        on.model(**batch.inputs, use_cache=False).logits.sum().backward()
+        inputs = {name: tensor.to(on.device) for name, tensor in batch.inputs.items()}
+        on.model(**inputs, use_cache=False).logits.sum().backward()
     handle.remove()
     return int(counter.get_total_flops())
 
 
-def peak_of_products(now: Clock) -> float:
-    """Operations a second of a product of two matrices, the best of several."""
-    a, b = torch.randn(2, 1536, 1536)
+def peak_of_products(on: Backbone, now: Clock) -> float:
+    """Operations a second of a product of two matrices in the backbone's type, the best of several."""
+    like, size = next(on.model.parameters()), 1536 if on.device.type == "cpu" else 8192
+    a, b = torch.randn(2, size, size, device=like.device, dtype=like.dtype)
     best = 0.0
     for _ in range(8):
         began = now()
-        a @ b
-        best = max(best, 2 * 1536**3 / (now() - began))
+        (a @ b)[0, 0].item()  # which waits for it
+        best = max(best, 2 * size**3 / (now() - began))
     return best
 
 
@@ -176,7 +180,7 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
     """One way of training so many vectors, in this process."""
     keep_memory()
     now = CLOCKS[about.clock]
-    on = backbone(case)
+    on = backbone(case, about.device, about.dtype)
     base = used(on.device)
     options = TrainOptions(
         steps=2 + about.passes, batch_size=about.rows, adapter=Lora(4), max_input=about.length, checkpoint_every=10**9
@@ -191,7 +195,7 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
         joint = [[_items(training, step) for training in trainings] for step in range(1, 1 + about.passes)]
         passes = [[own[k] for k in some] for own in joint for some in alike(on, own)]
         computed = sum(positions(on, [item for own in some for item in own]) for some in passes)
-        product = peak_of_products(now)
+        product = peak_of_products(on, now)
         reset_peak(on.device)
         if way == "trainer":
             seconds = by_trainer(on, trainings, about.passes, now)
@@ -242,6 +246,8 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3, help="timed steps of each vector")
     parser.add_argument("--rounds", type=int, default=3, help="turns that each way takes")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the backbone")
     parser.add_argument("--without-trainer", action="store_true")
     parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -234,10 +234,10 @@ def generating_alike(steps: Iterable[Step]) -> list[list[Step]]:
     return [group[at : at + AT_ONCE] for group in groups.values() for at in range(0, len(group), AT_ONCE)]
 
 
-def _outputs(several: Sequence[Arguments], shop: Workshop, progress: Progress | None) -> list[dict[str, Any]]:
-    """What several compositions write; the arguments are alike but for these."""
+def _outputs(several: Sequence[Arguments], shop: Workshop, progress: Progress | None) -> Iterator[dict[str, Any]]:
+    """What several compositions write, each as soon as it is there; the arguments are alike but for these."""
     if not several:
-        return []
+        return
     data = shop.labelled(several[0]["data"])
     trials = [_Trial(arguments, shop) for arguments in several]
 
@@ -248,8 +248,9 @@ def _outputs(several: Sequence[Arguments], shop: Workshop, progress: Progress | 
     first, inputs = trials[0].bench, [example.input for example in data.examples]
     updates = (trial.bench.update(trial.expression) for trial in trials)
     written = generate_each(first.backbone, updates, inputs, first.decoding, watch=watch)
-    scored = [trial.bench.score(outputs, data) for trial, outputs in zip(trials, written, strict=True)]
-    return [{"value": round(mean(own), 4), "outcomes": [asdict(outcome) for outcome in own]} for own in scored]
+    for trial, outputs in zip(trials, written, strict=True):
+        scored = trial.bench.score(outputs, data)
+        yield {"value": round(mean(scored), 4), "outcomes": [asdict(outcome) for outcome in scored]}
 
 
 def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -> dict[str, Any]:
@@ -288,7 +289,7 @@ def _test(arguments: Arguments, shop: Workshop, progress: Progress | None) -> di
 ACTIONS: dict[str, Callable[[Arguments, Workshop, Progress | None], Any]] = {
     "train": _train,
     "noise": _noise,
-    "outputs": lambda arguments, shop, progress: _outputs([arguments], shop, progress)[0],
+    "outputs": lambda arguments, shop, progress: next(_outputs([arguments], shop, progress)),
     "evidence": _evidence,
     "choose": _choose,
     "test": _test,

@@ -22,7 +22,7 @@ check: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/together.py --only newsroom
-	$(BIN)/python benchmarks/kronecker.py
+	$(BIN)/python benchmarks/adapters.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/grid.py --examples 32

@@ -48,6 +48,18 @@ def test_compositions_that_write_for_the_same_data_are_one_share() -> None:
     assert list(dealt) == [some[:AT_ONCE], some[AT_ONCE:], [other], [choice]]
 
 
+def test_a_share_comes_after_what_it_needs() -> None:
+    """Compositions for the same data are one share, and one of them needs a random vector."""
+    [trained] = trainings(1)
+    noise = Step("noise", {"recipe": "r"}, (trained.key,))
+    plain, random = (Step("outputs", {"expression": name, "vectors": {}}, (n.key,)) for name, n in
+                     (("x", trained), ("y", noise)))  # fmt: skip
+    choice = Step("choose", {"candidates": []}, (plain.key,))
+    dealt = list(shares([trained, plain, choice, noise, random], 2, None))
+    assert dealt == [[trained], [noise], [plain, random], [choice]]
+    assert all(max(before, default=-1) < k for k, before in enumerate(needs(dealt)))
+
+
 def test_the_critical_path_counts() -> None:
     """Two trainings of 10 s, then a chain of 5 and 1 from one of them, and one step of 3 from the other."""
     one, other = trainings(2)

@@ -72,12 +72,13 @@ class Runner(Protocol):
 
 def shares(steps: Sequence[Step], workers: int, together: int | None) -> list[Share]:
     """Steps for several workers: of trainings an equal part each, or ``together`` in a share; of compositions that
-    write for the same data as many as can stand beside each other; the others singly."""
+    write for the same data as many as can stand beside each other; the others singly. In order."""
     # Those with equal options can share a pass.
     training = sorted((s for s in steps if s.function == "train"), key=lambda s: json.dumps(s.arguments["options"]))
     size = together or max(1, -(-len(training) // workers))
     others = [[step] for step in steps if step.function not in ("train", "outputs")]
-    return [*(training[at : at + size] for at in range(0, len(training), size)), *generating_alike(steps), *others]
+    dealt = [*(training[at : at + size] for at in range(0, len(training), size)), *generating_alike(steps), *others]
+    return [dealt[k] for k in TopologicalSorter(dict(enumerate(needs(dealt)))).static_order()]
 
 
 def needs(dealt: Sequence[Share]) -> list[set[int]]:

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from lingarith.model.batches import Batch, Stream, collate
 from lingarith.model.losses import token_losses
-from lingarith.model.members import Member, Part, Stack, Training, versions
+from lingarith.model.members import Member, Stack, Training, versions
 
 BATCHES = 4
 
@@ -34,7 +34,7 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
     stream = Stream(data, options.seed, options.batch_size)
     batches = [collate(on, stream.at(step)) for step in range(BATCHES)]
     with tempfile.TemporaryDirectory() as folder:
-        part = Part(Stack([Member(on, Training("x", data, options, Path(folder)))]), [0])
+        part = Stack([Member(on, Training("x", data, options, Path(folder)))]).part([0])
 
     def step(batch: Batch) -> float:
         began = time.perf_counter()

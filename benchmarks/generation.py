@@ -18,7 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from peft import PeftModel
@@ -33,6 +33,7 @@ from lingarith.vectors.realise import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 PEER_BATCH = 16
+Made = TypeVar("Made")
 
 
 def vector(backbone: Backbone, name: str = "task", seed: int = 0) -> Vector:
@@ -61,6 +62,18 @@ def theirs(model: Any, backbone: Backbone, inputs: list[str], decoding: Decoding
         out = out if backbone.encoder_decoder else out[:, batch["input_ids"].shape[1] :]
         made += [text.strip() for text in backbone.tokenizer.batch_decode(out, skip_special_tokens=True)]
     return made
+
+
+def in_turns(sides: dict[str, Callable[[], Made]], rounds: int) -> tuple[dict[str, Made], dict[str, list[float]]]:
+    """What the sides make, in a first turn that warms up, and the seconds of each one's further turns."""
+    made = {name: run() for name, run in sides.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    return made, seconds
 
 
 def main() -> None:
@@ -94,13 +107,7 @@ def main() -> None:
         "PEFT": lambda: theirs(model, peer, inputs, decoding),
         "lingarith": ours,
     }
-    outputs = {name: run() for name, run in sides.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(arguments.rounds):
-        for name, run in sides.items():
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
+    outputs, seconds = in_turns(sides, arguments.rounds)
     best = {name: min(times) for name, times in seconds.items()}
     differ = sum(one != other for one, other in zip(*outputs.values(), strict=True))
     print(

@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from generation import theirs
+from generation import in_turns, theirs
 from generation import vector as random_vector
 from peft import PeftModel
 from together import CASES, backbone
@@ -84,13 +83,7 @@ def main() -> None:
         return made
 
     sides: dict[str, Callable[[], Outputs]] = {"beside": beside, "in_turn": in_turn, "peft": by_peft}
-    outputs = {name: run() for name, run in sides.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(asked.rounds):
-        for name, run in sides.items():
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
+    outputs, seconds = in_turns(sides, asked.rounds)
     best = {name: min(times) for name, times in seconds.items()}
     flat = {name: [text for own in made for text in own] for name, made in outputs.items()}
     differ = {

@@ -228,6 +228,11 @@ class Stack:
             for device, flat in member.flat.items():
                 flat.data, flat.grad = self.values[device][k], self.gradients[device][k]
         self._places = list(self.layout.views(self.gradients).values())
+        self._whole = Part(self, range(len(members)))
+
+    def part(self, which: Sequence[int]) -> Part:
+        """Some members, by their numbers: those that go through the backbone in one pass."""
+        return self._whole if len(which) == len(self.members) else Part(self, which)
 
     def clear(self) -> None:
         """All gradients to 0."""
@@ -240,28 +245,31 @@ class Stack:
 
 
 class Part:
-    """Some members of a stack, by their numbers in it: those that go through the backbone in one pass."""
+    """Some members of a stack, with factors that have a leading axis for them alone."""
 
     def __init__(self, stack: Stack, which: Sequence[int]) -> None:
-        self._stack, self._which = stack, list(which)
-        self._whole = len(which) == len(stack.members)
-        values = stack.values if self._whole else {device: rows[self._which] for device, rows in stack.values.items()}
-        self._factors = {key: nn.Parameter(rows) for key, rows in stack.layout.views(values).items()}
+        self._which = None if len(which) == len(stack.members) else list(which)
+        # Not the stack itself, which keeps a part: a circle would keep its tensors beyond their time.
+        self._options, self._layout, self._gradients = stack.options, stack.layout, stack.gradients
+        self._factors = {key: nn.Parameter(rows) for key, rows in self._layout.views(self._rows(stack.values)).items()}
 
     def on(self, backbone: Backbone) -> AbstractContextManager[None]:
         """Context in which they are on the backbone, in their order."""
-        return _attached(backbone, self._factors, self._stack.options)
+        return _attached(backbone, self._factors, self._options)
 
     def differentiate(self, loss: Tensor) -> None:
         """Add the gradient of a loss to the members' gradients."""
         found = torch.autograd.grad(loss, list(self._factors.values()), materialize_grads=True)
-        all_rows = self._stack.gradients
-        own = all_rows if self._whole else {device: rows[self._which] for device, rows in all_rows.items()}
-        for place, gradient in zip(self._stack.layout.views(own).values(), found, strict=True):
+        own = self._rows(self._gradients)
+        for place, gradient in zip(self._layout.views(own).values(), found, strict=True):
             place.add_(gradient)
-        if not self._whole:
+        if self._which is not None:
             for device, rows in own.items():
-                all_rows[device][self._which] = rows
+                self._gradients[device][self._which] = rows
+
+    def _rows(self, flat: Flat) -> Flat:
+        """The members' rows: of all the tensors themselves, else a copy."""
+        return flat if self._which is None else {device: rows[self._which] for device, rows in flat.items()}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ..vectors.vector import Vector
 from .backbone import Backbone
 from .batches import Batch, Item, TrainingData, alike, collate, positions
 from .losses import token_losses
-from .members import Member, Part, Stack, Training
+from .members import Member, Stack, Training
 from .options import TrainOptions
 from .parallel import processes
 
@@ -171,7 +171,7 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     found = torch.zeros(len(ready.micros), len(stack.members), device=backbone.device)
     for sums, micro in zip(found, ready.micros, strict=True):
         weights = (1 / taught[micro.members]).repeat_interleave(torch.tensor(micro.counts))
-        part = Part(stack, micro.members)
+        part = stack.part(micro.members)
         with part.on(backbone):
             with _autocast(backbone, stack.options.precision):
                 losses, mean = token_losses(backbone, micro.batch, weights)
@@ -197,7 +197,7 @@ def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) ->
         member.log.append(line)
         every, validation = options.validate_every, member.training.validation
         if validation and (not member.going or (every and member.step % every == 0)):
-            with Part(stack, [k]).on(backbone):
+            with stack.part([k]).on(backbone):
                 found = mean_loss(backbone, validation, options)
             member.validated(found)
 

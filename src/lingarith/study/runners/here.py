@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .shares import Share, Todo, order, shares
+from .shares import Share, Todo, shares
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,9 @@ class Here:
         return sum(map(todo.seconds, todo.steps))
 
     def run(self, todo: Todo) -> None:
-        before, dealt = 0.0, shares(todo.steps, self.workers, len(todo.steps))
-        sorter = order(dealt)
-        while sorter.is_active():
-            for k in sorter.get_ready():
-                before += self._share(dealt[k], todo, before)
-                sorter.done(k)
+        before = 0.0
+        for steps in shares(todo.steps, self.workers, len(todo.steps)):
+            before += self._share(steps, todo, before)
 
     def _share(self, steps: Share, todo: Todo, before: float) -> float:
         """Do some steps; the seconds of work that they were."""

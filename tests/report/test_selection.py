@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from lingarith.report.selection import choice, equations, on_test, targets
+from lingarith.report.selection import choice, curve, equations, on_test, targets
 from lingarith.study.records import EQUATIONS, Run
 
 
@@ -22,6 +22,16 @@ def test_the_last_of_several_lines_counts(run):
     found = on_test(replace(run, records=[*run.records, better]), "pt", "baseline", None)
     assert len(found) == 40
     assert found[better.id] == better
+
+
+def test_a_chosen_weight_knows_how_many_seeds_chose_it(make_study):
+    study = make_study(seeds=(0, 1, 2, 3))
+    others = {0: 1.0, 1: 0.9}
+    mine = [
+        replace(c, weight=others.get(c.seed, 0.0)) for c in study.choices if (c.target, c.equation) == ("pt", "add")
+    ]
+    found = curve(replace(study, choices=mine), "pt", "add", "oracle")
+    assert found.chosen == [(1.0, 30.0, 0.25), (0.9, 35.0, 0.25), (0.0, 1.0, 0.5)]
 
 
 def test_only_test_records_at_the_weight_count(run):

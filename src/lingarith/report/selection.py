@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -36,11 +37,11 @@ def choice(run: Run, target: str, equation: str, by: str) -> Choice | None:
 @dataclass(frozen=True)
 class Curve:
     """What a protocol maximised at each weight of an equation, the mean over seeds and sources, and
-    the weights that it chose, with their values."""
+    the weights that it chose, with their values and the share (0..1) of seeds and sources that chose them."""
 
     equation: str
     curve: list[tuple[float, float]]
-    chosen: list[tuple[float, float]]
+    chosen: list[tuple[float, float, float]]
 
 
 def curve(run: Run, target: str, equation: str, by: str) -> Curve | None:
@@ -53,8 +54,9 @@ def curve(run: Run, target: str, equation: str, by: str) -> Curve | None:
     for c in last:
         for weight, value in c.curve:
             values.setdefault(weight, []).append(value)
-    chosen = dict.fromkeys((c.weight, c.value if len(last) == 1 else fmean(values[c.weight])) for c in last)
-    return Curve(equation, [(weight, fmean(found)) for weight, found in values.items()], list(chosen))
+    means = {weight: fmean(found) for weight, found in values.items()}
+    votes = Counter(c.weight for c in last)
+    return Curve(equation, list(means.items()), [(weight, means[weight], n / len(last)) for weight, n in votes.items()])
 
 
 def of_task(run: Run, task: str) -> Run:

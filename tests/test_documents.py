@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import math
 import re
@@ -14,6 +15,7 @@ import typer
 
 from lingarith.newsroom import pages, writer
 from lingarith.newsroom.world import EVENTS, NAMES, PLACES, TEST_ONLY_NAMES, TEST_ONLY_PLACES, story
+from lingarith.study.studies import Study
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lingarith"
@@ -172,6 +174,11 @@ def test_commands_are_found_in_code_alone() -> None:
     text = "lingarith is a name\n```\n$ .venv/bin/lingarith adapt pt \\\n  --seed 1\nfrom lingarith import x\n```\n"
     text += "\n    lingarith demo\n\nor `lingarith vectors list`.\n"
     assert list(commands(text)) == [["adapt", "pt", "--seed", "1"], ["demo"], ["vectors", "list"]]
+
+
+def test_the_keys_of_a_study_are_all_told() -> None:
+    told = set(re.findall(r"`(\w+)`", read("docs/data.md").partition("## The keys of a study")[2]))
+    assert {key.name for key in dataclasses.fields(Study)} - {"name", "table"} <= told
 
 
 def test_the_data_card_tells_the_generator() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 import lingarith
 from lingarith.cli import vectors
@@ -94,6 +95,12 @@ def test_a_command_line_that_cannot_be_understood(
             OSError(errno.ENOSPC, "No space left on device"),
             2,
             "error: No space left on device; mend that and run the same command again\n",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            2,
+            "error: the device has not enough memory; do less at a time (--together 1, --accumulation 4, "
+            "--generate-batch 8, --max-input), and what is finished is not done again\n",
         ),
     ],
 )

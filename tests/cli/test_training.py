@@ -29,7 +29,7 @@ def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
 
 def test_a_vector_is_trained_once(command: Command, training: tuple[str, ...], tmp_path: Path) -> None:
     jsonl(tmp_path / "plain/pt.jsonl", {"body": "Choveu durante uma semana no norte do país."})
-    words = ("train", "language", "pt", "--text", tmp_path / "plain/{language}.jsonl", "--text-field", "body")
+    words = ("train", "language", "pt", "--text", tmp_path / "plain/{language}.jsonl", "--plain-field", "body")
     words = (*words, *training, "--store", tmp_path / "store")
     first = command(*words, "--json").json
     assert (first["name"], first["trained"], first["origin"]["steps"]) == ("text[pt]", True, 2)

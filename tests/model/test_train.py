@@ -91,7 +91,7 @@ def test_the_rate_by_hand() -> None:
         ({"weight_decay": -0.1}, "weight_decay=-0.1 must be 0 or a positive number"),
         ({"batch_size": 6, "accumulation": 4}, "batch_size=6 cannot be shared out over accumulation=4"),
         ({"validate_every": -1}, "validate_every=-1 must be 0 or more"),
-        ({"patience": 2}, "patience=2 counts validations; set validate_every to a number of steps"),
+        ({"patience": 2}, "patience=2 counts validations, which there are none of; set validate_every"),
         ({"precision": "int8"}, "precision='int8' is none of auto, float32, bfloat16"),
     ],
 )

@@ -26,7 +26,7 @@ from lingarith.report.verdict import verdict
 from lingarith.study import choose
 from lingarith.study.adapt import adapt
 from lingarith.study.ingredients import obtain
-from lingarith.study.plan import AdaptOptions, plan
+from lingarith.study.plan import AdaptOptions, notes_on, plan
 from lingarith.study.records import Run, read_run
 from lingarith.study.weigh import weigh
 from lingarith.vectors.realise import Space, realise
@@ -314,8 +314,9 @@ def test_without_any_label_of_the_target(backbone: Backbone, options: Options, s
     assert (run.about["protocol"], run.records, run.examples) == ("unlabelled", [], [])
     assert {c.protocol for c in run.choices} == {"unlabelled"}
     assert "nothing to evaluate on" in verdict(run)
-    assert [note.partition(":")[0] for note in run.about["notes"]] == ["pt"]
-    assert "favours the language vector" in run.about["notes"][0]
+    unguided, trained_on = run.about["notes"]
+    assert unguided.startswith("pt: λ was chosen without any label")
+    assert "favours the language vector" in trained_on
     assert weigh("pt", "add", backbone, store, options(task=task, text=text))[1] == run.about["notes"]
     assert (tmp_path / "out/pt/adapter_model.safetensors").exists()
 
@@ -343,7 +344,7 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(
         assert len(articles) == 8
         assert not articles & {*job.data.documents}
         assert not chunks & trained
-    assert run.about["notes"] == notes == []
+    assert run.about["notes"] == notes == [choose.UNGUIDED.format("pt")]
 
 
 @pytest.mark.usefixtures("finished", "coarse")
@@ -436,6 +437,14 @@ def test_only_related_sources_are_needed(options: Options, store: Store) -> None
     assert sorted(what.languages) == ["ar", "en", "pt", "si", "te"]
     assert what.terms("si").tasks == ("headlines[te]",)
     assert not plan(["pt"], options(), store).notes
+
+
+def test_notes_say_what_a_weight_rests_on() -> None:
+    assert notes_on("pt", "oracle", held_out=False) == notes_on("pt", "sources", held_out=True) == ()
+    assert len(notes_on("pt", "unlabelled", held_out=True)) == 1
+    assert len(notes_on("ceb", "unlabelled", held_out=False)) == 3
+    (unknown,) = notes_on("ceb", "oracle", held_out=False)
+    assert unknown.startswith("ceb: py3langid")
 
 
 @pytest.mark.usefixtures("coarse")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import exp
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,10 +207,18 @@ def test_unlabelled_is_the_share_in_the_language_times_the_probability(monkeypat
     bench.backbone, bench.update = Still(), lambda expression: None  # type: ignore[attr-defined]
     monkeypatch.setattr(choose, "mean_loss", lambda *_, **__: 2.0)
     probes = replace(data(), split="unlabelled")
-    curve = unlabelled(bench, TERMS, ADD, probes, None, None)  # type: ignore[arg-type]
-    assert dict(curve)[1.0] == 0.0
-    assert dict(curve)[0.5] == pytest.approx(100 * exp(-2.0), abs=1e-4)
-    assert best(ADD, curve)[0] == 0.9
+
+    def curve(language: str) -> choose.Curve:
+        text = SimpleNamespace(text=SimpleNamespace(language=language))
+        return unlabelled(bench, TERMS, ADD, probes, text, None)  # type: ignore[arg-type]
+
+    certain = pytest.approx(100 * exp(-2.0), abs=1e-4)
+    assert dict(curve("pt"))[1.0] == 0.0
+    assert dict(curve("pt"))[0.5] == certain
+    assert best(ADD, curve("pt"))[0] == 0.9
+    assert [value for _, value in curve("ceb")] == [certain] * len(
+        curve("ceb")
+    )  # of which nothing can be told to be in it
 
 
 # ---------------------------------------------------------------- what is handed over

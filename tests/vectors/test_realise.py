@@ -192,7 +192,7 @@ def test_factors_must_be_of_one_kind(space: str) -> None:
     for settings_, message in (
         ({"rank": 3}, "LoRA, rank 3 and LoRA, rank 2 differ"),
         ({"scale": 0.5}, r"α/r is 0.5 and 1.0"),
-        ({"init_seed": 1}, r"initialisations \w{4}… and \w{4}… differ; train them with one seed"),
+        ({"init_seed": 1}, r"initialisations \w{4}… and \w{4}… differ; train them with one init_seed"),
     ):
         vectors = {TASK: trained(TASK), TARGET: trained(TARGET, **settings_)}
         refused(rf'{message}.* use space="delta"', both, vectors, space)

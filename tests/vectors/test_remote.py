@@ -161,6 +161,8 @@ def test_places_that_are_none(bucket: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (_ for _ in ()).throw(ImportError("Install s3fs")))
     with pytest.raises(LingarithError, match=r"needs a library .*Install s3fs\); pip install 'lingarith\[s3\]'"):
         Store.at("s3://bucket/x")
+    with pytest.raises(LingarithError, match=r"pip install 'lingarith\[gcs\]'"):
+        Store.at("gs://bucket/x")
 
 
 def test_what_a_file_system_raises_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

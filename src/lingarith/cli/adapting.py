@@ -71,6 +71,7 @@ def adapt(
     task: o.TaskData = "newsroom",
     text: o.PlainData = "newsroom",
     text_field: o.TextField = "text",
+    plain_field: o.PlainField = "text",
     summary_field: o.SummaryField = "summary",
     prompt: o.Prompt = "summarize: {text}",
     characters: o.Characters = 2_000_000,
@@ -106,7 +107,7 @@ def adapt(
     init_seed: o.InitSeed = 0,
     together: o.Together = None,
     beams: o.Beams = 1,
-    max_output: Annotated[int | None, typer.Option(help="Tokens of a summary, at most.")] = None,
+    max_output: o.MaxOutput = None,
     generate_batch: o.GenerateBatch = 64,
     score_model: o.ScoreModel = None,
     seed: o.Seed = 0,
@@ -136,16 +137,14 @@ def adapt(
         "activation_checkpointing": activation_checkpointing, "seed": seed, "init_seed": init_seed,
     }  # fmt: skip
     language_rate = learning_rate if language_learning_rate is None else language_learning_rate
-    decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
-    if max_input is not None:
-        decoding = replace(decoding, max_input=max_input)
-    if max_output is not None:
-        decoding = replace(decoding, max_output=max_output)
     options = replace(
         base,
         task=task, text=text, sources=tuple(source or ["en"]), related=related, text_field=text_field,
-        summary_field=summary_field, prompt=prompt, space=o.space_of(space, rank_out, kronecker_out),
-        protocol=choose_by, search=search, decoding=decoding, train_limit=limit,
+        plain_field=plain_field, summary_field=summary_field, prompt=prompt,
+        space=o.space_of(space, rank_out, kronecker_out), protocol=choose_by, search=search, train_limit=limit,
+        decoding=o.decoding_of(
+            base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
+        ),
         validation_limit=base.validation_limit if validation_limit is None else validation_limit, test_limit=test_limit,
         text_characters=characters, score_model=score_model, seed=seed,
         task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),

@@ -97,6 +97,7 @@ def choose(
     task: o.TaskData = "newsroom",
     text: o.PlainData = "newsroom",
     text_field: o.TextField = "text",
+    plain_field: o.PlainField = "text",
     summary_field: o.SummaryField = "summary",
     prompt: o.Prompt = "summarize: {text}",
     limit: o.Limit = None,
@@ -105,6 +106,8 @@ def choose(
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,
+    max_input: o.MaxInput = None,
+    max_output: o.MaxOutput = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     score_model: o.ScoreModel = None,
@@ -120,17 +123,18 @@ def choose(
     """
     from dataclasses import replace
 
-    from ..model.generate import Decoding
     from ..study.plan import AdaptOptions, defaults
     from ..study.weigh import weigh
 
     base: AdaptOptions = defaults(backbone)
-    decoding: Decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
+    decoding = o.decoding_of(
+        base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
+    )
     options = replace(
-        base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, summary_field=summary_field,
-        prompt=prompt, space=o.space_of(space, rank_out, kronecker_out), protocol=by, search=search,
-        decoding=decoding, validation_limit=base.validation_limit if limit is None else limit,
-        score_model=score_model, seed=seed,
+        base, task=task, text=text, sources=tuple(source or ["en"]), text_field=text_field, plain_field=plain_field,
+        summary_field=summary_field, prompt=prompt, space=o.space_of(space, rank_out, kronecker_out),
+        protocol=by, search=search, decoding=decoding, score_model=score_model, seed=seed,
+        validation_limit=base.validation_limit if limit is None else limit,
     )  # fmt: skip
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
     with shown() as progress:
@@ -172,6 +176,8 @@ def evaluate(
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,
+    max_input: o.MaxInput = None,
+    max_output: o.MaxOutput = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     score_model: o.ScoreModel = None,
@@ -202,7 +208,9 @@ def evaluate(
         data = Reading(options, shelf.folder / "text", progress).labelled(lang, split, limit)
     model = open_backbone(backbone, dtype, bits, device_map)
     names = tuple(dict.fromkeys((*first.names, *(second.names if second else ()))))
-    decoding = replace(base.decoding, beams=beams, batch_size=generate_batch)
+    decoding = o.decoding_of(
+        base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
+    )
     bench = Bench(
         model,
         _vectors(shelf, names, model.fingerprint),
@@ -266,12 +274,13 @@ def generate(
     ] = None,
     text_field: o.TextField = "text",
     prompt: o.Prompt = "summarize: {text}",
-    max_output: Annotated[int | None, typer.Option(help="Tokens of an output, at most.")] = None,
     backbone: o.BackboneName = "newsroom",
     store: o.StorePlace = o.DEFAULT_STORE,
     space: o.Space = "factors",
     rank_out: o.Rank = None,
     kronecker_out: o.KroneckerOut = None,
+    max_input: o.MaxInput = None,
+    max_output: o.MaxOutput = None,
     beams: o.Beams = 1,
     generate_batch: o.GenerateBatch = 64,
     dtype: o.Precision = "auto",
@@ -283,8 +292,6 @@ def generate(
 
     `lingarith generate '0.9*headlines[en] + 0.1*(news[pt] - news[en])' "Uma ponte nova foi aberta …"`
     """
-    from dataclasses import replace
-
     from ..algebra import parse
     from ..errors import LingarithError
     from ..model.generate import generate as write
@@ -302,9 +309,9 @@ def generate(
     if "{text}" not in prompt:
         raise LingarithError(f"the prompt {prompt!r} has no place for the article; write {{text}} where it goes")
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
-    decoding = replace(defaults(backbone).decoding, beams=beams, batch_size=generate_batch)
-    if max_output is not None:
-        decoding = replace(decoding, max_output=max_output)
+    decoding = o.decoding_of(
+        defaults(backbone).decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
+    )
     bench = Bench(
         model, _vectors(shelf, combination.names, model.fingerprint), o.space_of(space, rank_out, kronecker_out)
     )

@@ -51,7 +51,7 @@ def related(
         int | None, typer.Option(min=0, help="Round geographic distances; lang2vec gives one decimal.")
     ] = None,
     text: o.PlainData = "newsroom",
-    text_field: o.TextField = "text",
+    plain_field: o.PlainField = "text",
     characters: o.Characters = 100_000,
     backbone: o.BackboneName = "newsroom",
     store: o.StorePlace = o.DEFAULT_STORE,
@@ -85,7 +85,7 @@ def related(
         if name in tables:
             found.append(tables[name])
         elif name in FROM_DATA:
-            documents = (text, text_field, characters)
+            documents = (text, plain_field, characters)
             found.append(_from_data(name, [*wanted, *sources], documents, store, (backbone, dtype, bits, device_map)))
         elif name in MEASURES:
             found.append(Uriel(name, individual, geographic_decimals if name == "geographic" else None))
@@ -168,7 +168,7 @@ def _from_data(
     if measure == "vectors":
         shelf = open_store(store)
         return relatedness.vectors({code: shelf.get(f"{text_name(source)}[{code}]") for code in codes})
-    options = AdaptOptions(text=source, text_field=field, text_characters=characters)
+    options = AdaptOptions(text=source, plain_field=field, text_characters=characters)
     with shown() as progress:
         read = Reading(options, open_store(store).folder / "text", progress)
         texts = {code: read.plain(code) for code in codes}

@@ -82,6 +82,13 @@ def main() -> None:
             raise
         where = f"{problem.filename}: " if problem.filename else ""
         code = _failed(f"{where}{problem.strerror}; mend that and run the same command again")
+    except RuntimeError as problem:
+        if type(problem).__name__ != "OutOfMemoryError":  # torch's own, by name since torch may not be here
+            raise
+        code = _failed(
+            "the device has not enough memory; do less at a time (--together 1, --accumulation 4, --generate-batch 8, "
+            "--max-input), and what is finished is not done again"
+        )
     except (typer.Abort, KeyboardInterrupt):
         code = STOPPED
     if code == STOPPED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ..errors import LingarithError
 
 if TYPE_CHECKING:
+    from ..model.generate import Decoding
     from ..model.options import Adapter
     from ..vectors.realise import Space as SumSpace
 
@@ -48,6 +50,11 @@ def adapter_of(rank: int | None, alpha: float | None, kronecker: str | None, ful
     if rank is not None or alpha is not None:
         raise LingarithError("--rank and --alpha are LoRA's and --kronecker is another adapter; leave out one of them")
     return Kronecker(*kronecker_size(kronecker))
+
+
+def decoding_of(base: Decoding, **given: int | None) -> Decoding:
+    """``base`` with what was given on the command line (None means not given)."""
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 _DATA, _TRAINING, _DECODING = "Data", "Training", "Writing"
@@ -89,15 +96,21 @@ PlainData = Annotated[
         "--text", rich_help_panel=_DATA, help="Plain text: `newsroom`, `fineweb2`, `mc4`, or a pattern with {language}."
     ),
 ]
-TextField = Annotated[str, typer.Option("--text-field", rich_help_panel=_DATA, help="The field that holds the text.")]
+TextField = Annotated[
+    str, typer.Option("--text-field", rich_help_panel=_DATA, help="The field of labelled data that holds the article.")
+]
+PlainField = Annotated[
+    str, typer.Option("--plain-field", rich_help_panel=_DATA, help="The field of plain text; .txt has `text`.")
+]
 SummaryField = Annotated[
-    str, typer.Option("--summary-field", rich_help_panel=_DATA, help="The field that holds the summary.")
+    str,
+    typer.Option("--summary-field", rich_help_panel=_DATA, help="The field of labelled data that holds the summary."),
 ]
 Prompt = Annotated[
     str, typer.Option("--prompt", rich_help_panel=_DATA, help="What the model reads; {text} is the article.")
 ]
 Characters = Annotated[
-    int, typer.Option("--characters", rich_help_panel=_DATA, help="How much plain text of a language to use at most.")
+    int, typer.Option("--characters", rich_help_panel=_DATA, help="Train on so much plain text of a language at most.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", rich_help_panel=_DATA, help="Use so many examples at most.")]
 
@@ -146,7 +159,7 @@ Patience = Annotated[
         help="End after so many validations without a lower loss; the vector is that of the lowest.",
     ),
 ]
-MaxInput = Annotated[int | None, typer.Option("--max-input", rich_help_panel=_TRAINING, help="Tokens read, at most.")]
+MaxInput = Annotated[int | None, typer.Option("--max-input", rich_help_panel=_DATA, help="Tokens read, at most.")]
 MaxTarget = Annotated[
     int | None, typer.Option("--max-target", rich_help_panel=_TRAINING, help="Tokens written, at most.")
 ]
@@ -160,6 +173,7 @@ Together = Annotated[
     ),
 ]
 
+MaxOutput = Annotated[int | None, typer.Option("--max-output", rich_help_panel=_DECODING, help="Tokens, at most.")]
 Beams = Annotated[int, typer.Option("--beams", rich_help_panel=_DECODING, help="1 is greedy.")]
 GenerateBatch = Annotated[int, typer.Option("--generate-batch", rich_help_panel=_DECODING, help="Inputs at a time.")]
 ScoreModel = Annotated[

@@ -41,7 +41,10 @@ def run(
         str, typer.Option("--runner", rich_help_panel=_RUNNERS, help="Who does the steps: here, processes, ray, slurm.")
     ] = "here",
     workers: Annotated[
-        int | None, typer.Option("--workers", rich_help_panel=_RUNNERS, help="How many; one for each GPU without it.")
+        int | None,
+        typer.Option(
+            "--workers", rich_help_panel=_RUNNERS, help="How many at a time (slurm: 8; else one for each GPU, or 2)."
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option("--address", rich_help_panel=_RUNNERS, help="Of a cluster of Ray that is there.")
@@ -64,7 +67,8 @@ def run(
 
     Steps that are done, by this study or another in the same store, are not done again.
 
-    `lingarith run table1 --set backbone=google/mt5-base --set 'task=summ/{language}/{split}.jsonl'`
+    `lingarith run table1 --profile paper --set backbone=google/mt5-base --set 'task=summ/{language}/{split}.jsonl'`
+    (docs/data.md lists the keys)
     """
     prepare()
     from ..study.actions import Workshop

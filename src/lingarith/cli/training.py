@@ -28,7 +28,7 @@ def train_options(defaults: TrainOptions, **given: Any) -> TrainOptions:
 def language(
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as pt.")],
     text: o.PlainData = "newsroom",
-    text_field: o.TextField = "text",
+    plain_field: o.PlainField = "text",
     characters: o.Characters = 2_000_000,
     backbone: o.BackboneName = "newsroom",
     store: o.StorePlace = o.DEFAULT_STORE,
@@ -70,7 +70,7 @@ def language(
         activation_checkpointing=activation_checkpointing, validate_every=validate_every, patience=patience,
         seed=seed, init_seed=init_seed,
     )  # fmt: skip
-    options = replace(base, text=text, text_field=text_field, text_characters=characters)
+    options = replace(base, text=text, plain_field=plain_field, text_characters=characters)
     vectors = open_store(store)
     with shown() as progress:
         read = Reading(options, vectors.folder / "text", progress)

@@ -69,7 +69,8 @@ class TrainOptions:
             )
         if self.patience and not self.validate_every:
             raise LingarithError(
-                f"patience={self.patience} counts validations; set validate_every to a number of steps"
+                f"patience={self.patience} counts validations, which there are none of; "
+                "set validate_every (--validate-every) to a number of steps"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")

@@ -37,7 +37,7 @@ def kind_of_output(
     - ``other``: everything else, and what has no language, such as a number alone.
 
     Languages are BCP-47 codes of which the first part counts (``zh-Hans`` is ``zh``). A target
-    that is not in ``known_languages()`` is never recognised.
+    that is not :func:`recognisable` is never recognised.
     """
     output, article = " ".join(output.split()), " ".join(article.split())
     if not any(character.isalnum() for character in output):
@@ -79,6 +79,15 @@ def language_of(text: str, candidates: Collection[str] | None = None) -> str | N
 def known_languages() -> frozenset[str]:
     """The codes that ``language_of`` can return."""
     return frozenset(_identifier().labels) - {_NO_LANGUAGE}
+
+
+def recognisable(language: str) -> bool:
+    """Whether outputs in a language can be told to be in it.
+
+    >>> recognisable("zh-Hans"), recognisable("ceb")
+    (True, False)
+    """
+    return _primary(language) in known_languages()
 
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:

@@ -26,7 +26,6 @@ from ..adapters.lora import Lora
 from ..algebra import Combination, parse
 from ..errors import LingarithError, MissingData
 from ..model.backbone import Backbone, load
-from ..model.batches import PrefixItems
 from ..model.beside import AT_ONCE
 from ..model.generate import Decoding, generate_each
 from ..model.options import Adapter, TrainOptions
@@ -264,8 +263,7 @@ def _evidence(arguments: Arguments, shop: Workshop, progress: Progress | None) -
 
     outcomes = trial.bench.outcomes(trial.expression, articles, watch)
     options = TrainOptions(max_input=arguments["decoding"]["max_input"])
-    probes = replace(text, documents=[example.article for example in articles.examples])
-    prefixes = PrefixItems(trial.bench.backbone, probes, length=options.max_input)
+    prefixes = choose.probe_prefixes(trial.bench.backbone, text, articles, options.max_input)
     return {"value": choose.evidence(trial.bench, trial.expression, outcomes, prefixes, options)}
 
 

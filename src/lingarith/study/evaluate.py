@@ -12,7 +12,7 @@ from ..languages.codes import SEEN, UNSEEN
 from ..model.backbone import Backbone
 from ..model.generate import Decoding, generate_each
 from ..scores.answers import f1
-from ..scores.output import kind_of_output, known_languages
+from ..scores.output import kind_of_output, recognisable
 from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer, rouge2
 from ..text.tasks.labelled import Labelled
 from ..vectors.realise import Space, realise
@@ -111,8 +111,7 @@ class Bench:
             scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
         sources = [source for source in self.sources if source != data.language]
         # A headline alone is too short to be told from its language's neighbours among all languages.
-        codes = (*SEEN, *UNSEEN, data.language, *sources)
-        candidates = {code.replace("_", "-").split("-")[0].lower() for code in codes} & known_languages()
+        candidates = [code for code in (*SEEN, *UNSEEN, data.language, *sources) if recognisable(code)]
         kinds = (
             kind_of_output(output, example.article, data.language, sources, candidates)
             for example, output in zip(data.examples, outputs, strict=True)

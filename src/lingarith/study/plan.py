@@ -19,6 +19,7 @@ from ..languages.related import related
 from ..model.backbone import NEWSROOM, Backbone
 from ..model.generate import Decoding
 from ..model.options import TrainOptions
+from ..scores.output import recognisable
 from ..scores.rouge import SentencePieceTokenizer
 from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.tasks.labelled import Labelled
@@ -41,6 +42,9 @@ class AdaptOptions:
     related: bool = False
     """For each target, take of the sources those alone that URIEL's distances call related (Eq. 3, 4)."""
     text_field: str = "text"
+    """The article's, in labelled data."""
+    plain_field: str = "text"
+    """Of plain text."""
     summary_field: str = "summary"
     prompt: str = "summarize: {text}"
     space: Space = field(default_factory=lambda: Space("factors"))
@@ -221,7 +225,7 @@ class Reading:
     def _how(self, language: str) -> dict[str, Any]:
         o = self.options
         return {
-            "field": o.text_field, "limit_characters": o.text_characters, "folder": self.folder,
+            "field": o.plain_field, "limit_characters": o.text_characters, "folder": self.folder,
             "progress": fetching(o.text, language, self.progress),
         }  # fmt: skip
 
@@ -252,11 +256,19 @@ def plan(targets: Sequence[str], options: AdaptOptions, store: Store, *, progres
         code: Job(read.plain(code), options.language_training, read.held_out(code)) for code in [*needed, *targets]
     }
     protocol = protocol_of(chosen, options, validation)
-    if protocol == "unlabelled":
-        notes += tuple(
-            choose.PROBED_ON_TRAINED.format(target) for target in targets if not languages[target].validation
-        )
+    for target in targets:
+        notes += notes_on(target, protocol, held_out=languages[target].validation is not None)
     return Plan(tuple(targets), chosen, options, protocol, tasks, languages, validation, test, notes)
+
+
+def notes_on(target: str, protocol: str, *, held_out: bool) -> tuple[str, ...]:
+    """What a reader must know of a target's weights: ``held_out`` says whether there is text that no vector saw."""
+    said = {
+        choose.UNGUIDED: protocol == "unlabelled",
+        choose.PROBED_ON_TRAINED: protocol == "unlabelled" and not held_out,
+        choose.UNRECOGNISABLE: not recognisable(target),
+    }
+    return tuple(sentence.format(target) for sentence, holds in said.items() if holds)
 
 
 def sources_of(target: str, options: AdaptOptions) -> tuple[tuple[str, ...], str]:

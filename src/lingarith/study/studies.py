@@ -89,6 +89,9 @@ class Study:
     validation_limit: int | None = 128
     test_limit: int | None = None
     text_field: str = "text"
+    """Of labelled data."""
+    plain_field: str = "text"
+    """Of plain text."""
     summary_field: str = "summary"
     score_model: str = ""
 
@@ -119,7 +122,7 @@ class Study:
 
     def plain(self, language: str) -> dict[str, Any]:
         """The description of plain text."""
-        about = {"kind": TEXT, "language": language, "source": self.text, "field": self.text_field}
+        about = {"kind": TEXT, "language": language, "source": self.text, "field": self.plain_field}
         return about | {"limit_characters": self.characters}
 
     def weights_of(self, method: str) -> tuple[float, ...]:

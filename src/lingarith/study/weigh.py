@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ..errors import LingarithError, did_you_mean
 from ..model.backbone import Backbone
-from ..model.batches import PrefixItems
 from ..vectors.composed import Composed
 from ..vectors.realise import Composition
 from ..vectors.store import Store
@@ -15,7 +13,7 @@ from . import choose
 from .evaluate import Bench, Outcome
 from .halving import Race
 from .ingredients import Progress
-from .plan import AdaptOptions, Grounds, Reading, protocol_of, sources_of
+from .plan import AdaptOptions, Grounds, Reading, notes_on, protocol_of, sources_of
 from .records import ADD, ADD_SUBTRACT, UNCOUPLED, Choice
 
 COMPOSED = (ADD, ADD_SUBTRACT, UNCOUPLED)
@@ -50,11 +48,10 @@ def weighed(
 def _unlabelled(
     equation: str, bench: Bench, terms: choose.Terms, grounds: Grounds, progress: Progress | None
 ) -> choose.Curve:
-    text, options = grounds.text(), grounds.options
-    articles = choose.probe_articles(text, options.prompt)
-    probes = replace(text, documents=[example.article for example in articles.examples])
-    prefixes = PrefixItems(bench.backbone, probes, length=options.language_training.max_input)
-    return choose.unlabelled(bench, terms, equation, articles, prefixes, options.language_training, progress)
+    text, training = grounds.text(), grounds.options.language_training
+    articles = choose.probe_articles(text, grounds.options.prompt)
+    prefixes = choose.probe_prefixes(bench.backbone, text, articles, training.max_input)
+    return choose.unlabelled(bench, terms, equation, articles, prefixes, training, progress)
 
 
 def weigh(
@@ -87,8 +84,6 @@ def weigh(
     # Within the grid all vectors take part; at its ends some do not, and a sum of lower rank stays as it is.
     Composed(Composition(terms.at(equation, 0.5), vectors, options.space)).check_rank()
     beyond = read.held_out(target) if protocol == "unlabelled" else None
-    notes = [note] if note else []
-    if protocol == "unlabelled" and beyond is None:
-        notes.append(choose.PROBED_ON_TRAINED.format(target))
+    notes = [*([note] if note else []), *notes_on(target, protocol, held_out=beyond is not None)]
     grounds = Grounds(target, sources, options, validation, lambda: beyond or read.plain(target))
     return weighed(equation, protocol, bench, terms, grounds, progress), notes

@@ -62,7 +62,7 @@ class Space:
                 f"rank={self.rank} needs space 'delta' and a rank of at least 1; the space is {self.name!r}"
             )
         if self.kronecker is not None and self.rank is None:
-            raise LingarithError("a sum of Kronecker products needs their number; give a rank as well")
+            raise LingarithError("a sum of Kronecker products needs their number; give a rank (--rank-out) as well")
 
     @staticmethod
     def of(space: str | Space) -> Space:
@@ -245,7 +245,7 @@ def check_fit(vectors: list[Vector], space: str) -> None:
         if mine != its:
             raise LingarithError(
                 f"{first.name} and {other.name} cannot be added in {space} space: initialisations {mine[:4]}… and "
-                f'{its[:4]}… differ; train them with one seed or use space="delta"'
+                f'{its[:4]}… differ; train them with one init_seed or use space="delta"'
             )
 
 

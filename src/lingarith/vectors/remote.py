@@ -14,6 +14,9 @@ import fsspec
 
 from ..errors import LingarithError
 
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""What to install for a kind of URL."""
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -33,7 +36,8 @@ class Remote:
         try:
             system, root = fsspec.core.url_to_fs(url)
         except ImportError as problem:
-            install = "pip install 'lingarith[s3]'" if url.startswith(("s3:", "s3a:")) else "install it"
+            extra = EXTRAS.get(url.partition(":")[0])
+            install = f"pip install 'lingarith[{extra}]'" if extra else "install it"
             raise LingarithError(f"{url} needs a library that is not here ({problem}); {install}") from None
         except ValueError as problem:
             raise LingarithError(

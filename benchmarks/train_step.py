@@ -92,7 +92,8 @@ def their_turn(on: Backbone, data: TrainingData, options: TrainOptions, now: Clo
     stream = Stream(data, options.seed, options.batch_size)
     for step in range(options.steps):
         batch = collate(on, stream.at(step))
-        losses, total = token_losses(on, batch)
+        with torch.autocast(on.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            losses, total = token_losses(on, batch)
         loss = total / len(losses)
         loss.backward()
         loss.item()
@@ -110,9 +111,10 @@ def tokens(on: Backbone, data: TrainingData, options: TrainOptions) -> int:
     return sum(collate(on, stream.at(step)).tokens for step in steps)
 
 
-def compared(case: Case, rounds: int, now: Clock) -> dict[str, Any]:
+def compared(case: Case, precision: str, rounds: int, now: Clock) -> dict[str, Any]:
     """Medians over the rounds; in every other round PEFT comes first."""
     ours, plain, data, options = case
+    options = replace(options, precision=precision)
     lora = LoraConfig(r=4, lora_alpha=4, target_modules=list(plain.projections))
     theirs = replace(plain, model=get_peft_model(plain.model, lora).eval())
     turns: tuple[Callable[[], float], ...] = (
@@ -138,6 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="training step: lingarith against PEFT, tokens per second")
     parser.add_argument("--rounds", type=int, default=5, help="turns that each of the two takes")
     parser.add_argument("--only", choices=["newsroom", "llama"])
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], default="float32", help="autocast, on both sides"
+    )
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--out", type=Path, help="a JSON file")
     arguments = parser.parse_args()
@@ -145,7 +150,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
     cases = {"newsroom": newsroom, "llama": llama}
     results = {
-        name: compared(made(), arguments.rounds, CLOCKS[arguments.clock])
+        name: compared(made(), arguments.precision, arguments.rounds, CLOCKS[arguments.clock])
         for name, made in cases.items()
         if arguments.only in (None, name)
     }
@@ -159,6 +164,7 @@ def main() -> None:
             "versions": versions() | {"peft": peft_version},
             "threads": torch.get_num_threads(),
             "clock": arguments.clock,
+            "precision": arguments.precision,
         }
         arguments.out.write_text(json.dumps(facts | {"rounds": arguments.rounds, "results": results}, indent=1) + "\n")
 

@@ -281,7 +281,7 @@ def test_precision(backbone: Make, tmp_path: Path) -> None:
         run(on, replace(OPTIONS, precision=precision), tmp_path / precision)
         for precision in ("float32", "auto", "bfloat16")
     )
-    assert same(exact, automatic)  # the processor has no bfloat16 to speak of
+    assert same(exact, automatic)  # whatever the processor has, so that results do not depend on its kind
     assert not same(exact, half)
     assert log(tmp_path / "bfloat16")[0]["loss"] == pytest.approx(log(tmp_path / "float32")[0]["loss"], rel=0.05)
     assert all(t.dtype == torch.float32 for t in half.tensors().values())

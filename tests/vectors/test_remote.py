@@ -119,6 +119,32 @@ def test_a_push_that_is_cut_off(machine: Callable[..., Store], moment: int, monk
     assert other.verify() == []
 
 
+def test_what_is_here_alone_is_pushed_later(machine: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = machine("one"), machine("other")
+
+    def fail(*_: object) -> None:
+        raise LingarithError("cut off")
+
+    monkeypatch.setattr(Remote, "push", fail)
+    with pytest.raises(LingarithError, match="cut off"):
+        one.put(made(), "r1")
+    with pytest.raises(LingarithError, match="cut off"):
+        one.write("steps/3f2a.json", b"{}")
+    assert one.by_recipe("r1") is not None
+    assert contents(one) == set()
+    with pytest.raises(LingarithError, match="cut off"):
+        one.catch_up()
+    monkeypatch.undo()
+    one.catch_up()
+    assert other.by_recipe("r1") is not None
+    assert other.resolve("xlsum[en]") == one.resolve("xlsum[en]")
+    assert other.read("steps/3f2a.json", "") == {}
+    newer = other.put(made(value=2.0))
+    one.catch_up()
+    assert one.resolve("xlsum[en]") == newer
+    Store(one.folder).catch_up()  # nothing to do where all lies here
+
+
 def test_a_damaged_object_is_refused_and_nothing_is_lost(machine: Callable[..., Store]) -> None:
     one, other = machine("one"), machine("other")
     digest = one.put(made(), "r1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,12 @@ class Objects:
         if self.remote and not self.remote.has(_key(digest, MANIFEST)):
             for file in (TENSORS, MANIFEST):
                 self.remote.push(self.place(digest) / file, _key(digest, file))
+
+    def catch_up(self, there: Collection[str]) -> None:
+        """Push the objects that are whole here, and whose manifest is not among the keys that are there."""
+        for digest in self._here():
+            if _key(digest, MANIFEST) not in there and (self.place(digest) / MANIFEST).exists():
+                self.push(digest)
 
     def has(self, digest: str) -> bool:
         """Whether there is a whole object of that hash."""

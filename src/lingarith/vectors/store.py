@@ -41,6 +41,8 @@ from .remote import Remote
 from .vector import Vector
 
 LONGEST_NAME = 100
+SMALL = ("recipes", "steps", "names")
+"""The folders of small files, names last."""
 MEND = "delete this file and train the vector again"
 
 
@@ -253,6 +255,17 @@ class Store:
         """Copy files that were written here to where the store lies, one after another."""
         for key in keys if self.remote else ():
             self.remote.push(self._path(key), key)  # type: ignore[union-attr]
+
+    def catch_up(self) -> None:
+        """Push what a command whose network failed left here alone; names that are there mean what they mean there."""
+        if not self.remote:
+            return
+        there = {key for prefix in ("objects", *SMALL) for key in self.remote.sizes(prefix)}
+        self.objects.catch_up(there)
+        for path in (path for prefix in SMALL for path in sorted((self.folder / prefix).rglob("*.json"))):
+            key = path.relative_to(self.folder).as_posix()
+            if key not in there and not path.name.startswith(TEMPORARY):
+                self.push(key)
 
     def fetch(self, *keys: str) -> None:
         """Copy files from where the store lies, one after another, each in place of the one that is here."""

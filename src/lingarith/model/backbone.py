@@ -144,8 +144,9 @@ class Backbone:
         dense = {f"{path}.weight": path for path, module in self.projections.items() if _is_dense(module)}
         own, changed = dict(self.model.named_parameters()), {}
         for name in (*dense, *update.rest):
-            change = update.delta(dense[name]) if name in dense else update.rest[name]
-            summed = (own[name].data.float() + change.to(own[name].device)).to(own[name].dtype)
+            device = own[name].device
+            change = update.delta(dense[name], device) if name in dense else update.rest[name]
+            summed = (own[name].data.float() + change.to(device)).to(own[name].dtype)
             changed[name] = nn.Parameter(summed, requires_grad=False)
         packed = {
             path: _terms_as_function(update, path, home(module))

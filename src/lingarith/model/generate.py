@@ -150,7 +150,7 @@ def _greedy(backbone: Backbone, batch: Any, decoding: Decoding, beside: Beside |
             break
         if len(on) <= FEWER * len(going):
             going = [going[place] for place in on]
-            places = torch.tensor(on, device=chosen.device)
+            places = torch.tensor(on)  # not on a device: layers and their caches may lie on several
             chosen = chosen[places]
             state.keep(places)
             if beside:

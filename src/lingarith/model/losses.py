@@ -31,11 +31,14 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
     Gradients come from the sum alone. What is not taught is never compared with the vocabulary.
     """
     head = backbone.model.get_output_embeddings()  # type: ignore[operator]
-    whole = _reworked.get(backbone.model, False) or any(parameter.requires_grad for parameter in head.parameters())
+    reworked = _reworked.get(backbone.model)
+    whole = bool(reworked) or any(parameter.requires_grad for parameter in head.parameters())
     hidden, logits, made = _forward(backbone, head, batch, whole)
-    if not whole and logits is not made:
-        _reworked[backbone.model] = whole = True
-        hidden, logits, _ = _forward(backbone, head, batch, whole)
+    if not whole and reworked is None:
+        _reworked[backbone.model] = whole = not _handed_on(logits, made)
+        if whole:
+            hidden, logits, made = _forward(backbone, head, batch, whole)
+    hidden = hidden.to(made.device)  # where layers lie on several devices, the head may be apart from the last
     labels = batch.labels.flatten()[batch.taught].to(hidden.device)
     weights = torch.ones(len(labels)) if weights is None else weights
     weights = weights.to(hidden.device)
@@ -65,6 +68,11 @@ def _forward(backbone: Backbone, head: nn.Module, batch: Batch, whole: bool) -> 
         for handle in handles:
             handle.remove()
     return seen[0], logits, seen[1]
+
+
+def _handed_on(logits: Tensor, made: Tensor) -> bool:
+    """Whether the model's logits are what its head made, if perhaps on another device."""
+    return logits is made or (logits.device != made.device and torch.equal(logits.to(made.device), made))
 
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..adapters.terms import Term
+from ..adapters.terms import Term, mapped
 
 REST = "rest"
 """How the names of tensors in a file end that are no part of a projection's term."""
@@ -69,9 +69,10 @@ class Update:
     error: float = 0.0
     rest: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def delta(self, path: str) -> Tensor:
-        """The dense ΔW (out × in) of one projection."""
-        return torch.stack([term.delta() for term in self.terms[path]]).sum(0)
+    def delta(self, path: str, device: torch.device | str = "cpu") -> Tensor:
+        """The dense ΔW (out × in) of one projection, made on a device."""
+        terms = [mapped(term, lambda tensor: tensor.to(device)) for term in self.terms[path]]
+        return torch.stack([term.delta() for term in terms]).sum(0)
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lingarith.errors import LingarithError
 from lingarith.model.beside import AT_ONCE
@@ -79,6 +80,8 @@ def test_shares_of_about_the_same_length() -> None:
     steps = [Step("outputs", {"k": k}, amount=amount) for k, amount in enumerate((7, 1, 5, 4, 3))]
     assert sorted([sum(map(seconds, share)) for share in deal(steps, 2, seconds)]) == [10, 10]
     assert len(deal(steps, 9, seconds)) == 5
+    alike = [Step("outputs", {"expression": f"{k}*x", "vectors": {}, "data": "pt"}, amount=1) for k in range(4)]
+    assert sorted(map(len, deal([*alike, *trainings(1)], 3, seconds))) == [1, 4]
 
 
 def test_what_is_done_is_told_by_checkpoints_too(tmp_path: Path) -> None:
@@ -102,6 +105,15 @@ def test_a_mistake_in_a_worker_is_an_answer(tmp_path: Path, monkeypatch: pytest.
     said = perform_order(order_of([step], Todo([step], seconds, Workshop(Path("store")))))
     assert said.startswith(str(tmp_path))
     assert "run the study again" in said
+
+
+def test_a_device_that_is_full_is_an_answer_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Workshop, "perform_all", full)
+    assert "not enough memory" in perform_order(order_of([], Todo([], seconds, Workshop(tmp_path))))
 
 
 @pytest.mark.parametrize(
@@ -143,3 +155,16 @@ def test_slurm_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         cluster.run(todo)
     with pytest.raises(LingarithError, match=r"submitit does not take .*'partitio'.*; change --slurm"):
         runner("slurm", settings=["cluster=local", "partitio=gpu"]).run(todo)
+
+
+def test_what_slurm_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: nonsense' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    (sbatch.parent / "srun").symlink_to(sbatch)  # by which submitit knows a cluster
+    monkeypatch.setenv("PATH", str(sbatch.parent))
+    todo = Todo(trainings(3), seconds, Workshop(tmp_path / "store"))
+    with pytest.raises(LingarithError, match=r"^Slurm took no job \(.*nonsense.*\); change --slurm$"):
+        runner("slurm", workers=2, settings=["partition=nonsense"]).run(todo)

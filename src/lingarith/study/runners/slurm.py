@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import LingarithError
+from ..actions import generating_alike
 from ..steps import Step
 from .extras import imported
 from .shares import Seconds, Share, Todo, at_a_time, check, order_of, perform_order, span
@@ -57,14 +58,21 @@ class Slurm:
                     for step in wave[0]:  # nothing to queue for
                         todo.shop.perform(step)
                 else:
-                    with executor.batch():
-                        jobs += [executor.submit(Resumed(), order_of(share, todo)) for share in wave]
+                    jobs += self._submitted(executor, [order_of(share, todo) for share in wave])
                 self._follow(jobs, wave, done, todo)
             finally:
                 for job in jobs:
                     if not job.done():
                         job.cancel(check=False)
             done += wave
+
+    def _submitted(self, executor: Any, orders: Sequence[str]) -> list[Any]:
+        try:
+            with executor.batch():
+                return [executor.submit(Resumed(), text) for text in orders]
+        except self._submitit.core.utils.FailedJobError as problem:
+            said = " ".join(str(problem).split()).rstrip(".")
+            raise LingarithError(f"Slurm took no job ({said}); change --slurm") from None
 
     def _follow(self, jobs: Sequence[Any], wave: Sequence[Share], done: Sequence[Share], todo: Todo) -> None:
         left = set(range(len(jobs)))
@@ -121,11 +129,16 @@ class Resumed:
 
 
 def deal(steps: Sequence[Step], count: int, seconds: Seconds) -> list[Share]:
-    """Up to ``count`` shares that take about as long as each other: the longest step first, to the least loaded."""
-    found: list[list[Step]] = [[] for _ in range(min(count, len(steps)))]
+    """Up to ``count`` shares that take about as long as each other: the longest work first, to the least loaded.
+
+    Compositions that can stand beside each other stay together.
+    """
+    units = [*generating_alike(steps), *([step] for step in steps if step.function != "outputs")]
+    took = [(sum(map(seconds, unit)), unit) for unit in units]
+    found: list[list[Step]] = [[] for _ in range(min(count, len(units)))]
     loads = [0.0] * len(found)
-    for step in sorted(steps, key=seconds, reverse=True):
+    for length, unit in sorted(took, key=lambda pair: pair[0], reverse=True):
         k = loads.index(min(loads))
-        found[k].append(step)
-        loads[k] += seconds(step)
+        found[k] += unit
+        loads[k] += length
     return list(found)

@@ -10,6 +10,14 @@ class LingarithError(Exception):
     """Something the user can mend. The command line prints the message and exits with 2."""
 
 
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""torch's error when a device is full, by its name: commands end without torch too."""
+DO_LESS = (
+    "the device has not enough memory; do less at a time (--together 1, --accumulation 4, --generate-batch 8, "
+    "--max-input), and what is finished is not done again"
+)
+
+
 class MissingData(LingarithError):
     """There is no data of that language and split. Where the data are optional, that is an answer."""
 

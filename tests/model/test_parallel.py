@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
@@ -98,6 +99,18 @@ def train_in(folder: Path, on: Backbone, stop: int) -> None:
         return
     if processes().rank == 0:
         (folder / "hashes").write_text(json.dumps(found, sort_keys=True))
+
+
+def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(LingarithError, match="each process takes a GPU and there are 2; give --nproc-per-node 2"),
+        joined(),
+    ):
+        pass
 
 
 if __name__ == "__main__":

@@ -307,7 +307,11 @@ def test_numbers_are_tried_while_there_is_memory_and_gain(
 ) -> None:
     on = backbone("llama")
     trainings = several(on, tmp_path, 5)
-    found = trials(on, trainings[:2], most=10)
+    eager = [
+        replace(one, validation=one.data, options=replace(one.options, validate_every=1, patience=1))
+        for one in trainings[:2]
+    ]
+    found = trials(on, eager, most=10)
     assert [trial.together for trial in found] == [1, 2]
     assert all(trial.tokens_per_second > 0 for trial in found)
     assert not tmp_path.exists() or not any(tmp_path.iterdir())  # nothing is left behind
@@ -326,6 +330,14 @@ def test_numbers_are_tried_while_there_is_memory_and_gain(
     assert tried(growing, free=240) == [1]
     assert tried({1: 1.0, 2: 0.9}) == [1, 2]
     assert tried(growing, most=7) == [1, 2, 4]
+
+    def full(_: object, some: Sequence[Training]) -> float:
+        if len(some) == 2:
+            raise torch.OutOfMemoryError
+        return 1.0
+
+    monkeypatch.setattr(together, "_tokens_per_second", full)
+    assert [trial.together for trial in trials(on, trainings, most=10)] == [1]
 
 
 def test_little_work_is_not_tried(backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,9 @@ def test_activation_checkpointing_changes_nothing(family: str, dropout: str, bac
     assert calls[0] == 2 * OPTIONS.steps  # once forward, once more on the way back
     assert not any("forward" in vars(module) for module in on.model.modules())
     assert not on.model.training
+    half = replace(OPTIONS, precision="bfloat16", steps=2)
+    again = run(on, replace(half, activation_checkpointing=True), tmp_path / "half, less memory")
+    assert same(run(on, half, tmp_path / "half"), again)
 
 
 def test_precision(backbone: Make, tmp_path: Path) -> None:

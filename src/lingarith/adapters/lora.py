@@ -120,9 +120,11 @@ def apply(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
     """What K adapters add to a projection's output.
 
     ``a`` (K × r × in), ``b`` (K × out × r), ``x`` (K·rows × … × in) → (K·rows × … × out), in the
-    type of the factors. Two small matrix products; ΔW is never formed.
+    type of the factors, or autocast's. Two small matrix products; ΔW is never formed.
     """
-    groups = x.to(a.dtype).reshape(a.shape[0], -1, x.shape[-1])
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else a.dtype
+    groups = x.to(dtype).reshape(a.shape[0], -1, x.shape[-1])
     inner = torch.bmm(groups, a.transpose(1, 2))
     if scale != 1:
         inner = inner * scale  # here, where the tensor is r wide

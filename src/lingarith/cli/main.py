@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..errors import LingarithError
+from ..errors import DO_LESS, OUT_OF_MEMORY, LingarithError
 from . import adapting, composing, exchange, inspecting, languages, reporting, running, training, vectors
 
 USAGE: Any = typer.BadParameter.__base__
@@ -83,12 +83,9 @@ def main() -> None:
         where = f"{problem.filename}: " if problem.filename else ""
         code = _failed(f"{where}{problem.strerror}; mend that and run the same command again")
     except RuntimeError as problem:
-        if type(problem).__name__ != "OutOfMemoryError":  # torch's own, by name since torch may not be here
+        if type(problem).__name__ != OUT_OF_MEMORY:
             raise
-        code = _failed(
-            "the device has not enough memory; do less at a time (--together 1, --accumulation 4, --generate-batch 8, "
-            "--max-input), and what is finished is not done again"
-        )
+        code = _failed(DO_LESS)
     except (typer.Abort, KeyboardInterrupt):
         code = STOPPED
     if code == STOPPED:

@@ -263,13 +263,15 @@ class Part:
         own = self._rows(self._gradients)
         for place, gradient in zip(self._layout.views(own).values(), found, strict=True):
             place.add_(gradient)
-        if self._which is not None:
-            for device, rows in own.items():
-                self._gradients[device][self._which] = rows
+        for device, rows in own.items() if self._which is not None else ():
+            for k, row in zip(self._which or (), rows, strict=True):
+                self._gradients[device][k] = row
 
     def _rows(self, flat: Flat) -> Flat:
         """The members' rows: of all the tensors themselves, else a copy."""
-        return flat if self._which is None else {device: rows[self._which] for device, rows in flat.items()}
+        if self._which is None:
+            return flat
+        return {device: torch.stack([rows[k] for k in self._which]) for device, rows in flat.items()}
 
 
 @dataclass(frozen=True)

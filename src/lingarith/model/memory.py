@@ -46,9 +46,10 @@ def reset_peak(device: torch.device) -> None:
 
 
 def available(device: torch.device) -> int:
-    """Bytes that can still be had on the device."""
+    """Bytes that can still be had on the device, those included that torch keeps for the next to ask."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return _line(Path("/proc/meminfo"), "MemAvailable") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 

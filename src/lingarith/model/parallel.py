@@ -10,12 +10,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
 from ..errors import LingarithError
+
+PATIENCE = timedelta(days=7)
+"""How long the others wait for the first, which may wait for a lock; torchrun ends those that are left alone."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,11 @@ def joined() -> Iterator[Processes]:
         yield Processes()
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        local, devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= devices:
+            raise LingarithError(f"each process takes a GPU and there are {devices}; give --nproc-per-node {devices}")
+        torch.cuda.set_device(local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
         yield processes()
     finally:

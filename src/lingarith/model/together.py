@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from .backbone import Backbone
 from .batches import Stream
 from .members import Training
@@ -69,7 +71,12 @@ def trials(backbone: Backbone, trainings: Sequence[Training], *, most: int) -> l
     count = 1
     while True:
         reset_peak(backbone.device)
-        rate = _tokens_per_second(backbone, trainings[:count])
+        try:
+            rate = _tokens_per_second(backbone, trainings[:count])
+        except torch.OutOfMemoryError:
+            if not found:
+                raise
+            return found
         found.append(Trial(count, rate, max(0, peak(backbone.device) - base)))
         following = min(2 * count, len(trainings))
         fits = found[-1].bytes * following / count < MARGIN * free
@@ -95,7 +102,9 @@ def _tokens_per_second(backbone: Backbone, trainings: Sequence[Training]) -> flo
         fresh = [
             replace(
                 training, folder=Path(folder) / str(k), validation=None, saved=None,
-                options=replace(training.options, steps=max(training.options.steps, TRIED + 2), checkpoint_every=10**9),
+                options=replace(
+                    training.options, steps=max(training.options.steps, TRIED + 2), checkpoint_every=10**9, patience=0
+                ),
             )
             for k, training in enumerate(trainings)
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -84,7 +84,7 @@ def mean_loss(backbone: Backbone, data: TrainingData, options: TrainOptions, *, 
     for start in range(0, len(numbers), options.batch_size):
         items = [data.item(k, options.seed, k) for k in numbers[start : start + options.batch_size]]
         batch = collate(backbone, items, bidirectional_prefix=options.bidirectional_prefix)
-        with torch.no_grad(), _computing(backbone, options.precision):
+        with torch.no_grad(), _autocast(backbone, options.precision):
             losses, _ = token_losses(backbone, batch)
         total += losses.sum().item()
         count += sum(batch.counts)
@@ -174,11 +174,13 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     for sums, micro in zip(found, ready.micros, strict=True):
         weights = (1 / taught[micro.members]).repeat_interleave(torch.tensor(micro.counts))
         part = stack.part(micro.members)
-        with part.on(backbone):
-            with _computing(backbone, stack.options.precision):
+        # Activations that are computed anew on the way back need the attention that there was.
+        with part.on(backbone), _attention(backbone, stack.options.precision):
+            with _autocast(backbone, stack.options.precision):
                 losses, mean = token_losses(backbone, micro.batch, weights)
             part.differentiate(mean)
-        sums[micro.members] = torch.stack([own.sum() for own in losses.split(micro.counts)]).to(sums.device)
+        for k, own in zip(micro.members, losses.split(micro.counts), strict=True):
+            sums[k] = own.sum()
     for rows in stack.gradients.values():
         together.sum(rows)
     return together.sum(found)
@@ -204,13 +206,16 @@ def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) ->
             member.validated(found)
 
 
-@contextmanager
-def _computing(backbone: Backbone, precision: str) -> Iterator[None]:
+def _autocast(backbone: Backbone, precision: str) -> torch.autocast:
     """Products in bfloat16 where that is asked for, or the device has it and nothing else is asked for."""
     device = backbone.device.type
-    capable = device == "cuda" and torch.cuda.is_bf16_supported()
+    capable = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = precision == "bfloat16" or (precision == "auto" and capable)
-    # A processor's fused attention takes eight times as long to go back through bfloat16 as through float32.
-    plain = sdpa_kernel(SDPBackend.MATH) if wanted and device == "cpu" else nullcontext()
-    with torch.autocast(device, torch.bfloat16, enabled=wanted), plain:
-        yield
+    return torch.autocast(device, torch.bfloat16, enabled=wanted)
+
+
+def _attention(backbone: Backbone, precision: str) -> AbstractContextManager[None]:
+    """On a processor the plain one in bfloat16: the fused one goes back through it eight times as slowly."""
+    slow = precision == "bfloat16" and backbone.device.type == "cpu"
+    kept: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH) if slow else nullcontext()
+    return kept

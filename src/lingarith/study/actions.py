@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,6 +20,8 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
@@ -114,6 +117,12 @@ class Workshop:
         found = self._backbone(about["name"], dtype=about["dtype"])
         _must_be_same(about, found.fingerprint, f"backbone {found.name}")
         return found
+
+    def release(self) -> None:
+        """Let go of the backbone, whose memory workers on this machine need."""
+        self._backbone.cache_clear()
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def data(self, about: Arguments) -> Labelled | PlainText:
         """The data of that description; with a ``fingerprint`` they must be the same texts."""

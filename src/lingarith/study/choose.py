@@ -160,6 +160,7 @@ def halved(
 ) -> Race:
     """The weights of the grid raced by :func:`.halving.race` on labelled validation examples.
 
+    With several plays every example counts alike, not every play.
     ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a test split.
     """
     _must_be_validation(plays)

@@ -87,7 +87,7 @@ def _outputs(search: str, grids: Sequence[Sequence[float]], examples: int) -> in
 def seconds_per_step(job: Job, backbone: Backbone, watch: Callable[[int], None] = lambda _: None) -> float:
     """How long a step of training takes here; ``watch`` hears how many were tried."""
     # The first step pays for warming up, so the others are what counts.
-    options = replace(job.options, steps=1 + TRIED_STEPS)
+    options = replace(job.options, steps=1 + TRIED_STEPS, patience=0)
     moments: list[float] = []
 
     def timed(_: int, step: int, loss: float) -> None:

@@ -195,6 +195,7 @@ def _steps(log: bytes) -> int:
 
 def _kept(vector: Vector, recipe: str, store: Store) -> str:
     """The content hash of a vector that is in the store from here on, its log beside it."""
+    processes().meet()  # all are done with the folder that goes away now
     if processes().rank:  # the first one writes
         return vector_hash(vector)
     content, folder = store.put(vector, recipe), store.folder / _folder(recipe)

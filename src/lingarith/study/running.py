@@ -128,6 +128,7 @@ def run_study(
     folder = RunFolder(out, plan.identity)
     about = _about(plan, shop, command, notes)
     folder.open(about)
+    shop.store.catch_up()
     forecast = Forecast(plan, shop)
     if announce:
         announce(forecast)
@@ -137,6 +138,8 @@ def run_study(
         if progress:
             progress(f"{plan.study.name} (seconds of work)", round(seconds), total)
 
+    if runner and not isinstance(runner, Here):
+        shop.release()
     (runner or Here()).run(forecast.todo(together, told))
     lines = _lines(plan, shop)
     folder.add(lines)

@@ -17,7 +17,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from ...errors import LingarithError
+import torch
+
+from ...errors import DO_LESS, LingarithError
 from ..actions import Workshop, generating_alike
 from ..ingredients import steps_done
 from ..steps import Step
@@ -114,8 +116,6 @@ def cores() -> int:
 
 def at_a_time(workers: int) -> int:
     """How many of the workers on this machine can go on at a time: those on CPUs share them."""
-    import torch
-
     return min(workers, torch.cuda.device_count() or cores())
 
 
@@ -144,6 +144,8 @@ def perform_order(text: str) -> str:
         shop.perform_all(share, together=told["together"])
     except LingarithError as mistake:
         return str(mistake)
+    except torch.OutOfMemoryError:
+        return DO_LESS
     return ""
 
 

@@ -89,11 +89,11 @@ def run(
         shop = Workshop(store, progress)
         plan = plan_study(wanted, shop)
     if dry_run:
-        _show(Forecast(plan, shop), doing, as_json)
+        _show(Forecast(plan, shop), doing, together, as_json)
         return
     notes = [NEWSROOM_NOTE] if "newsroom" in (wanted.task, wanted.text) else []
     with shown() as progress:
-        announce = None if as_json else lambda forecast: _show(forecast, doing, False)
+        announce = None if as_json else lambda forecast: _show(forecast, doing, together, False)
         made = run_study(
             plan, shop, folder,
             announce=announce, progress=progress, command=command, notes=notes, together=together,
@@ -129,13 +129,13 @@ def _finish(run: Run, folder: Path, as_json: bool) -> None:
     print(f"\nrecords and tables: {folder}\nreport: {written[0]}")
 
 
-def _show(forecast: Forecast, runner: Runner, as_json: bool) -> None:
+def _show(forecast: Forecast, runner: Runner, together: int | None, as_json: bool) -> None:
     """What the study consists of, and what is left of it."""
     from dataclasses import asdict
 
     work = forecast.work()
     seconds, size = sum(one.seconds for one in work), sum(one.bytes for one in work)
-    until = runner.estimate(forecast.todo())
+    until = runner.estimate(forecast.todo(together))
     steps, left = sum(one.steps for one in work), sum(one.left for one in work)
     if as_json:
         total = {"steps": steps, "left": left, "seconds": seconds, "bytes": size}

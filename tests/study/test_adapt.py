@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ from lingarith.report.page import page
 from lingarith.report.results import results
 from lingarith.report.verdict import verdict
 from lingarith.study import choose
-from lingarith.study.adapt import adapt
+from lingarith.study.adapt import Attempt, RunFolder, adapt
 from lingarith.study.ingredients import obtain
 from lingarith.study.plan import AdaptOptions, notes_on, plan
-from lingarith.study.records import Run, read_run
+from lingarith.study.records import Record, Run, read_run
 from lingarith.study.weigh import weigh
+from lingarith.text.tasks.summarisation import summaries
 from lingarith.vectors.realise import Space, realise
 from lingarith.vectors.store import Store
 
@@ -214,6 +216,21 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert set(ids.values()) == {1}
     request.getfixturevalue("idle")
     adapt(["pt"], backbone, store, out, wanted)
+
+
+def test_the_longest_list_is_recalled_of_what_equations_share() -> None:
+    """At λ = 1 both equations are the task vector alone; a race that was stopped leaves lists of several lengths."""
+    data = summaries("newsroom", "pt", "validation", limit=4, folder=Path("unused"))
+    terms = choose.Terms(("headlines[en]",), ("news[en]",), "news[pt]")
+    records = [
+        Record("pt", "validation", equation, 1.0, example.id, "x", 1.0, "target")
+        for equation, count in (("add", 4), ("add_subtract", 2))
+        for example in data.examples[:count]
+    ]
+    bench: Any = SimpleNamespace(done={})
+    what: Any = SimpleNamespace(validation={"pt": data}, test={})
+    Attempt(bench, RunFolder(Path("unused"), ""), terms, "pt").recall(Run({}, records=records), what)
+    assert [len(outcomes) for outcomes in bench.done.values()] == [4]
 
 
 @pytest.mark.usefixtures("coarse")

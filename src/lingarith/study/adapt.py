@@ -166,7 +166,9 @@ class Attempt:
             for (equation, weight), found in groups.items():
                 key = (self.target, data.split, self.terms.at(equation, weight).key)
                 first = takewhile(found.__contains__, (example.id for example in data.examples))
-                self.bench.done[key] = [found[one] for one in first]
+                recalled = [found[one] for one in first]
+                if len(recalled) > len(self.bench.done.get(key, ())):  # equations share the task vector alone
+                    self.bench.done[key] = recalled
 
     def try_out(self, equation: str, weight: float | None, data: Labelled) -> None:
         """Generate, score and record one composition on labelled data of the target."""

@@ -40,6 +40,8 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
     assert plan["protocol"] == "oracle"
     assert [stage["done"] for stage in plan["stages"]] == [False] * 5
     assert plan["seconds"] == pytest.approx(sum(stage["seconds"] for stage in plan["stages"]))
+    guessed = command(*words, "--choose-by", "unlabelled", "--dry-run").out
+    assert "pt: λ is chosen without any label" in guessed
     assert not out.exists()
     assert not list(store.glob("objects/*"))
 

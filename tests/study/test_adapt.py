@@ -332,7 +332,7 @@ def test_without_any_label_of_the_target(backbone: Backbone, options: Options, s
     assert {c.protocol for c in run.choices} == {"unlabelled"}
     assert "nothing to evaluate on" in verdict(run)
     unguided, trained_on = run.about["notes"]
-    assert unguided.startswith("pt: λ was chosen without any label")
+    assert unguided.startswith("pt: λ is chosen without any label")
     assert "favours the language vector" in trained_on
     assert weigh("pt", "add", backbone, store, options(task=task, text=text))[1] == run.about["notes"]
     assert (tmp_path / "out/pt/adapter_model.safetensors").exists()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.kronecker import Kronecker
+from lingarith.adapters.lora import Lora
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.study import ingredients
@@ -44,6 +46,9 @@ def test_names() -> None:
         ({"checkpoint_every": 7}, True),
         ({"validate_every": 7}, True),
         ({"activation_checkpointing": True}, True),
+        ({"adapter": Lora(2, 2.0)}, True),  # as studies have it, of which `adapt` may take vectors
+        ({"adapter": Lora(2, 4.0)}, False),
+        ({"adapter": Kronecker(2, 2)}, False),
         ({"steps": 4}, False),
         ({"learning_rate": 0.1}, False),
         ({"seed": 1}, False),

@@ -82,7 +82,8 @@ class Lora:
     @property
     def facts(self) -> dict[str, Any]:
         """What a vector's origin says about its adapter."""
-        return {"kind": "lora", "rank": self.rank, "alpha": self.alpha or self.rank}
+        alpha = self.rank if self.scale == 1 else self.alpha  # said alike however it was given
+        return {"kind": "lora", "rank": self.rank, "alpha": alpha}
 
     def init(self, shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, LoraTerm]:
         """The start of a vector: ``a`` uniform in ±1/√in (as PEFT and Kaiming with a = √5), ``b`` zero.

@@ -197,7 +197,8 @@ def _adapt(
 
     console = Console()
     console.print(as_text(found.rows))
-    console.print(found.said, markup=False, highlight=False)
+    for sentence in (found.said, *what.notes):
+        console.print(sentence, markup=False, highlight=False)
     return run
 
 
@@ -230,7 +231,8 @@ def _dry_run(what: Plan, backbone: Backbone, store: Store, as_json: bool) -> Non
         stages = estimate(what, backbone, store, progress)
     total = sum(stage.seconds for stage in stages)
     if as_json:
-        print_json({"protocol": what.protocol, "stages": [asdict(stage) for stage in stages], "seconds": total})
+        stated = {"protocol": what.protocol, "notes": list(what.notes)}
+        print_json(stated | {"stages": [asdict(stage) for stage in stages], "seconds": total})
         return
     from rich.console import Console
     from rich.table import Table
@@ -244,3 +246,5 @@ def _dry_run(what: Plan, backbone: Backbone, store: Store, as_json: bool) -> Non
     console = Console()
     console.print(table)
     console.print(f"λ is chosen by protocol '{what.protocol}'. About {duration(total)} in all; nothing was trained.")
+    for note in what.notes:
+        console.print(note, markup=False, highlight=False)

@@ -40,7 +40,7 @@ PROBED_ON_TRAINED = (
     "that text, which favours the language vector; training on fewer characters leaves some over."
 )
 UNGUIDED = (
-    "{}: λ was chosen without any label. On the newsroom that scored 11 to 13 ROUGE-2 below the task vector alone; "
+    "{}: λ is chosen without any label. On the newsroom that scored 11 to 13 ROUGE-2 below the task vector alone; "
     "labelled validation examples of the target, or of a second source, give better grounds."
 )
 UNRECOGNISABLE = (

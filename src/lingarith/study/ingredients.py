@@ -60,7 +60,8 @@ class Job:
 
     def recipe(self, backbone: Backbone) -> str:
         """Hash of all that the trained tensors depend on; equal recipes are trained once."""
-        settings = asdict(self.options)
+        adapter = self.options.adapter.facts
+        settings = asdict(self.options) | {"adapter": {key: adapter[key] for key in adapter if key != "kind"}}
         for irrelevant in ("checkpoint_every", "activation_checkpointing"):
             settings.pop(irrelevant)
         if self.options.patience:

@@ -97,14 +97,14 @@ PlainData = Annotated[
     ),
 ]
 TextField = Annotated[
-    str, typer.Option("--text-field", rich_help_panel=_DATA, help="The field of labelled data that holds the article.")
+    str, typer.Option("--text-field", rich_help_panel=_DATA, help="The field that holds the article.")
 ]
 PlainField = Annotated[
     str, typer.Option("--plain-field", rich_help_panel=_DATA, help="The field of plain text; .txt has `text`.")
 ]
 SummaryField = Annotated[
     str,
-    typer.Option("--summary-field", rich_help_panel=_DATA, help="The field of labelled data that holds the summary."),
+    typer.Option("--summary-field", rich_help_panel=_DATA, help="The field that holds the summary."),
 ]
 Prompt = Annotated[
     str, typer.Option("--prompt", rich_help_panel=_DATA, help="What the model reads; {text} is the article.")

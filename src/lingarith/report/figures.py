@@ -48,8 +48,8 @@ CURVES: dict[str, dict[str, Any]] = {
 }
 """How the curve of an equation is drawn: told apart by its mark and its dashes too."""
 PLAIN: dict[str, Any] = {"color": COLOURS["add"], "marker": "o"}
-RING = 10.0
-"""Diameter in points of the ring around a weight that all seeds and sources chose."""
+RINGS = (5.0, 11.0)
+"""Diameters in points of the ring around a weight that hardly any of the seeds and sources chose, and that all did."""
 MOST_NAMES = 40
 """Points beyond which names would lie upon each other."""
 BASELINE_LINE: dict[str, Any] = {"color": COLOURS["muted"], "linestyle": ":", "linewidth": 1.5}
@@ -233,9 +233,10 @@ def _draw_curve(axis: Axes, c: Curve) -> None:
     style = CURVES[c.equation]
     axis.plot([w for w, _ in points], [v for _, v in points], markersize=3.5, linewidth=1.4, **style)
     ring = style | {"marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.4, "linestyle": ""}
-    for weight, value, share in c.chosen:  # the area of a ring says how many chose it
+    least, most = RINGS
+    for weight, value, share in c.chosen:
         if math.isfinite(value):
-            axis.plot([weight], [value], clip_on=False, markersize=RING * math.sqrt(share), **ring)
+            axis.plot([weight], [value], clip_on=False, markersize=least + share * (most - least), **ring)
     ends = [weight for weight, _ in points]
     if ends and ends[0] < ends[-1]:
         middle = (ends[0] + ends[-1]) / 2

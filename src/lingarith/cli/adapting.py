@@ -11,7 +11,6 @@ import typer
 from . import options as o
 from .opening import open_backbone, open_store, print_json
 from .progress import duration, shown
-from .training import train_options
 
 if TYPE_CHECKING:
     from ..model.backbone import Backbone
@@ -142,13 +141,13 @@ def adapt(
         task=task, text=text, sources=tuple(source or ["en"]), related=related, text_field=text_field,
         plain_field=plain_field, summary_field=summary_field, prompt=prompt,
         space=o.space_of(space, rank_out, kronecker_out), protocol=choose_by, search=search, train_limit=limit,
-        decoding=o.decoding_of(
+        decoding=o.changed(
             base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
         ),
         validation_limit=base.validation_limit if validation_limit is None else validation_limit, test_limit=test_limit,
         text_characters=characters, score_model=score_model, seed=seed,
-        task_training=train_options(base.task_training, steps=steps, learning_rate=learning_rate, **common),
-        language_training=train_options(
+        task_training=o.changed(base.task_training, steps=steps, learning_rate=learning_rate, **common),
+        language_training=o.changed(
             base.language_training,
             steps=steps if language_steps is None else language_steps, learning_rate=language_rate, **common,
         ),

@@ -127,7 +127,7 @@ def choose(
     from ..study.weigh import weigh
 
     base: AdaptOptions = defaults(backbone)
-    decoding = o.decoding_of(
+    decoding = o.changed(
         base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
     )
     options = replace(
@@ -208,7 +208,7 @@ def evaluate(
         data = Reading(options, shelf.folder / "text", progress).labelled(lang, split, limit)
     model = open_backbone(backbone, dtype, bits, device_map)
     names = tuple(dict.fromkeys((*first.names, *(second.names if second else ()))))
-    decoding = o.decoding_of(
+    decoding = o.changed(
         base.decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
     )
     bench = Bench(
@@ -309,7 +309,7 @@ def generate(
     if "{text}" not in prompt:
         raise LingarithError(f"the prompt {prompt!r} has no place for the article; write {{text}} where it goes")
     model, shelf = open_backbone(backbone, dtype, bits, device_map), open_store(store)
-    decoding = o.decoding_of(
+    decoding = o.changed(
         defaults(backbone).decoding, beams=beams, batch_size=generate_batch, max_input=max_input, max_output=max_output
     )
     bench = Bench(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,9 +12,10 @@ from ..errors import LingarithError
 
 if TYPE_CHECKING:
     from ..model.generate import Decoding
-    from ..model.options import Adapter
+    from ..model.options import Adapter, TrainOptions
     from ..vectors.realise import Space as SumSpace
 
+Options = TypeVar("Options", "Decoding", "TrainOptions")
 DEFAULT_STORE = "lingarith-store"
 
 
@@ -52,9 +53,9 @@ def adapter_of(rank: int | None, alpha: float | None, kronecker: str | None, ful
     return Kronecker(*kronecker_size(kronecker))
 
 
-def decoding_of(base: Decoding, **given: int | None) -> Decoding:
-    """``base`` with what was given on the command line (None means not given)."""
-    return replace(base, **{name: value for name, value in given.items() if value is not None})
+def changed(defaults: Options, **given: Any) -> Options:
+    """The defaults with what was given on the command line (None means not given)."""
+    return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
 _DATA, _TRAINING, _DECODING = "Data", "Training", "Writing"

@@ -11,17 +11,9 @@ from .opening import open_backbone, open_store, print_json
 from .progress import shown
 
 if TYPE_CHECKING:
-    from ..model.options import TrainOptions
     from ..vectors.store import Store
 
 app = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
-
-
-def train_options(defaults: TrainOptions, **given: Any) -> TrainOptions:
-    """The defaults with what was given on the command line (None means not given)."""
-    from dataclasses import replace
-
-    return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
 @app.command()
@@ -62,7 +54,7 @@ def language(
     from ..study.plan import Reading, defaults, full_learning_rate
 
     base = defaults(backbone)
-    training = train_options(
+    training = o.changed(
         base.language_training,
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,
@@ -119,7 +111,7 @@ def task(
     from ..study.plan import Reading, defaults, full_learning_rate, is_path
 
     base = defaults(backbone)
-    training = train_options(
+    training = o.changed(
         base.task_training,
         adapter=o.adapter_of(rank, alpha, kronecker, full), steps=steps, batch_size=batch_size,
         learning_rate=full_learning_rate(backbone) if full and learning_rate is None else learning_rate,

@@ -20,6 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here comes from the hub
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 from transformers.utils import logging
@@ -47,6 +49,10 @@ CASES = ("newsroom", "llama-30", "llama-120", "llama-1000", "t5-30", "t5-120")
 Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 """Seconds elapsed, or seconds of all processors, which other work on the machine disturbs less."""
+
+
+class Enough(Exception):
+    """The passes that are timed are done."""
 
 
 def backbone(case: str, device: str = "cpu", dtype: str = "float32") -> Backbone:
@@ -97,11 +103,16 @@ def in_passes(on: Backbone, trainings: list[Training], together: int, passes: in
         group = trainings[start : start + together]
         moments: dict[int, float] = {}
 
-        def watch(position: int, step: int, loss: float, moments: dict[int, float] = moments) -> None:
+        def watch(
+            position: int, step: int, loss: float, moments: dict[int, float] = moments, last: int = len(group) - 1
+        ) -> None:
             moments[step] = now()
+            if position == last and step == 1 + passes:
+                raise Enough
 
-        for _ in train(on, group, together=together, watch=watch):
-            pass
+        with suppress(Enough):
+            for _ in train(on, group, together=together, watch=watch):
+                pass
         seconds += moments[1 + passes] - moments[1]
     return seconds
 
@@ -152,15 +163,19 @@ def labelled(on: Backbone, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def work(on: Backbone, batch: Batch) -> int:
-    """Floating-point operations of forward and backward through the frozen backbone, without updates."""
-    nothing = torch.zeros((), requires_grad=True, device=on.device)
-    counter = FlopCounterMode(display=False)
-    head = on.model.get_output_embeddings()  # type: ignore[operator]
-    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[batch.taught.to(on.device)],))
-    with on.adding(dict.fromkeys(on.projections, lambda _: nothing)), counter:
-        inputs = {name: tensor.to(on.device) for name, tensor in batch.inputs.items()}
-        on.model(**inputs, use_cache=False).logits.sum().backward()
-    handle.remove()
+    """Floating-point operations of forward and backward through the frozen backbone, without updates.
+
+    They are counted on tensors without numbers, so nothing is computed.
+    """
+    counter, head = FlopCounterMode(display=False), on.model.get_output_embeddings()  # type: ignore[operator]
+    with FakeTensorMode(allow_non_fake_inputs=True) as shapes:
+        inputs = {name: shapes.from_tensor(tensor.to(on.device)) for name, tensor in batch.inputs.items()}
+        taught = shapes.from_tensor(batch.taught.to(on.device))
+        nothing = torch.zeros((), requires_grad=True, device=on.device)
+        handle = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[taught],))
+        with on.adding(dict.fromkeys(on.projections, lambda _: nothing)), counter:
+            on.model(**inputs, use_cache=False).logits.sum().backward()
+        handle.remove()
     return int(counter.get_total_flops())
 
 
@@ -184,7 +199,7 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
     base = used(on.device)
     options = TrainOptions(
         steps=2 + about.passes, batch_size=about.rows, adapter=Lora(4), max_input=about.length, checkpoint_every=10**9
-    )  # the last step writes the checkpoint and is not counted
+    )  # the last step, which writes the checkpoint, is not reached
     with tempfile.TemporaryDirectory() as folder:
         trainings = [
             Training(f"x{k}", data(on, case, k, about.length, Path(folder) / "text"), options, Path(folder) / str(k))
@@ -202,13 +217,14 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
         else:
             seconds = in_passes(on, trainings, together if way == "together" else 1, about.passes, now)
         needed = peak(on.device) - base
-        counted = sum(work(on, batch) for batches in alone for batch in batches)
+        counted = sum(work(on, batch) for batches in alone for batch in batches) if way == "together" else 0
     padding = 1 - tokens / (computed if way == "together" else sum(b.size for batches in alone for b in batches))
     return {
         "tokens_per_second": round(tokens / seconds, 1),
         "peak_bytes": needed,
         "padding": round(padding, 4),
-        "utilisation": round(counted / seconds / product, 3),
+        "seconds": round(seconds, 3),
+        "operations": counted,
         "product_flops": round(product),
         "parameters": on.facts["parameters"],
     }
@@ -228,7 +244,10 @@ def compared(case: str, together: int, about: argparse.Namespace) -> dict[str, A
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[way].append(json.loads(done.stdout.splitlines()[-1]))
     result: dict[str, Any] = {"case": case, "vectors": together}
+    operations = found["together"][0]["operations"]  # counted once, since the work is the same
     for way, some in found.items():
+        for one in some:
+            one["utilisation"] = round(operations / one["seconds"] / one["product_flops"], 3)
         result[way] = {name: median(one[name] for one in some) for name in some[0]}
     for way in ways[1:]:
         pairs = zip(found["together"], found[way], strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -93,19 +94,26 @@ def test_examples_are_made_once_for_steps_that_follow_each_other() -> None:
     assert Counter(data.drawn) == dict.fromkeys(range(2 * POOL * 2), 1)
 
 
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6), st.integers(0, 60))
-def test_groups_of_like_lengths_share_a_pass(widths: list[tuple[int, int]], price: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6),
+    st.integers(0, 60),
+    st.integers(1, 500),
+)
+def test_groups_of_like_lengths_share_a_pass(widths: list[tuple[int, int]], price: int, full: int) -> None:
     """For decoder-only models the cheapest of all ways to share them out, tried one by one."""
     groups = [[([1] * source, [2] * target)] for source, target in widths]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "PASS", {"cpu": price})
+        patch.setattr(batches, "FULL", {"cpu": full})
         one, both = (alike(Shape(encoder_decoder), groups) for encoder_decoder in (False, True))  # type: ignore[arg-type]
     for found in (one, both):
         assert sorted(k for some in found for k in some) == list(range(len(groups)))
         assert found == sorted(sorted(some) for some in found)
 
-    def cost(passes: list[list[int]]) -> int:
-        return sum(price + len(some) * max(sum(widths[k]) for k in some) for some in passes)
+    def cost(passes: list[list[int]]) -> float:
+        sizes = [len(some) * max(sum(widths[k]) for k in some) for some in passes]
+        fitting = all(size <= full or len(some) == 1 for size, some in zip(sizes, passes, strict=True))
+        return price * len(passes) + sum(sizes) if fitting else math.inf
 
     assert cost(one) == min(map(cost, partitions(list(range(len(groups))))))
 

@@ -6,6 +6,7 @@ the order. Examples of similar length share a batch: little is padding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,6 +30,9 @@ Item = tuple[list[int], list[int]]
 PASS, LAUNCHED = {"cpu": 200}, 1000
 """What a pass costs beside its positions, in positions: measured on a processor for models of 5 to 30 million
 parameters; accelerators, which wait for each launch, are taken to need more."""
+FULL = {"cpu": 1000}
+"""Positions beyond which groups that share a pass gain no time, but cost memory: measured as above. Accelerators
+have no such limit here; how many vectors they take at a time is tried."""
 POOL = 128  # batches that share one draw of examples, sorted by length; a power of 2
 
 
@@ -197,16 +201,20 @@ def alike(backbone: Backbone, groups: Sequence[Sequence[Item]]) -> list[list[int
     """Which groups of rows share a pass, by their numbers: those of like lengths, so that little is padding.
 
     A pass more costs about as much as :data:`PASS` positions of padding; in the order of their lengths
-    the groups are cut where that costs least.
+    the groups are cut where that costs least. Several share a pass of up to :data:`FULL` positions.
     """
     widths = [_widths(backbone, items) for items in groups]
     order = sorted(range(len(groups)), key=lambda k: (widths[k][0] - widths[k][-1], *widths[k]))
-    price, least = PASS.get(backbone.device.type, LAUNCHED), [(0, 0)]  # of the first groups; where the last pass begins
+    price, full = PASS.get(backbone.device.type, LAUNCHED), FULL.get(backbone.device.type, math.inf)
+    least = [(0, 0)]  # of the first groups; where the last pass begins
     for end in range(1, len(order) + 1):
-        rows, widest, found = 0, [0] * len(widths[0]), []
+        rows, widest = 0, [0] * len(widths[0])
+        found: list[tuple[int, int]] = []
         for start in range(end - 1, -1, -1):
             k = order[start]
             rows, widest = rows + len(groups[k]), list(map(max, widest, widths[k]))
+            if found and rows * sum(widest) > full:
+                break
             found.append((least[start][0] + price + rows * sum(widest), start))
         least.append(min(found))
     passes, end = [], len(order)

@@ -190,6 +190,9 @@ def test_halving_over_sources_takes_the_same_examples_of_each_and_no_test_split(
     plays = played(TWO, [data("en"), data("ru")])
     found = halved(bench, plays, ADD)  # type: ignore[arg-type]
     assert found.points[0] == (0.0, pytest.approx(15.0), 4)  # two of each, which is all
+    few = replace(plays[0][1], examples=plays[0][1].examples[:1])
+    found = halved(bench, [(plays[0][0], few), plays[1]], ADD)  # type: ignore[arg-type]
+    assert found.points[0] == (0.0, pytest.approx(15.0), 3)  # each source counts alike, as in the grid
     with pytest.raises(LingarithError, match="never chosen on a test split"):
         halved(bench, [(TERMS, data("pt", "test"))], ADD)  # type: ignore[arg-type]
 

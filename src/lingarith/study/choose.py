@@ -160,7 +160,7 @@ def halved(
 ) -> Race:
     """The weights of the grid raced by :func:`.halving.race` on labelled validation examples.
 
-    With several plays every example counts alike, not every play.
+    With several plays every play counts alike, as in the grid, however many examples it has.
     ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a test split.
     """
     _must_be_validation(plays)
@@ -168,13 +168,14 @@ def halved(
 
     def scores(weights: Sequence[float], count: int) -> list[list[float]]:
         found: list[list[float]] = [[] for _ in weights]
-        for terms, data in plays:
-            compositions = [terms.at(equation, weight) for weight in weights]
-            some = bench.outcomes_of(compositions, replace(data, examples=data.examples[:count]))
-            for weight, own, outcomes in zip(weights, found, some, strict=True):
+        taken = [replace(data, examples=data.examples[:count]) for _, data in plays]
+        usual = sum(len(data.examples) for data in taken) / len(taken)
+        for (terms, _), data in zip(plays, taken, strict=True):
+            compositions, share = [terms.at(equation, weight) for weight in weights], usual / len(data.examples)
+            for weight, own, outcomes in zip(weights, found, bench.outcomes_of(compositions, data), strict=True):
                 if keep:
                     keep(weight, outcomes)
-                own += [outcome.score for outcome in outcomes]
+                own += [share * outcome.score for outcome in outcomes]
         if progress:
             progress(f"choosing λ on {plays[0][1].language}, {equation}", count, most)
         return found

@@ -227,11 +227,10 @@ def evaluate(
             bench.outcomes(second, data, lambda done: progress(f"baseline on {lang}", done, size)) if second else None
         )
     scores = [outcome.score for outcome in outcomes]
-    low, high = bootstrap_interval(scores)
     facts: dict[str, Any] = {
         "expression": str(first), "space": space, "language": lang, "split": split, "examples": size,
-        "score": mean(outcomes), "interval": [low, high], "kinds": shares([outcome.kind for outcome in outcomes]),
-        "scoring": bench.scoring(lang),
+        "score": mean(outcomes), "interval": bootstrap_interval(scores),
+        "kinds": shares([outcome.kind for outcome in outcomes]), "scoring": bench.scoring(lang),
     }  # fmt: skip
     if second and others:
         before = [outcome.score for outcome in others]
@@ -244,13 +243,19 @@ def evaluate(
     if as_json:
         print_json(facts)
         return
-    print(f"{first} in {space}, {lang} {split}, {size} examples")
+    _print_evaluation(facts)
+
+
+def _print_evaluation(facts: dict[str, Any]) -> None:
+    """The facts of :func:`evaluate` in a few lines."""
+    low, high = facts["interval"]
+    print("{expression} in {space}, {language} {split}, {examples} examples".format_map(facts))
     print(f"ROUGE-2 {facts['score']:.1f} (95 % interval {low:.1f} to {high:.1f}); {facts['scoring']}")
     print("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in facts["kinds"].items() if share))
-    if second:
+    if "baseline" in facts:
         below, above = facts["gain_interval"]
         print(
-            f"against {second} ({facts['baseline_score']:.1f}): {facts['gain']:+.1f} "
+            f"against {facts['baseline']} ({facts['baseline_score']:.1f}): {facts['gain']:+.1f} "
             f"(95 % interval {below:+.1f} to {above:+.1f}, p = {facts['p']:.2g})"
         )
 

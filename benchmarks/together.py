@@ -3,8 +3,9 @@
     python benchmarks/together.py --only newsroom --together 1 4 12 --rounds 3 --out together.json
 
 Each measurement is a process of its own, so that its peak of memory is its own; the ways take turns,
-since the machine may have other work, and a ratio is the median over the turns. A first pass warms up
-and is not counted. Tokens are those of the examples, padding left out. Utilisation is the floating-point
+since the machine may have other work, and a ratio is the median over the turns. A first pass of each
+vector warms up and is not counted (``--warm-up 0`` counts it: where a pass takes long, it differs little).
+Tokens are those of the examples, padding left out. Utilisation is the floating-point
 work of the vectors' own batches (counted by torch, without the padding that companions cause) per
 second, over that of a product of two large matrices in the same process.
 """
@@ -96,28 +97,28 @@ def data(on: Backbone, case: str, number: int, length: int, folder: Path) -> Tra
     return TaskItems(rows)
 
 
-def in_passes(on: Backbone, trainings: list[Training], together: int, passes: int, now: Clock) -> float:
-    """Seconds of ``passes`` passes of each vector, ``together`` at a time, after one that warms up."""
+def in_passes(on: Backbone, trainings: list[Training], together: int, timed: range, now: Clock) -> float:
+    """Seconds of the ``timed`` steps of each vector, ``together`` at a time."""
     seconds = 0.0
     for start in range(0, len(trainings), together):
         group = trainings[start : start + together]
-        moments: dict[int, float] = {}
+        moments = {0: now()}
 
         def watch(
             position: int, step: int, loss: float, moments: dict[int, float] = moments, last: int = len(group) - 1
         ) -> None:
             moments[step] = now()
-            if position == last and step == 1 + passes:
+            if position == last and step == timed.stop:
                 raise Enough
 
         with suppress(Enough):
             for _ in train(on, group, together=together, watch=watch):
                 pass
-        seconds += moments[1 + passes] - moments[1]
+        seconds += moments[timed.stop] - moments[timed.start]
     return seconds
 
 
-def by_trainer(on: Backbone, trainings: list[Training], passes: int, now: Clock) -> float:
+def by_trainer(on: Backbone, trainings: list[Training], timed: range, now: Clock) -> float:
     """The same work by PEFT and transformers' Trainer, one vector after the other, on the same batches."""
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -128,30 +129,31 @@ def by_trainer(on: Backbone, trainings: list[Training], passes: int, now: Clock)
 
     seconds = 0.0
     for training in trainings:
-        options, moments = training.options, []
-        batches = [labelled(on, batch) for batch in own_batches(on, training, 1 + passes)]
+        options = training.options
+        batches = [labelled(on, batch) for batch in own_batches(on, training, range(timed.stop))]
         lora = LoraConfig(r=4, lora_alpha=4, target_modules=list(on.projections))
         model: Any = get_peft_model(on.model, lora)
         with tempfile.TemporaryDirectory() as folder:
             arguments = TrainingArguments(
-                folder, max_steps=1 + passes, per_device_train_batch_size=1, learning_rate=options.learning_rate,
+                folder, max_steps=timed.stop, per_device_train_batch_size=1, learning_rate=options.learning_rate,
                 warmup_steps=1, optim="adamw_torch_fused", weight_decay=0.0, max_grad_norm=options.clip,
                 save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
                 use_cpu=on.device.type == "cpu",
                 dataloader_pin_memory=False, remove_unused_columns=False,
             )  # fmt: skip
+            moments = [now()]
             Trainer(
                 model, arguments, train_dataset=batches, data_collator=lambda some: some[0], callbacks=[Moments()]
             ).train()
-        seconds += moments[-1] - moments[0]
+        seconds += moments[timed.stop] - moments[timed.start]
         model.unload()
     return seconds
 
 
-def own_batches(on: Backbone, training: Training, count: int) -> list[Batch]:
-    """The first batches of a training."""
+def own_batches(on: Backbone, training: Training, steps: range) -> list[Batch]:
+    """The batches of a training at these steps."""
     stream = Stream(training.data, training.options.seed, training.options.batch_size)
-    return [collate(on, stream.at(step)) for step in range(count)]
+    return [collate(on, stream.at(step)) for step in steps]
 
 
 def labelled(on: Backbone, batch: Batch) -> dict[str, torch.Tensor]:
@@ -197,25 +199,26 @@ def measured(case: str, way: str, together: int, about: argparse.Namespace) -> d
     now = CLOCKS[about.clock]
     on = backbone(case, about.device, about.dtype)
     base = used(on.device)
+    timed = range(about.warm_up, about.warm_up + about.passes)
     options = TrainOptions(
-        steps=2 + about.passes, batch_size=about.rows, adapter=Lora(4), max_input=about.length, checkpoint_every=10**9
+        steps=timed.stop + 1, batch_size=about.rows, adapter=Lora(4), max_input=about.length, checkpoint_every=10**9
     )  # the last step, which writes the checkpoint, is not reached
     with tempfile.TemporaryDirectory() as folder:
         trainings = [
             Training(f"x{k}", data(on, case, k, about.length, Path(folder) / "text"), options, Path(folder) / str(k))
             for k in range(together)
         ]
-        alone = [own_batches(on, training, 1 + about.passes)[1:] for training in trainings]
+        alone = [own_batches(on, training, timed) for training in trainings]
         tokens = sum(batch.tokens for batches in alone for batch in batches)
-        joint = [[_items(training, step) for training in trainings] for step in range(1, 1 + about.passes)]
+        joint = [[_items(training, step) for training in trainings] for step in timed]
         passes = [[own[k] for k in some] for own in joint for some in alike(on, own)]
         computed = sum(positions(on, [item for own in some for item in own]) for some in passes)
         product = peak_of_products(on, now)
         reset_peak(on.device)
         if way == "trainer":
-            seconds = by_trainer(on, trainings, about.passes, now)
+            seconds = by_trainer(on, trainings, timed, now)
         else:
-            seconds = in_passes(on, trainings, together if way == "together" else 1, about.passes, now)
+            seconds = in_passes(on, trainings, together if way == "together" else 1, timed, now)
         needed = peak(on.device) - base
         counted = sum(work(on, batch) for batches in alone for batch in batches) if way == "together" else 0
     padding = 1 - tokens / (computed if way == "together" else sum(b.size for batches in alone for b in batches))
@@ -263,6 +266,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8, help="examples in a step of a vector")
     parser.add_argument("--length", type=int, default=64, help="tokens of an example, at most")
     parser.add_argument("--passes", type=int, default=3, help="timed steps of each vector")
+    parser.add_argument("--warm-up", type=int, default=1, help="steps of each vector before these")
     parser.add_argument("--rounds", type=int, default=3, help="turns that each way takes")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--device", default="cpu")

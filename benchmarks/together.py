@@ -6,8 +6,9 @@ Each measurement is a process of its own, so that its peak of memory is its own;
 since the machine may have other work, and a ratio is the median over the turns. A first pass of each
 vector warms up and is not counted (``--warm-up 0`` counts it: where a pass takes long, it differs little).
 Tokens are those of the examples, padding left out. Utilisation is the floating-point
-work of the vectors' own batches (counted by torch, without the padding that companions cause) per
-second, over that of a product of two large matrices in the same process.
+work of the vectors' own batches (counted by torch, without the padding that companions cause, and
+without that inside torch's fused attention on a processor) per second, over that of a product of two
+large matrices in the same process.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
 from lingarith.report.results import results
+from lingarith.study import choose
 from lingarith.study.actions import Workshop, perform
 from lingarith.study.planning import plan_study
 from lingarith.study.records import Run
@@ -323,7 +324,7 @@ def test_without_labels_for_choosing(
     }
     tested = Counter((r.equation, r.weight) for r in run.records)
     assert set(tested.values()) == {4}  # written once where both protocols choose the same weight
-    assert run.about["notes"] == []
+    assert [note[:24] for note in run.about["notes"]] == ["pt: λ is chosen without "]
 
 
 @pytest.mark.usefixtures("quick")
@@ -338,12 +339,12 @@ def test_without_labels_text_is_judged_that_was_not_trained_on(small: Study, sho
         )
         return [*{*own} & {*shop.data(texts[0]).documents}], list(plan.notes)
 
-    assert judged(small) == ([], [])
+    assert judged(small) == ([], [choose.UNGUIDED.format("pt")])
     (tmp_path / "en.txt").write_text("It rained for a week.\n")
     (tmp_path / "pt.txt").write_text("Choveu durante uma semana.\n")
     shared, notes = judged(replace(small, text=f"{tmp_path}/{{language}}.txt"))
     assert shared == ["Choveu durante uma semana."]
-    assert [note[:4] for note in notes] == ["pt: "]
+    assert notes == [choose.UNGUIDED.format("pt"), choose.PROBED_ON_TRAINED.format("pt")]
 
 
 @pytest.mark.usefixtures("quick")

@@ -91,7 +91,8 @@ def run(
     if dry_run:
         _show(Forecast(plan, shop), doing, together, as_json)
         return
-    notes = [NEWSROOM_NOTE] if "newsroom" in (wanted.task, wanted.text) else []
+    read = (step.arguments.get("data", {}) for step in plan.steps.values())
+    notes = [NEWSROOM_NOTE] if any(data.get("source") == "newsroom" for data in read) else []
     with shown() as progress:
         announce = None if as_json else lambda forecast: _show(forecast, doing, together, False)
         made = run_study(

@@ -1,8 +1,9 @@
 """The one training loop: small adapters on a frozen backbone, or all of it; AdamW, warm-up, linear decay.
 
 K vectors share a pass: a batch is K groups of rows, forward and backward go through the backbone
-once (or a few times, where the groups' lengths differ much), and all else (examples, loss, clipping,
-rate, step, end, checkpoint) is each vector's own. One vector is the case K = 1 of the same loop.
+once (or a few times, where the groups' lengths differ much, or would fill more than a pass), and all
+else (examples, loss, clipping, rate, step, end, checkpoint) is each vector's own. One vector is the
+case K = 1 of the same loop.
 
 A vector's run is a pure function of backbone, data, options and step, and its checkpoint holds the
 step, the factors and the optimiser's two moments: stopped at any moment and started again, it ends

@@ -11,7 +11,7 @@ from .writer import problems, write
 
 
 def main() -> None:
-    """Print problems, the share of 200 articles that py3langid recognises, and three articles."""
+    """Print problems, the share of 200 articles that py3langid recognises, and some articles."""
     for code in sys.argv[1:]:
         found = list(problems(code))
         print(f"== {code}: {len(found)} problems", *found, sep="\n  ")

@@ -18,7 +18,7 @@ from ..scores.rouge import SentencePieceTokenizer
 from . import choose, records, studies
 from .actions import HELD_OUT, METRICS, QUESTIONS, SUMMARIES, Workshop, job_of, outputs_step
 from .asked import Asked
-from .plan import AdaptOptions
+from .plan import AdaptOptions, notes_on
 from .recipes import TABLES, Table
 from .recipes.listings import LISTINGS
 from .recipes.methods import Method
@@ -138,6 +138,9 @@ class Planner:
             for seed in self.study.seeds
             for entry in self.entries(task, target, seed)
         ]
+        for entry in entries:
+            held_out = self.probes.get(entry.target, {}).get("kind") == HELD_OUT
+            self.notes |= dict.fromkeys(notes_on(entry.target, entry.protocol, held_out=held_out))
         notes = list(self.notes)
         return StudyPlan(self.study, self.table, self.backbone, self.steps, entries, self.vectors, self.tested, notes)
 
@@ -248,7 +251,6 @@ class Planner:
                 self.probes[language] = self.known(self.study.plain(language) | {"kind": HELD_OUT})
             except MissingData:
                 self.probes[language] = self.plain(language)
-                self.notes[choose.PROBED_ON_TRAINED.format(language)] = None
         return self.probes[language]
 
     def known(self, about: dict[str, Any]) -> dict[str, Any]:

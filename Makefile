@@ -1,6 +1,7 @@
 # Two commands do all on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+NUMBERS := numbers
 
 .PHONY: demo test test-all check bench clean
 
@@ -21,16 +22,17 @@ check: .venv/installed
 
 # study.py starts its peer, python benchmarks/plain_script.py, by itself.
 bench: .venv/installed
-	$(BIN)/python benchmarks/train_step.py
-	$(BIN)/python benchmarks/together.py --only newsroom
-	$(BIN)/python benchmarks/adapters.py
-	$(BIN)/python benchmarks/compose.py
-	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/grid.py --examples 32
-	$(BIN)/python benchmarks/compiled.py --only newsroom
-	$(BIN)/python benchmarks/runners.py
-	$(BIN)/python benchmarks/study.py --targets pt --steps 30
-	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN))
+	mkdir -p $(NUMBERS)
+	$(BIN)/python benchmarks/train_step.py --out $(NUMBERS)/train_step.json
+	$(BIN)/python benchmarks/together.py --only newsroom --out $(NUMBERS)/together.json
+	$(BIN)/python benchmarks/adapters.py --out $(NUMBERS)/adapters.json
+	$(BIN)/python benchmarks/compose.py --out $(NUMBERS)/compose.json
+	$(BIN)/python benchmarks/generation.py --out $(NUMBERS)/generation.json
+	$(BIN)/python benchmarks/grid.py --examples 32 --out $(NUMBERS)/grid.json
+	$(BIN)/python benchmarks/compiled.py --only newsroom --out $(NUMBERS)/compiled.json
+	$(BIN)/python benchmarks/runners.py --out $(NUMBERS)/runners.json
+	$(BIN)/python benchmarks/study.py --targets pt --steps 30 --out $(NUMBERS)/study.json
+	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
 
 clean:
 	rm -rf .venv

@@ -324,7 +324,7 @@ def test_without_labels_for_choosing(
     }
     tested = Counter((r.equation, r.weight) for r in run.records)
     assert set(tested.values()) == {4}  # written once where both protocols choose the same weight
-    assert [note[:24] for note in run.about["notes"]] == ["pt: λ is chosen without "]
+    assert run.about["notes"] == [choose.UNGUIDED.format("pt")]
 
 
 @pytest.mark.usefixtures("quick")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,3 +151,15 @@ def test_torchrun_is_for_training_alone(
     assert fails("vectors", "list") == "torchrun is for `lingarith train` alone; run this command without it"
     monkeypatch.setenv("RANK", "1")
     assert command("vectors", "list").err == ""  # one process says it
+
+
+@pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "7"}])
+def test_threads_wait_without_spinning_unless_the_user_wants_it(own: dict[str, str]) -> None:
+    probe = (
+        "import os, sys; from lingarith.cli.main import main; sys.argv = ['lingarith', '--version']\n"
+        "try: main()\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT'])"
+    )
+    unset = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, env=unset | own)
+    wanted = " ".join(own.values()) or "passive 0"
+    assert done.stdout.splitlines()[-1] == wanted

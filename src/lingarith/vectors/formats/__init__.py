@@ -1,1 +1,0 @@
-"""Vectors and compositions as folders that other programs write and read."""

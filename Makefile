@@ -16,8 +16,8 @@ test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow"
 
 check: .venv/installed
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tools tests benchmarks
+	$(BIN)/ruff check src tools tests benchmarks
 	$(BIN)/mypy
 
 # study.py starts its peer, python benchmarks/plain_script.py, by itself.

@@ -93,7 +93,7 @@ def make(task: Task) -> None:
 def ours(task: Task, case: str, out: Path) -> Callable[[], None]:
     """A turn of lingarith."""
     from lingarith.algebra import Combination
-    from lingarith.vectors.formats.peft import open_peft, write_peft
+    from lingarith.formats.peft import open_peft, write_peft
     from lingarith.vectors.realise import Composition, Space
 
     def turn() -> None:

@@ -25,10 +25,10 @@ from peft import PeftModel
 
 from lingarith.adapters.lora import Lora
 from lingarith.algebra import parse
+from lingarith.formats.peft import write_peft
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding, generate
 from lingarith.text.tasks.summarisation import summaries
-from lingarith.vectors.formats.peft import write_peft
 from lingarith.vectors.realise import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 

@@ -26,11 +26,11 @@ from peft import PeftModel
 from together import CASES, backbone
 
 from lingarith.algebra import add_subtract
+from lingarith.formats.peft import write_peft
 from lingarith.model.beside import AT_ONCE
 from lingarith.model.generate import Decoding, generate, generate_each
 from lingarith.study.choose import TENTHS
 from lingarith.text.tasks.summarisation import summaries
-from lingarith.vectors.formats.peft import write_peft
 from lingarith.vectors.realise import Composition, Space, realise
 
 Outputs = list[list[str]]

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "lingarith"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 DATA = ("newsroom/languages", "newsroom/backbone", "studies")  # folders of data: one line in the tree
 HEAVY = {"torch", "transformers", "datasets", "safetensors", "pyarrow", "sentencepiece", "rouge_score", "matplotlib"}
-LIGHT = ("algebra", "languages", "newsroom", "text", "scores", "cli")
+LIGHT = ("disk/files", "disk/locks", "algebra", "languages", "newsroom", "text", "scores", "cli")
 
 
 def read(name: str) -> str:
@@ -39,11 +39,6 @@ def tree() -> dict[str, str]:
         folders = [*folders[: len(indent) // 2 - 1], name]
         found["".join(folders)] = about
     return found
-
-
-def programs() -> set[str]:
-    """What is run by ``python -m``: it may use all floors, and the library uses none of it."""
-    return {path for path, about in tree().items() if about.startswith("program:")}
 
 
 def floors() -> list[str]:
@@ -94,7 +89,7 @@ def test_imports_run_upwards() -> None:
     order = floors()
     for path in sources():
         name = path.relative_to(SOURCE).as_posix()
-        if name in programs() or name == "__init__.py":
+        if name == "__init__.py":
             continue
         here = order.index(name.split("/")[0].removesuffix(".py"))
         for module in imports(path):
@@ -103,22 +98,16 @@ def test_imports_run_upwards() -> None:
                 assert order.index(parts[1]) <= here, f"{name} imports {module}, which stands below it"
 
 
-def test_only_programs_import_programs() -> None:
-    modules = tuple(f"lingarith.{name.removesuffix('.py').replace('/', '.')}" for name in programs())
-    users = {path.relative_to(SOURCE).as_posix() for path in sources() if any(map(_within(modules), imports(path)))}
-    assert modules
-    assert users <= programs()
-
-
-def _within(modules: tuple[str, ...]) -> Callable[[str], bool]:
-    return lambda name: any(name == module or name.startswith(f"{module}.") for module in modules)
+def test_the_library_imports_no_program() -> None:
+    for path in sources():
+        assert not any(name.split(".")[0] == "tools" for name in imports(path)), path
 
 
 def test_light_floors_import_nothing_heavy() -> None:
-    heavy = {*HEAVY, *(f"lingarith.{floor}" for floor in floors() if floor not in (*LIGHT, "errors"))}
+    heavy = {*HEAVY, *(f"lingarith.{floor}" for floor in floors() if floor not in (*LIGHT, "disk", "errors"))}
     for path in sources():
         name = path.relative_to(SOURCE).as_posix()
-        if name.startswith(LIGHT) and name not in programs():
+        if name.startswith(LIGHT):
             for module in imports(path, on_import(path)):
                 prefix = ".".join(module.split(".")[: 2 if module.startswith("lingarith") else 1])
                 assert prefix not in heavy, f"{name} imports {module} when it is imported"
@@ -127,12 +116,12 @@ def test_light_floors_import_nothing_heavy() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_is_named_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for path in re.findall(r"(?<![\w/])(?:src|tests|benchmarks|docs)/[\w./-]*\w", text):
+    for path in re.findall(r"(?<![\w/])(?:src|tests|tools|benchmarks|docs)/[\w./-]*\w", text):
         assert (ROOT / path).exists(), path
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (document.parent / target).exists(), target
-    for module in re.findall(r"python -m (lingarith[\w.]*)", text):
-        path = ROOT / "src" / module.replace(".", "/")
+    for module in re.findall(r"python -m ((?:lingarith|tools)[\w.]*)", text):
+        path = ROOT / ("" if module.startswith("tools") else "src") / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
     for name, path in re.findall(r"`(\w+)` in `(src/[\w./]+\.py)`", text):
         assert re.search(rf"^(def |class |){name}\b", read(path), re.MULTILINE), f"{name} in {path}"
@@ -204,7 +193,7 @@ def test_the_data_card_tells_the_shares() -> None:
 
 
 def test_the_backbone_card_tells_the_list_pages() -> None:
-    from lingarith.newsroom.pretrain import list_share
+    from tools.pretrain import list_share
 
     card = read("docs/newsroom.md")
     usual, most, begin, end = re.search(
@@ -232,7 +221,7 @@ def test_the_backbone_card_tells_the_backbone() -> None:
 
 def test_the_figures_are_those_of_the_backbone_that_ships() -> None:
     from lingarith.model.backbone import load
-    from lingarith.newsroom.card import BEGIN, END, as_markdown
+    from tools.card import BEGIN, END, as_markdown
 
     card, figures = read("docs/newsroom.md"), ROOT / "docs" / "newsroom-figures.json"
     assert card.count(BEGIN) == card.count(END) == 1

@@ -1,4 +1,4 @@
-"""What the newsroom backbone can do, measured: ``python -m lingarith.newsroom.card``.
+"""What the newsroom backbone can do, measured: ``python -m tools.card``.
 
 Three ways to a headline for an article of the test split: a task vector of the language's own labels
 (the ceiling), the task vector of English labels alone (what arithmetic starts from), and no vector:
@@ -21,21 +21,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..algebra import Combination, vector
-from ..cli.opening import open_backbone
-from ..cli.progress import shown
-from ..model.backbone import Backbone
-from ..scores.resample import bootstrap_interval
-from ..study.evaluate import Bench, Outcome
-from ..study.ingredients import Job, Progress, obtain
-from ..study.plan import AdaptOptions, defaults
-from ..text.tasks.labelled import NEWSROOM_SIZES
-from ..text.tasks.summarisation import summaries
-from ..vectors.files import write_atomically
-from ..vectors.store import Store
-from .pages import SEPARATOR
-from .world import CHOICES, PLACES, story
-from .writer import LANGUAGES, language_file, words
+from lingarith.algebra import Combination, vector
+from lingarith.cli.opening import open_backbone
+from lingarith.cli.progress import shown
+from lingarith.disk.files import write_atomically
+from lingarith.model.backbone import Backbone
+from lingarith.newsroom.pages import SEPARATOR
+from lingarith.newsroom.world import CHOICES, PLACES, story
+from lingarith.newsroom.writer import LANGUAGES, language_file, words
+from lingarith.scores.resample import bootstrap_interval
+from lingarith.store.store import Store
+from lingarith.study.evaluate import Bench, Outcome
+from lingarith.study.ingredients import Job, Progress, obtain
+from lingarith.study.plan import AdaptOptions, defaults
+from lingarith.text.tasks.labelled import NEWSROOM_SIZES
+from lingarith.text.tasks.summarisation import summaries
 
 Figures = dict[str, list[float]]
 """``rouge2``, ``names``, ``numbers``: mean over the examples and its 95 % interval, each 0..100."""

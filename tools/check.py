@@ -1,4 +1,4 @@
-"""``python -m lingarith.newsroom.check CODE…``: what a language file lacks, and samples of it."""
+"""``python -m tools.check CODE…``: what a language file lacks, and samples of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import py3langid
 
-from .world import story
-from .writer import problems, write
+from lingarith.newsroom.world import story
+from lingarith.newsroom.writer import problems, write
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """A pretraining checkpoint as a model folder that transformers loads: half precision, safetensors.
 
-``python -m lingarith.newsroom.export --run pretraining`` writes the folder that ships in the package.
+``python -m tools.export --run pretraining`` writes the folder that ships in the package.
 """
 
 from __future__ import annotations

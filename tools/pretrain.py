@@ -1,4 +1,4 @@
-"""Pretrain the newsroom backbone: ``python -m lingarith.newsroom.pretrain --out FOLDER``.
+"""Pretrain the newsroom backbone: ``python -m tools.pretrain --out FOLDER``.
 
 T5's two objectives, span corruption and prefix-LM, half and half, on :mod:`.pages`; one example in
 seven is a list of random pieces that is repeated or looked up by key, since such pages
@@ -27,9 +27,9 @@ import sentencepiece
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from ..model.memory import keep_memory
-from . import pages
-from .writer import LANGUAGES
+from lingarith.model.memory import keep_memory
+from lingarith.newsroom import pages
+from lingarith.newsroom.writer import LANGUAGES
 
 PAD, EOS, UNK, SENTINELS = 0, 1, 2, 50
 BATCH, MAX_LENGTH = 64, 128
@@ -248,8 +248,8 @@ def copying(
 
     The stories are those of no other split; the names in them are those of pretraining.
     """
-    from .world import story
-    from .writer import write
+    from lingarith.newsroom.world import story
+    from lingarith.newsroom.writer import write
 
     digits = {tokenizer.piece_to_id(d) for d in "0123456789"}
     counts = np.zeros((2, 2))

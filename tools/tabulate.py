@@ -1,4 +1,4 @@
-"""Program: ``python -m lingarith.languages.tabulate`` writes ``uriel.csv`` anew from lang2vec's arrays."""
+"""Program: ``python -m tools.tabulate`` writes ``uriel.csv`` anew from lang2vec's arrays."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import csv
 from itertools import combinations
 from pathlib import Path
 
-from .codes import OF_THE_PAPER, language
-from .distances import LANGUAGES, SHIPPED
-from .uriel import MEASURES, distance
+from lingarith.languages.codes import OF_THE_PAPER, language
+from lingarith.languages.distances import LANGUAGES, SHIPPED
+from lingarith.languages.uriel import MEASURES, distance
+
+TABLE = Path(__file__).parents[1] / "src" / "lingarith" / "languages" / SHIPPED
 
 
 def main() -> None:
     """A row for each two languages of the paper, macro-languages and individual ones, to four decimals."""
     codes = sorted({language(code, individual=which).iso639_3 for code in OF_THE_PAPER for which in (False, True)})
-    with Path(__file__).with_name(SHIPPED).open("w", encoding="utf-8", newline="") as file:
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*LANGUAGES, *MEASURES])
         for one, other in combinations(codes, 2):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lingarith.adapters.lora import Lora
-from lingarith.vectors.store import Store
+from lingarith.store.store import Store
 from lingarith.vectors.vector import Vector
 
 Command = Callable[..., Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lingarith.vectors.tensors import read_safetensors, write_safetensors
+from lingarith.disk.tensors import read_safetensors, write_safetensors
 
 SUM = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 DELTA = ("--space", "delta")

@@ -15,8 +15,8 @@ import torch
 
 from lingarith.algebra import parse
 from lingarith.model.backbone import load
+from lingarith.store.store import Store
 from lingarith.vectors.realise import realise
-from lingarith.vectors.store import Store
 
 Command = Callable[..., Any]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lingarith.errors import LingarithError
-from lingarith.vectors.files import (
+from lingarith.disk.files import (
     LARGEST_JSON,
     inside,
     must_be_ours,
@@ -22,6 +21,7 @@ from lingarith.vectors.files import (
     write_atomically,
     write_file,
 )
+from lingarith.errors import LingarithError
 
 
 def contents(folder: Path) -> dict[str, bytes]:

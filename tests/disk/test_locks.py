@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lingarith.disk.locks import alone
 from lingarith.errors import LingarithError
-from lingarith.vectors.locks import alone
 
 HOLDER = """
 import sys

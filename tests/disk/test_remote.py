@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from lingarith.adapters.lora import LoraTerm
+from lingarith.disk.files import TEMPORARY
+from lingarith.disk.remote import Remote
 from lingarith.errors import LingarithError
-from lingarith.vectors.files import TEMPORARY
-from lingarith.vectors.objects import vector_hash
-from lingarith.vectors.remote import Remote
-from lingarith.vectors.store import Store
+from lingarith.store.objects import vector_hash
+from lingarith.store.store import Store
 from lingarith.vectors.vector import Vector
 
 HERE = "f" * 64

@@ -16,9 +16,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingarith.errors import LingarithError
-from lingarith.vectors import tensors
-from lingarith.vectors.tensors import (
+from lingarith.disk import tensors
+from lingarith.disk.tensors import (
     CODES,
     LONGEST_HEADER,
     LONGEST_NAME,
@@ -28,6 +27,7 @@ from lingarith.vectors.tensors import (
     safetensors_bytes,
     write_safetensors,
 )
+from lingarith.errors import LingarithError
 
 TENSORS = {"q.a": torch.arange(6.0).reshape(2, 3), "q.b": torch.ones(4, 2), "step": torch.tensor(7, dtype=torch.uint8)}
 NUMBERS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

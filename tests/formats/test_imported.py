@@ -14,12 +14,12 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
+from lingarith.formats.imported import backbone_of, on_backbone, open_adapter, shapes
+from lingarith.formats.lokr import write_lokr
+from lingarith.formats.peft import write_peft
+from lingarith.store.store import Store
 from lingarith.vectors.composed import Composed
-from lingarith.vectors.formats.imported import backbone_of, on_backbone, open_adapter, shapes
-from lingarith.vectors.formats.lokr import write_lokr
-from lingarith.vectors.formats.peft import write_peft
 from lingarith.vectors.realise import Composition, Space, realise
-from lingarith.vectors.store import Store
 from lingarith.vectors.vector import Vector
 
 SIZES = {"layers.0.q": (16, 8), "layers.0.k": (8, 8), "layers.0.v": (8, 8), "layers.0.o": (8, 16)}

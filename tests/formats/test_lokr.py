@@ -15,10 +15,10 @@ from lingarith.adapters.kronecker import Kronecker, KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
 from lingarith.adapters.terms import Term
 from lingarith.algebra import parse
+from lingarith.disk.tensors import read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.vectors.formats.lokr import open_lokr, write_lokr
+from lingarith.formats.lokr import open_lokr, write_lokr
 from lingarith.vectors.realise import Composition, Space, realise
-from lingarith.vectors.tensors import read_safetensors, write_safetensors
 from lingarith.vectors.vector import Vector
 
 SIZES = {"layers.0.q": (16, 8), "layers.0.k": (8, 8), "layers.1.q": (16, 8), "layers.1.k": (8, 8)}

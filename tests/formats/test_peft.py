@@ -18,7 +18,7 @@ from lingarith.adapters.lora import LoraTerm
 from lingarith.adapters.terms import Term
 from lingarith.algebra import Combination, parse
 from lingarith.errors import LingarithError
-from lingarith.vectors.formats.peft import TaskType, open_peft, write_peft
+from lingarith.formats.peft import TaskType, open_peft, write_peft
 from lingarith.vectors.realise import Composition, Space, realise
 from lingarith.vectors.vector import Update, Vector
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lingarith.vectors.comparison import Drift, Sums
+from lingarith.inspection.figures import Drift, Sums
 
 
 def tensor(*rows: object) -> Tensor:

@@ -16,9 +16,9 @@ from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.adapters.terms import Term, spectrum
 from lingarith.algebra import Combination, add_subtract, parse, vector
 from lingarith.errors import LingarithError
-from lingarith.vectors import inspect as module
-from lingarith.vectors.comparison import Figures
-from lingarith.vectors.inspect import inspect, place
+from lingarith.inspection import measure as module
+from lingarith.inspection.figures import Figures
+from lingarith.inspection.measure import inspect, place
 from lingarith.vectors.realise import SPACES, Space, realise
 from lingarith.vectors.vector import Vector, content_hash
 

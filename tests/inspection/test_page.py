@@ -10,8 +10,8 @@ import torch
 
 from lingarith.adapters.lora import LoraTerm
 from lingarith.algebra import parse
-from lingarith.report.inspection_page import Cell, Map, page, sections
-from lingarith.vectors.inspect import Inspection, inspect
+from lingarith.inspection.measure import Inspection, inspect
+from lingarith.inspection.page import Cell, Map, page, sections
 from lingarith.vectors.vector import Vector
 
 T5 = {

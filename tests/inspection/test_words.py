@@ -10,8 +10,8 @@ from rich.console import Console
 
 from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import parse
-from lingarith.report.inspection import as_text, facts, grid, warnings
-from lingarith.vectors.inspect import Inspection, inspect
+from lingarith.inspection.measure import Inspection, inspect
+from lingarith.inspection.words import as_text, facts, grid, warnings
 from lingarith.vectors.vector import Vector, content_hash
 
 Pair = tuple[list[float], list[float]]

@@ -14,12 +14,12 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.adapters.terms import Term
 from lingarith.algebra import parse
+from lingarith.formats.lokr import write_lokr
+from lingarith.formats.merged import write_merged
+from lingarith.formats.peft import TaskType, write_peft
+from lingarith.formats.serving import write_serving
 from lingarith.model.backbone import Backbone
 from lingarith.vectors.composed import Composed
-from lingarith.vectors.formats.lokr import write_lokr
-from lingarith.vectors.formats.merged import write_merged
-from lingarith.vectors.formats.peft import TaskType, write_peft
-from lingarith.vectors.formats.serving import write_serving
 from lingarith.vectors.realise import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 

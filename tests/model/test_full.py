@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lingarith.adapters.dense import DenseTerm, Full
 from lingarith.algebra import parse
+from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone, wrap
 from lingarith.model.batches import Stream, TaskItems, collate
@@ -21,7 +22,6 @@ from lingarith.model.members import CHECKPOINT, Training
 from lingarith.model.options import TrainOptions
 from lingarith.model.train import mean_loss, train
 from lingarith.vectors.realise import realise
-from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Update, Vector, content_hash
 
 Make = Callable[..., Any]

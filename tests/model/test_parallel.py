@@ -51,7 +51,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("family", ["llama", pytest.param("t5", marks=pytest.mark.slow)])
 def test_two_processes_train_what_one_does(tmp_path: Path, family: str, backbone: Callable[[str], Backbone]) -> None:
-    from lingarith.vectors.tensors import read_safetensors
+    from lingarith.disk.tensors import read_safetensors
 
     started(tmp_path / "two", family)
     train_in(tmp_path / "one", backbone(family), STEPS)

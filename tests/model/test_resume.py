@@ -144,8 +144,8 @@ def state(folder: Path) -> str:
     """A digest of the factors, the optimiser's moments and the log."""
     import hashlib
 
+    from lingarith.disk.tensors import read_safetensors
     from lingarith.model.members import CHECKPOINT, LOG
-    from lingarith.vectors.tensors import read_safetensors
     from lingarith.vectors.vector import content_hash
 
     tensors = read_safetensors(folder / CHECKPOINT)

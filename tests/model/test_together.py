@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
+from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model import batches, together
 from lingarith.model import train as module
@@ -32,7 +33,6 @@ from lingarith.model.members import CHECKPOINT, LOG, Training
 from lingarith.model.options import Adapter, TrainOptions
 from lingarith.model.together import Trial, best, best_together, trials
 from lingarith.model.train import groups, train
-from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Vector, content_hash
 
 Make = Callable[..., Any]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
+from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model import train as training
 from lingarith.model.backbone import Backbone
@@ -25,7 +26,6 @@ from lingarith.model.members import CHECKPOINT, LOG, Training
 from lingarith.model.options import Adapter, TrainOptions
 from lingarith.model.train import mean_loss, train
 from lingarith.vectors.realise import realise, starting_point
-from lingarith.vectors.tensors import read_safetensors
 from lingarith.vectors.vector import Vector, content_hash
 
 Make = Callable[..., Any]

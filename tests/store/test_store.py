@@ -19,12 +19,12 @@ import torch
 
 from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
+from lingarith.disk.files import TEMPORARY
+from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
-from lingarith.vectors.files import TEMPORARY
-from lingarith.vectors.lazy import LazyTerms, outline
-from lingarith.vectors.objects import vector_hash
-from lingarith.vectors.store import Store, check_name
-from lingarith.vectors.tensors import TensorFile
+from lingarith.store.objects import vector_hash
+from lingarith.store.store import Store, check_name
+from lingarith.vectors.outline import LazyTerms, outline
 from lingarith.vectors.vector import Update, Vector
 
 HERE, ELSEWHERE = "f" * 64, "e" * 64
@@ -374,7 +374,7 @@ WRITER = """
 import sys, torch
 from pathlib import Path
 from lingarith.errors import LingarithError
-from lingarith.vectors.store import Store
+from lingarith.store.store import Store
 from lingarith.adapters.lora import LoraTerm
 from lingarith.vectors.vector import Vector
 store = Store(Path(sys.argv[1]))

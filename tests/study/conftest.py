@@ -13,9 +13,9 @@ from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding
 from lingarith.model.options import TrainOptions
+from lingarith.store.store import Store
 from lingarith.study import choose, evaluate
 from lingarith.study.plan import AdaptOptions
-from lingarith.vectors.store import Store
 
 TRAINING = TrainOptions(steps=3, batch_size=4, learning_rate=0.5, adapter=Lora(2), max_input=24, max_target=8)
 

@@ -24,6 +24,7 @@ from lingarith.model.options import TrainOptions
 from lingarith.report.page import page
 from lingarith.report.results import results
 from lingarith.report.verdict import verdict
+from lingarith.store.store import Store
 from lingarith.study import choose
 from lingarith.study.adapt import Attempt, RunFolder, adapt
 from lingarith.study.ingredients import obtain
@@ -32,7 +33,6 @@ from lingarith.study.records import Record, Run, read_run
 from lingarith.study.weigh import weigh
 from lingarith.text.tasks.summarisation import summaries
 from lingarith.vectors.realise import Space, realise
-from lingarith.vectors.store import Store
 
 Options = Callable[..., AdaptOptions]
 FILES = ("examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lingarith.model.backbone import Backbone
+from lingarith.store.store import Store
 from lingarith.study.estimate import estimate
 from lingarith.study.ingredients import obtain
 from lingarith.study.plan import AdaptOptions, plan
-from lingarith.vectors.store import Store
 
 
 def test_stages_in_their_order(backbone: Backbone, options: Callable[..., AdaptOptions], tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ import pytest
 
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
+from lingarith.disk.locks import alone
+from lingarith.disk.remote import Remote
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
+from lingarith.store.objects import vector_hash
+from lingarith.store.store import Store
 from lingarith.study import ingredients
 from lingarith.study.ingredients import Job, have, obtain, obtain_all
 from lingarith.study.plan import AdaptOptions
 from lingarith.text.corpora import PlainText
 from lingarith.text.tasks.labelled import Labelled, TaskExample
-from lingarith.vectors.locks import alone
-from lingarith.vectors.objects import vector_hash
-from lingarith.vectors.remote import Remote
-from lingarith.vectors.store import Store
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
 EXAMPLES = tuple(TaskExample(f"train-{k}", f"summarize: Bridge {k} opened.", f"Bridge {k}", "") for k in range(4))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lingarith.newsroom.card import facts_right
 from lingarith.newsroom.world import story
 from lingarith.newsroom.writer import LANGUAGES, write
+from tools.card import facts_right
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

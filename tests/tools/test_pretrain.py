@@ -16,8 +16,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingarith.newsroom import pretrain
-from lingarith.newsroom.pretrain import (
+from tools import pretrain
+from tools.pretrain import (
     BATCH,
     EOS,
     MAX_LENGTH,
@@ -204,7 +204,7 @@ def test_export_is_a_backbone(finished: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForSeq2SeqLM
 
     from lingarith.model.backbone import load
-    from lingarith.newsroom.export import export
+    from tools.export import export
 
     export(finished, tmp_path)
     assert load(str(tmp_path)).encoder_decoder

@@ -16,12 +16,12 @@ from lingarith.adapters.kronecker import Kronecker, KroneckerTerm
 from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.adapters.terms import Term, norm
 from lingarith.algebra import parse
+from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
+from lingarith.store.store import Store
 from lingarith.vectors.composed import Composed
-from lingarith.vectors.lazy import FlatTensors
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.realise import Composition, Space, realise
-from lingarith.vectors.store import Store
-from lingarith.vectors.tensors import TensorFile
 from lingarith.vectors.vector import Update, Vector, content_hash
 
 SIZES = {"layer.0.q": (6, 4), "layer.0.v": (2, 4), "layer.1.q": (6, 4), "layer.1.v": (2, 4)}

@@ -15,19 +15,19 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.adapters.terms import Term, mapped
 from lingarith.algebra import parse
+from lingarith.disk.tensors import read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.report.inspection import warnings
+from lingarith.formats.lokr import write_lokr
+from lingarith.formats.merged import write_merged
+from lingarith.formats.peft import write_peft
+from lingarith.formats.serving import write_serving
+from lingarith.inspection.measure import inspect
+from lingarith.inspection.words import warnings
+from lingarith.store.objects import vector_hash
+from lingarith.store.store import Store
 from lingarith.vectors.composed import Composed
-from lingarith.vectors.formats.lokr import write_lokr
-from lingarith.vectors.formats.merged import write_merged
-from lingarith.vectors.formats.peft import write_peft
-from lingarith.vectors.formats.serving import write_serving
-from lingarith.vectors.inspect import inspect
 from lingarith.vectors.noise import noise
-from lingarith.vectors.objects import vector_hash
 from lingarith.vectors.realise import Composition, Space, as_vector, realise
-from lingarith.vectors.store import Store
-from lingarith.vectors.tensors import read_safetensors, write_safetensors
 from lingarith.vectors.vector import Vector, content_hash
 
 G = torch.Generator().manual_seed(0)

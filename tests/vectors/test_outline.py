@@ -10,9 +10,9 @@ import torch
 from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
 from lingarith.adapters.terms import Term, collected
+from lingarith.disk.tensors import TensorFile, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.vectors.lazy import FlatTensors, LazyTerms, Terms, joined, outliers, outline, terms_in
-from lingarith.vectors.tensors import TensorFile, write_safetensors
+from lingarith.vectors.outline import FlatTensors, LazyTerms, Terms, joined, outliers, outline, terms_in
 from lingarith.vectors.vector import Vector
 
 LORA = LoraTerm(torch.ones(2, 6), torch.ones(4, 2))

@@ -16,8 +16,8 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.algebra import Combination, add, add_subtract, average, parse, vector
 from lingarith.errors import LingarithError
+from lingarith.store.store import Store
 from lingarith.vectors.realise import SPACES, Space, as_vector, realise
-from lingarith.vectors.store import Store
 from lingarith.vectors.vector import Update, Vector, content_hash
 
 SHAPES = {"0.q": (12, 8), "0.v": (4, 8), "1.q": (12, 16)}

@@ -16,7 +16,7 @@ from itertools import groupby
 from numbers import Real
 from typing import NamedTuple, NoReturn
 
-from lingarith.errors import LingarithError
+from ..errors import LingarithError
 
 DIGITS = 12  # decimals that are kept, so that 1 - 0.9 and 0.1 are one coefficient
 

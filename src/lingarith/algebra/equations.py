@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lingarith.algebra.combination import Combination, parse
-from lingarith.errors import LingarithError
+from ..errors import LingarithError
+from .combination import Combination, parse
 
 
 def add(task_source: Combination | str, language_target: Combination | str, lam: float) -> Combination:

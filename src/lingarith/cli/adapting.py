@@ -14,9 +14,9 @@ from .progress import duration, shown
 
 if TYPE_CHECKING:
     from ..model.backbone import Backbone
+    from ..store.store import Store
     from ..study.plan import Plan
     from ..study.records import Run
-    from ..vectors.store import Store
 
 DEMO_TARGETS = ["pt", "uk", "fa"]
 DEMO_NOTES = (

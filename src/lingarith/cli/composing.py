@@ -15,8 +15,8 @@ from .progress import shown
 
 if TYPE_CHECKING:
     from ..algebra import Combination
+    from ..store.store import Store
     from ..study.evaluate import Bench
-    from ..vectors.store import Store
     from ..vectors.vector import Vector
 
 Expression = Annotated[
@@ -52,8 +52,8 @@ def compose(
     `lingarith compose '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --out adapter-pt`
     """
     from ..algebra import parse
+    from ..formats.peft import task_type_of, write_peft
     from ..vectors.composed import Composed
-    from ..vectors.formats.peft import task_type_of, write_peft
     from ..vectors.realise import Composition
 
     combination = parse(expression)
@@ -194,11 +194,11 @@ def evaluate(
     from dataclasses import asdict, replace
 
     from ..algebra import parse
+    from ..disk.files import write_atomically
     from ..scores.output import shares
     from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
     from ..study.evaluate import Bench, mean
     from ..study.plan import Reading, defaults
-    from ..vectors.files import write_atomically
 
     first, second = parse(expression), parse(baseline) if baseline else None
     base = defaults(backbone)

@@ -30,9 +30,9 @@ def import_(
     `lingarith import adapter-en --name 'task[en]' --like 'mc4[en]'`
     """
     from ..errors import LingarithError
-    from ..vectors.formats.imported import backbone_of, on_backbone, open_adapter
-    from ..vectors.lazy import outliers
-    from ..vectors.store import check_name
+    from ..formats.imported import backbone_of, on_backbone, open_adapter
+    from ..store.store import check_name
+    from ..vectors.outline import outliers
 
     check_name(name)
     if backbone and like:
@@ -94,13 +94,13 @@ def export(
     `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank 8 --format serving --out served-pt`
     """
     from ..algebra import parse
+    from ..disk.files import read_json
     from ..errors import LingarithError, did_you_mean
+    from ..formats.lokr import write_lokr
+    from ..formats.merged import checkpoint, write_merged
+    from ..formats.peft import ORIGIN, task_type_of, write_peft
+    from ..formats.serving import write_serving
     from ..vectors.composed import Composed
-    from ..vectors.files import read_json
-    from ..vectors.formats.lokr import write_lokr
-    from ..vectors.formats.merged import checkpoint, write_merged
-    from ..vectors.formats.peft import ORIGIN, task_type_of, write_peft
-    from ..vectors.formats.serving import write_serving
     from ..vectors.realise import Composition
 
     adapters: dict[str, Any] = {"peft": write_peft, "serving": write_serving, "lokr": write_lokr}

@@ -33,10 +33,10 @@ def inspect(
     from rich import print as show
 
     from ..algebra import parse
-    from ..report.inspection import as_text, facts
-    from ..report.inspection_page import page as drawn
-    from ..vectors.files import write_atomically
-    from ..vectors.inspect import inspect as look
+    from ..disk.files import write_atomically
+    from ..inspection.measure import inspect as look
+    from ..inspection.page import page as drawn
+    from ..inspection.words import as_text, facts
     from ..vectors.realise import SPACES, Space
 
     combination = parse(expression)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..model.backbone import Backbone
-    from ..vectors.store import Store
+    from ..store.store import Store
 
 
 def open_backbone(name: str, dtype: str = "auto", bits: int | None = None, device_map: str | None = None) -> Backbone:
@@ -31,7 +31,7 @@ def prepare() -> None:
 
 def open_store(place: str) -> Store:
     """The store in a folder or under a URL, which need not exist yet."""
-    from ..vectors.store import Store
+    from ..store.store import Store
 
     return Store.at(place)
 

@@ -11,7 +11,7 @@ from .opening import open_backbone, open_store, print_json
 from .progress import shown
 
 if TYPE_CHECKING:
-    from ..vectors.store import Store
+    from ..store.store import Store
 
 app = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
 

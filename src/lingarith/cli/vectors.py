@@ -43,7 +43,7 @@ def show(
 ) -> None:
     """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
-    from ..vectors.objects import HASH
+    from ..store.objects import HASH
 
     vectors = open_store(store)
     vector = vectors.get(name)

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from ...adapters.lora import LoraTerm
-from ...adapters.terms import Term
-from ...errors import LingarithError
-from ..files import inside, read_json
-from ..lazy import LazyTerms, lora_outline, outline
-from ..store import Store
-from ..vector import Vector
+from ..adapters.lora import LoraTerm
+from ..adapters.terms import Term
+from ..disk.files import inside, read_json
+from ..errors import LingarithError
+from ..store.store import Store
+from ..vectors.outline import LazyTerms, lora_outline, outline
+from ..vectors.vector import Vector
 from .lokr import open_lokr
 from .peft import CONFIG, ORIGIN, open_peft
 

@@ -17,15 +17,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ...adapters.kronecker import KroneckerTerm
-from ...adapters.terms import Term
-from ...errors import LingarithError
-from ..composed import Composed
-from ..files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..lazy import LazyTerms, Terms, check_terms
-from ..realise import Composition
-from ..tensors import TensorFile, pieces
-from ..vector import Vector
+from ..adapters.kronecker import KroneckerTerm
+from ..adapters.terms import Term
+from ..disk.files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.tensors import TensorFile, pieces
+from ..errors import LingarithError
+from ..vectors.composed import Composed
+from ..vectors.outline import LazyTerms, Terms, check_terms
+from ..vectors.realise import Composition
+from ..vectors.vector import Vector
 from .peft import CONFIG, ORIGIN, PEFT_VERSION, SCHEMA, WEIGHTS, TaskType
 
 WHOLE = 10_000

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import LingarithError
-from ..composed import Composed
-from ..files import json_bytes, must_be_ours, read_json, replacing, write_file
-from ..lazy import Terms
-from ..realise import Composition, relative_error
-from ..tensors import TensorFile, pieces
+from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.tensors import TensorFile, pieces
+from ..errors import LingarithError
+from ..vectors.composed import Composed
+from ..vectors.outline import Terms
+from ..vectors.realise import Composition, relative_error
 from .peft import ORIGIN, SCHEMA
 
 NEWSROOM = "newsroom"

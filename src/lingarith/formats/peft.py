@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ...adapters.lora import LoraTerm
-from ...adapters.terms import Term
-from ...errors import LingarithError
-from ..composed import Composed
-from ..files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..lazy import LazyTerms, Terms, check_terms, lora_outline
-from ..realise import Composition
-from ..tensors import TensorFile, pieces
-from ..vector import Vector
+from ..adapters.lora import LoraTerm
+from ..adapters.terms import Term
+from ..disk.files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.tensors import TensorFile, pieces
+from ..errors import LingarithError
+from ..vectors.composed import Composed
+from ..vectors.outline import LazyTerms, Terms, check_terms, lora_outline
+from ..vectors.realise import Composition
+from ..vectors.vector import Vector
 
 TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]
 

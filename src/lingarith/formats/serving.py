@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...adapters.lora import LoraTerm
-from ...errors import LingarithError
-from ..composed import Composed
-from ..files import json_bytes, must_be_ours, read_json, replacing, write_atomically
-from ..realise import Composition
+from ..adapters.lora import LoraTerm
+from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_atomically
+from ..errors import LingarithError
+from ..vectors.composed import Composed
+from ..vectors.realise import Composition
 from .peft import CONFIG, ORIGIN, WEIGHTS, TaskType, write_peft
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

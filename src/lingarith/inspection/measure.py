@@ -19,11 +19,11 @@ from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
 from ..errors import LingarithError
-from .comparison import Figures, Sums
-from .composed import Composed
-from .lazy import Terms
-from .realise import SPACES, Composition, Space, starting_point
-from .vector import Vector
+from ..vectors.composed import Composed
+from ..vectors.outline import Terms
+from ..vectors.realise import SPACES, Composition, Space, starting_point
+from ..vectors.vector import Vector
+from .figures import Figures, Sums
 
 RANKS = 64
 """A cut is described up to this rank."""

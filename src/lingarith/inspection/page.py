@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import accumulate, groupby
 
-from ..vectors.comparison import Figures
-from ..vectors.inspect import Inspection
-from .inspection import FLIPPED, Grid, grid, signs, steps, two, warnings
-from .wording import percent
+from ..report.wording import percent
+from .figures import Figures
+from .measure import Inspection
+from .words import FLIPPED, Grid, grid, signs, steps, two, warnings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def page(inspection: Inspection) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"two": two, "percent": percent}
-    template = environment.from_string(files(__package__).joinpath("inspection.html").read_text(encoding="utf-8"))
+    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     figures = inspection.figures()
     return template.render(
         style=_style(),
@@ -62,7 +62,7 @@ def page(inspection: Inspection) -> str:
 
 def _style() -> str:
     """The style sheet of all reports."""
-    report = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    report = files("lingarith.report").joinpath("page.html").read_text(encoding="utf-8")
     found = re.search(r"<style>\n(.*?)</style>", report, re.DOTALL)
     assert found
     return found[1]

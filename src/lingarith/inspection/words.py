@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..model.projections import ATTENTIONS
-from ..vectors.comparison import Figures
-from ..vectors.inspect import Inspection, place
-from .wording import percent
+from ..report.wording import percent
+from .figures import Figures
+from .measure import Inspection, place
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

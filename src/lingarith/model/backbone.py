@@ -260,7 +260,7 @@ def _place(name: str) -> str | Path:
     if name == NEWSROOM:
         folder = Path(str(resources.files("lingarith.newsroom") / "backbone"))
         if not (folder / "model.safetensors").exists():
-            raise LingarithError("the newsroom backbone is missing; make it by `python -m lingarith.newsroom.pretrain`")
+            raise LingarithError("the newsroom backbone is missing; make it by `python -m tools.pretrain`")
         return folder
     folder = Path(name).expanduser()
     if not folder.is_dir():

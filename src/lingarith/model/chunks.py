@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk.files import write_atomically
 from ..text.prefix_lm import chunks
-from ..vectors.files import write_atomically
 from .backbone import Backbone
 
 TOKENS, ENDS = "tokens.u4", "ends.i8"

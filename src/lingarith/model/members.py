@@ -28,9 +28,9 @@ from ..adapters.dense import Full
 from ..adapters.kronecker import Kronecker
 from ..adapters.lora import Lora
 from ..adapters.terms import Term
+from ..disk.files import write_atomically
+from ..disk.tensors import read_safetensors, write_safetensors
 from ..errors import LingarithError
-from ..vectors.files import write_atomically
-from ..vectors.tensors import read_safetensors, write_safetensors
 from ..vectors.vector import Vector, content_hash
 from . import full
 from .backbone import Backbone

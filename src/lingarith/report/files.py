@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..disk.files import write_atomically
 from ..errors import LingarithError
 from ..study.records import Run, read_run
-from ..vectors.files import write_atomically
 from . import table
 from .comparison import exact, kinds
 from .grids import as_latex, as_markdown

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lingarith.errors import LingarithError, did_you_mean
+from ..errors import LingarithError, did_you_mean
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

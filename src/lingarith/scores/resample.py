@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lingarith.errors import LingarithError
+from ..errors import LingarithError
 
 Values = Sequence[float] | NDArray[np.floating]
 

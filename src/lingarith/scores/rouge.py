@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lingarith.errors import LingarithError
+from ..errors import LingarithError
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor

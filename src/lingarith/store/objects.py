@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..algebra.combination import NAME
-from ..errors import LingarithError
-from .files import (
+from ..disk.files import (
     inside,
     json_bytes,
     naming,
@@ -24,10 +23,11 @@ from .files import (
     temporary_folder,
     write_file,
 )
-from .lazy import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
-from .remote import Remote
-from .tensors import TensorFile, pieces
-from .vector import Vector, content_hash
+from ..disk.remote import Remote
+from ..disk.tensors import TensorFile, pieces
+from ..errors import LingarithError
+from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
+from ..vectors.vector import Vector, content_hash
 
 SCHEMA = 2
 VOLATILE = ("cost", "made", "versions")

@@ -25,8 +25,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..algebra.combination import NAME
-from ..errors import LingarithError, did_you_mean
-from .files import (
+from ..disk.files import (
     TEMPORARY,
     inside,
     json_bytes,
@@ -36,9 +35,10 @@ from .files import (
     temporary_folder,
     write_atomically,
 )
+from ..disk.remote import Remote
+from ..errors import LingarithError, did_you_mean
+from ..vectors.vector import Vector
 from .objects import HASH, KEY, Objects, fingerprint
-from .remote import Remote
-from .vector import Vector
 
 LONGEST_NAME = 100
 SMALL = ("recipes", "steps", "names")

@@ -32,6 +32,7 @@ from ..model.backbone import Backbone, load
 from ..model.beside import AT_ONCE
 from ..model.generate import Decoding, generate_each
 from ..model.options import Adapter, TrainOptions
+from ..store.store import Store
 from ..text.corpora import PlainText, held_out, plain_text
 from ..text.rows import fingerprint
 from ..text.tasks.labelled import Labelled
@@ -39,7 +40,6 @@ from ..text.tasks.question_answering import questions
 from ..text.tasks.summarisation import summaries
 from ..vectors.noise import noise
 from ..vectors.realise import Space
-from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
 from .evaluate import F1, ROUGE2, Bench, mean

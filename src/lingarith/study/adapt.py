@@ -14,16 +14,16 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from ..disk.files import TEMPORARY, write_atomically
 from ..errors import LingarithError
+from ..formats.lokr import write_lokr
+from ..formats.peft import write_peft
 from ..languages.codes import language_name
 from ..model.backbone import Backbone
 from ..model.members import versions
+from ..store.store import Store
 from ..text.tasks.labelled import Labelled
-from ..vectors.files import TEMPORARY, write_atomically
-from ..vectors.formats.lokr import write_lokr
-from ..vectors.formats.peft import write_peft
 from ..vectors.realise import Composition
-from ..vectors.store import Store
 from ..vectors.vector import Vector
 from . import choose
 from .evaluate import Bench, Outcome

@@ -12,9 +12,9 @@ from pathlib import Path
 from ..model.backbone import Backbone
 from ..model.generate import Decoding, generate
 from ..model.train import train
+from ..store.store import Store
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
-from ..vectors.store import Store
 from . import choose
 from .halving import race
 from .ingredients import Job, Progress, have

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..disk.locks import alone
 from ..model.backbone import Backbone
 from ..model.batches import PrefixItems, TrainingData, task_items
 from ..model.members import CHECKPOINT, LOG, Training
@@ -19,12 +20,11 @@ from ..model.options import TrainOptions
 from ..model.parallel import processes
 from ..model.together import best_together
 from ..model.train import train
+from ..store.objects import vector_hash
+from ..store.store import Store
 from ..text import hub
 from ..text.corpora import PlainText
 from ..text.tasks.labelled import Labelled
-from ..vectors.locks import alone
-from ..vectors.objects import vector_hash
-from ..vectors.store import Store
 from ..vectors.vector import Vector
 
 Progress = Callable[[str, int, int], None]

@@ -21,11 +21,11 @@ from ..model.generate import Decoding
 from ..model.options import TrainOptions
 from ..scores.output import recognisable
 from ..scores.rouge import SentencePieceTokenizer
+from ..store.store import Store
 from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.tasks.labelled import Labelled
 from ..text.tasks.summarisation import summaries, task_name
 from ..vectors.realise import Space
-from ..vectors.store import Store
 from . import choose
 from .ingredients import Job, Progress, fetching
 

@@ -13,7 +13,7 @@ from ..adapters.dense import Full
 from ..languages.codes import language_name
 from ..model.generate import Decoding
 from ..model.members import versions
-from ..vectors.objects import vector_hash
+from ..store.objects import vector_hash
 from .actions import METRICS, Workshop, adapter_of, job_of
 from .adapt import RunFolder, ingredient
 from .estimate import seconds_per_output, seconds_per_step

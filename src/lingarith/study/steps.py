@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..disk.files import json_bytes
+from ..disk.locks import alone
 from ..errors import LingarithError
-from ..vectors.files import json_bytes
-from ..vectors.locks import alone
-from ..vectors.store import Store
+from ..store.store import Store
 
 VECTORS = ("train", "noise")
 """The functions that make a vector; its recipe is among their arguments."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ..errors import LingarithError, did_you_mean
 from ..model.backbone import Backbone
+from ..store.store import Store
 from ..vectors.composed import Composed
 from ..vectors.realise import Composition
-from ..vectors.store import Store
 from . import choose
 from .evaluate import Bench, Outcome
 from .halving import Race

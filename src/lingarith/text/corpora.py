@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from lingarith.errors import LingarithError, MissingData, did_you_mean
-from lingarith.text import hub
-from lingarith.text.patterns import matching_files
-from lingarith.text.rows import fingerprint, place, read_rows, text_of
+from ..errors import LingarithError, MissingData, did_you_mean
+from . import hub
+from .patterns import matching_files
+from .rows import fingerprint, place, read_rows, text_of
 
 NEWSROOM_PAGES = 4000
 """How many pages of plain text the newsroom has of a language."""
@@ -111,7 +111,7 @@ def files_of(source: str, names: Sequence[str], *, language: str, split: str | N
 
 def known_to_newsroom(language: str) -> None:
     """Raise :class:`LingarithError` if the newsroom does not write that language."""
-    from lingarith.newsroom.writer import LANGUAGES
+    from ..newsroom.writer import LANGUAGES
 
     if language not in LANGUAGES:
         raise MissingData(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
@@ -133,7 +133,7 @@ def _documents(
 
 
 def _newsroom(language: str, numbers: range) -> Iterator[str]:
-    from lingarith.newsroom.pages import page
+    from ..newsroom.pages import page
 
     known_to_newsroom(language)
     return (page("text", language, number) for number in numbers)

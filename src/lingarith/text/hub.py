@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lingarith.errors import LingarithError, MissingData, did_you_mean
-from lingarith.text.patterns import matching_files
-from lingarith.text.rows import Row, text_of
+from ..errors import LingarithError, MissingData, did_you_mean
+from .patterns import matching_files
+from .rows import Row, text_of
 
 ROOT = "LINGARITH_HUB"
 """The environment variable that names a local folder in the hub's layout (``<root>/allenai/c4/…``)."""

@@ -6,7 +6,7 @@ import glob
 import re
 from pathlib import Path
 
-from lingarith.errors import LingarithError, MissingData, did_you_mean
+from ..errors import LingarithError, MissingData, did_you_mean
 
 SPLITS = {"train": ("train", "training"), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
 """The splits, and how files spell each; the first spelling that exists is taken."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from lingarith.errors import LingarithError
+from ..errors import LingarithError
 
 NO_LOSS = -100
 """The label of a token that is read, not predicted; what cross-entropy in torch ignores."""

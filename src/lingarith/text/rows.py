@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lingarith.errors import LingarithError, did_you_mean
+from ..errors import LingarithError, did_you_mean
 
 Row = dict[str, Any]
 LONGEST_FIELD = 2**30

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_count, exact_rank, norm
 from ..errors import LingarithError
-from .lazy import Lazy, LazyTerms, Terms, joined, kronecker_outline, lora_outline, outline
+from .outline import Lazy, LazyTerms, Terms, joined, kronecker_outline, lora_outline, outline
 from .realise import Composition, relative_error
 from .vector import Vector
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..adapters.dense import DenseTerm
 from ..adapters.terms import norm
 from ..errors import LingarithError
-from .lazy import outline
+from .outline import outline
 from .realise import starting_point
 from .vector import Vector
 

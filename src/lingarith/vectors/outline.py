@@ -18,8 +18,8 @@ from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import KINDS, Term, mapped
+from ..disk.tensors import TensorFile
 from ..errors import LingarithError
-from .tensors import TensorFile
 from .vector import REST
 
 Terms = Mapping[str, tuple[Term, ...]]

@@ -28,7 +28,7 @@ from ..adapters.lora import Lora, LoraTerm
 from ..adapters.terms import Term, collected, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
-from .lazy import FlatTensors, LazyTerms, Terms, outline, rest_outline
+from .outline import FlatTensors, LazyTerms, Terms, outline, rest_outline
 from .vector import Update, Vector, content_hash
 
 SPACES = ("factors", "anchored", "delta", "peft-linear")

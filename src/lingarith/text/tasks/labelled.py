@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lingarith.errors import LingarithError, did_you_mean
-from lingarith.text.patterns import SPLITS
-from lingarith.text.rows import Row, fingerprint, place, read_rows
+from ...errors import LingarithError, did_you_mean
+from ..patterns import SPLITS
+from ..rows import Row, fingerprint, place, read_rows
 
 NEWSROOM_SIZES = {"train": 2000, "validation": 64, "test": 128}
 """How many stories a split of the newsroom has unless a limit asks for fewer or more."""

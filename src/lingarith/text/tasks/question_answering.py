@@ -6,19 +6,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from lingarith.errors import LingarithError, MissingData, did_you_mean
-from lingarith.text import hub
-from lingarith.text.corpora import files_of, known_to_newsroom
-from lingarith.text.rows import Row, text_of
-from lingarith.text.tasks.labelled import (
-    NEWSROOM_SIZES,
-    Labelled,
-    TaskExample,
-    check_request,
-    filled,
-    identified_rows,
-    labelled,
-)
+from ...errors import LingarithError, MissingData, did_you_mean
+from .. import hub
+from ..corpora import files_of, known_to_newsroom
+from ..rows import Row, text_of
+from .labelled import NEWSROOM_SIZES, Labelled, TaskExample, check_request, filled, identified_rows, labelled
 
 VALIDATION_SHARE = 0.1
 """The share of the passages of TyDi QA's train part that are kept for validation."""
@@ -119,8 +111,8 @@ def answers_of(row: Row, field: str, where: str) -> tuple[str, ...]:
 
 
 def _newsroom(language: str, split: str, limit: int | None) -> Found:
-    from lingarith.newsroom.world import story
-    from lingarith.newsroom.writer import write
+    from ...newsroom.world import story
+    from ...newsroom.writer import write
 
     known_to_newsroom(language)
     for number in range(limit or NEWSROOM_SIZES[split]):

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lingarith.errors import LingarithError
-from lingarith.text import hub
-from lingarith.text.corpora import files_of, known_to_newsroom
-from lingarith.text.rows import text_of
-from lingarith.text.tasks.labelled import (
-    NEWSROOM_SIZES,
-    Labelled,
-    TaskExample,
-    check_request,
-    filled,
-    identified_rows,
-    labelled,
-)
+from ...errors import LingarithError
+from .. import hub
+from ..corpora import files_of, known_to_newsroom
+from ..rows import text_of
+from .labelled import NEWSROOM_SIZES, Labelled, TaskExample, check_request, filled, identified_rows, labelled
 
 
 def summaries(
@@ -76,8 +68,8 @@ def task_name(source: str) -> str:
 
 
 def _newsroom(language: str, split: str, limit: int | None) -> Iterator[tuple[str, str, str]]:
-    from lingarith.newsroom.world import story
-    from lingarith.newsroom.writer import write
+    from ...newsroom.world import story
+    from ...newsroom.writer import write
 
     known_to_newsroom(language)
     for number in range(limit or NEWSROOM_SIZES[split]):

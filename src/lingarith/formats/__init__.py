@@ -1,0 +1,1 @@
+"""Vectors and compositions as folders that other programs write and read."""

@@ -8,9 +8,9 @@ NUMBERS := numbers
 demo: .venv/installed
 	$(BIN)/lingarith demo
 
-# Models of the tests are too small for more than one thread, which only wait for each other.
+# Models of the tests are too small for more than one thread, which only wait for each other; two processes do not.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow"

@@ -71,11 +71,12 @@ def make(task: Task) -> None:
     from safetensors.torch import save_file
 
     from lingarith.adapters.lora import Lora
-    from lingarith.vectors.vector import Vector, content_hash
+    from lingarith.vectors.outline import FlatTensors
+    from lingarith.vectors.vector import content_hash
 
     start = Lora(RANK).init(dict.fromkeys(task.paths, (task.width, task.width)), SEED)
-    vector = Vector("start", {path: (term,) for path, term in start.items()}, 1.0)
-    origin = {"init_seed": SEED, "init_hash": content_hash(vector.tensors())}
+    begun = content_hash(FlatTensors({path: (term,) for path, term in start.items()}))
+    origin = {"init_seed": SEED, "init_hash": begun}
     targets = [f"{side}_proj" for side in SIDES]
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": targets, "task_type": None}
     for number, folder in enumerate(task.folders):
@@ -94,7 +95,7 @@ def ours(task: Task, case: str, out: Path) -> Callable[[], None]:
     """A turn of lingarith."""
     from lingarith.algebra import Combination
     from lingarith.formats.peft import open_peft, write_peft
-    from lingarith.vectors.realise import Composition, Space
+    from lingarith.vectors.composition import Composition, Space
 
     def turn() -> None:
         vectors = {}

@@ -28,8 +28,8 @@ from lingarith.algebra import parse
 from lingarith.formats.peft import write_peft
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding, generate
-from lingarith.text.tasks.summarisation import summaries
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.text.tasks import TASKS, examples
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 PEER_BATCH = 16
@@ -91,7 +91,8 @@ def main() -> None:
     decoding = Decoding(max_input=128, max_output=arguments.max_output)
     update = {"task": vector(backbone)}
     with tempfile.TemporaryDirectory() as place:
-        data = summaries("newsroom", arguments.language, "test", limit=arguments.examples, folder=Path(place))
+        task, limit = TASKS["summaries"], arguments.examples
+        data = examples(task, "newsroom", arguments.language, "test", limit=limit, folder=Path(place))
         inputs = [example.input for example in data.examples]
         write_peft(
             Composition(parse("task"), update, Space("delta")), Path(place) / "adapter",

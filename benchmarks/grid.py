@@ -29,9 +29,9 @@ from lingarith.algebra import add_subtract
 from lingarith.formats.peft import write_peft
 from lingarith.model.beside import AT_ONCE
 from lingarith.model.generate import Decoding, generate, generate_each
-from lingarith.study.choose import TENTHS
-from lingarith.text.tasks.summarisation import summaries
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.study.weights import TENTHS
+from lingarith.text.tasks import TASKS, examples
+from lingarith.vectors.composition import Composition, Space, realise
 
 Outputs = list[list[str]]
 
@@ -54,7 +54,7 @@ def main() -> None:
     vectors = {name: random_vector(on, name, seed) for seed, name in enumerate(("task", "target", "source"))}
     expressions = [add_subtract("task", "target", "source", weight) for weight in TENTHS]
     with tempfile.TemporaryDirectory() as place:
-        data = summaries("newsroom", "pt", "validation", limit=asked.examples, folder=Path(place))
+        data = examples(TASKS["summaries"], "newsroom", "pt", "validation", limit=asked.examples, folder=Path(place))
         inputs = [example.input for example in data.examples]
         for k, expression in enumerate(expressions):
             write_peft(

@@ -32,9 +32,9 @@ from lingarith.model.backbone import Backbone, load
 from lingarith.model.batches import PrefixItems, Stream, TrainingData, task_items
 from lingarith.model.options import TrainOptions
 from lingarith.scores.rouge import CallableTokenizer, rouge2
-from lingarith.study.studies import Study, read_study
+from lingarith.study.study import Study, read_study
+from lingarith.text import tasks
 from lingarith.text.corpora import plain_text
-from lingarith.text.tasks.summarisation import summaries
 
 State = dict[str, Tensor]
 """An adapter's factors by PEFT's names."""
@@ -94,11 +94,13 @@ def adapters(model: Any, backbone: Backbone, study: Study, folder: Path) -> dict
     """The English task adapter, and a language adapter for English and each target."""
     labels, text = study.training(0, labels=True), study.training(0, labels=False)
     start = initial(backbone, labels)
-    labelled = summaries("newsroom", "en", "train", limit=study.train_limit, folder=folder)
+    labelled = tasks.examples(
+        tasks.TASKS["summaries"], "newsroom", "en", "train", limit=study.data.train_limit, folder=folder
+    )
     data = task_items(backbone, labelled, max_input=labels.max_input, max_target=labels.max_target)
     found = {TASK: trained(model, backbone, start, data, labels)}
-    for language in (*study.sources, *study.targets):
-        documents = plain_text("newsroom", language, limit_characters=study.characters, folder=folder)
+    for language in (*study.languages.sources, *study.languages.targets):
+        documents = plain_text("newsroom", language, limit_characters=study.data.characters, folder=folder)
         chunks = PrefixItems(backbone, documents, length=text.max_input)
         found[language] = trained(model, backbone, start, chunks, text)
     return found
@@ -139,10 +141,12 @@ class Trials:
         return self.done[key]
 
     def _score(self, weights: Sum, language: str, split: str) -> float:
-        limit = self.study.validation_limit if split == "validation" else self.study.test_limit
-        data = summaries("newsroom", language, split, limit=limit, folder=self.folder).examples
+        limit = self.study.data.validation_limit if split == "validation" else self.study.data.test_limit
+        data = tasks.examples(
+            tasks.TASKS["summaries"], "newsroom", language, split, limit=limit, folder=self.folder
+        ).examples
         set_peft_model_state_dict(self.model, summed(self.states, weights))
-        outputs = theirs(self.model, self.backbone, [one.input for one in data], self.study.base.decoding)
+        outputs = theirs(self.model, self.backbone, [one.input for one in data], self.study.writing)
         tokenizer = CallableTokenizer(self.backbone.tokenizer.tokenize)
         return float(rouge2(outputs, [one.target for one in data], tokenizer).mean())
 
@@ -150,7 +154,7 @@ class Trials:
 def table(trials: Trials) -> dict[str, dict[str, Any]]:
     """For each target and row: λ, ROUGE-2 on test, and the validation curve that λ was chosen by."""
     found = {}
-    for target in trials.study.targets:
+    for target in trials.study.languages.targets:
         rows: dict[str, Any] = {"baseline": {"weight": None, "score": trials.score({TASK: 1.0}, target, "test")}}
         for name, equation in EQUATIONS.items():
             weights = trials.study.weights_of(name)
@@ -171,10 +175,13 @@ def main() -> None:
     given = parser.parse_args()
     changes = [f"targets={','.join(given.targets)}"] if given.targets else []
     changes += [f"steps={given.steps}"] if given.steps else []
-    study = read_study("table1", changes=changes)
+    study = read_study("table1", texts=changes)
     backbone = load("newsroom")
     lora = LoraConfig(
-        r=study.rank, lora_alpha=study.rank, target_modules=list(backbone.projections), task_type="SEQ_2_SEQ_LM"
+        r=study.training(0, labels=True).adapter.rank,
+        lora_alpha=study.training(0, labels=True).adapter.rank,
+        target_modules=list(backbone.projections),
+        task_type="SEQ_2_SEQ_LM",
     )
     model = get_peft_model(backbone.model, lora)
     with tempfile.TemporaryDirectory() as place:

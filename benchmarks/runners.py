@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lingarith.study.runners.shares import at_a_time, cores
+from lingarith.study.runners.units import at_a_time, cores
 
 COMMAND = [sys.executable, "-c", "from lingarith.cli.main import main; main()"]
-START = "from lingarith.study.actions import Workshop; from lingarith.model.backbone import load; load()"
+START = "from lingarith.study.lab import Lab; from lingarith.model.backbone import load; load()"
 WAYS = {
     "here": [],
     "processes": ["--workers", "{workers}"],
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runners", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    study = ["vectors", "--set", f"targets={','.join(given.languages)}", "--set", f"steps={given.steps}"]
+    study = ["vectors", "--targets", ",".join(given.languages), "--steps", str(given.steps)]
     start = timed([sys.executable, "-c", START])[0]
     rows = {}
     for name in given.runners:

@@ -78,13 +78,13 @@ def ours(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from lingarith.study.records import read_run
 
     run = read_run(folder / "run")
-    table: Table = {target: {} for target in run.about["targets"]}
+    table: Table = {target: {} for target in run.about.targets}
     for target, rows in table.items():
         for row in ROWS:
-            scores = [r.score for r in run.records if (r.target, r.equation) == (target, row)]
+            scores = [r.score for r in run.records if (r.target, r.method) == (target, row)]
             rows[row] = {"weight": None, "score": mean(scores)}
             for chosen in run.choices:
-                if (chosen.target, chosen.equation) == (target, row):
+                if (chosen.target, chosen.method) == (target, row):
                     rows[row] |= {"weight": chosen.weight, "curve": chosen.curve}
     return {"table": table, "seconds": _whole(json.loads(spent.read_text()), seconds)}
 
@@ -103,32 +103,24 @@ def theirs(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def command(spent: Path, words: list[str]) -> None:
     """The command ``lingarith`` with these words, in this process; the seconds of each phase into a file."""
     from lingarith.cli import main as cli
-    from lingarith.study import actions
+    from lingarith.study import lab, outputs
 
     seconds: Counter[str] = Counter()
+    train, make = lab.obtain_all, outputs.Stored._make
 
-    class Timed(actions.Workshop):
-        """Writes down what trainings and outputs take; the other steps contain these, or take no time."""
-
-        def train(self, *given: Any, **how: Any) -> None:
-            began = time.perf_counter()
-            super().train(*given, **how)
+    def trained(*given: Any, **how: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return train(*given, **how)
+        finally:
             seconds["training"] += time.perf_counter() - began
 
-        def generate(self, steps: Any, *given: Any) -> None:
-            began = time.perf_counter()
-            super().generate(steps, *given)
-            some = [step for step in steps if step.function == "outputs"]
-            if some:
-                seconds[some[0].arguments["data"]["split"]] += time.perf_counter() - began
+    def made(self: Any, task: str, data: Any, *given: Any) -> None:
+        before, began = seconds["training"], time.perf_counter()
+        make(self, task, data, *given)
+        seconds[data.split] += time.perf_counter() - began - (seconds["training"] - before)
 
-        def perform(self, step: Any, *given: Any) -> None:
-            began = time.perf_counter()
-            super().perform(step, *given)
-            if step.function == "outputs":
-                seconds[step.arguments["data"]["split"]] += time.perf_counter() - began
-
-    actions.Workshop = Timed  # type: ignore[misc]  # the command looks it up there when it is called
+    lab.obtain_all, outputs.Stored._make = trained, made  # type: ignore[method-assign]
     sys.argv = ["lingarith", *words]
     try:
         cli.main()

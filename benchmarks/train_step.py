@@ -34,7 +34,7 @@ from lingarith.model.losses import token_losses
 from lingarith.model.members import Training, versions
 from lingarith.model.options import TrainOptions
 from lingarith.model.train import train
-from lingarith.text.tasks.summarisation import summaries
+from lingarith.text.tasks import TASKS, examples
 
 Case = tuple[Backbone, Backbone, TrainingData, TrainOptions]
 """The model for us, the same for PEFT, the data, and how it is trained."""
@@ -48,7 +48,7 @@ def newsroom() -> Case:
     """The embedded backbone on its English headlines, 16 in a batch."""
     ours, theirs = load(device="cpu"), load(device="cpu")
     with tempfile.TemporaryDirectory() as folder:
-        articles = summaries("newsroom", "en", "train", limit=512, folder=Path(folder))
+        articles = examples(TASKS["summaries"], "newsroom", "en", "train", limit=512, folder=Path(folder))
     return ours, theirs, task_items(ours, articles, max_input=512, max_target=128), TrainOptions(steps=8, batch_size=16)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 BESIDE = Path(__file__).parents[2] / "shared"
 """Where real data lie unless LINGARITH_REAL_DATA names another folder."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep is not put beside the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINGARITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

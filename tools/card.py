@@ -21,21 +21,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lingarith.algebra import Combination, vector
-from lingarith.cli.opening import open_backbone
+from lingarith.algebra import Combination
 from lingarith.cli.progress import shown
 from lingarith.disk.files import write_atomically
-from lingarith.model.backbone import Backbone
+from lingarith.model.memory import prepare
 from lingarith.newsroom.pages import SEPARATOR
+from lingarith.newsroom.rows import SIZES
 from lingarith.newsroom.world import CHOICES, PLACES, story
 from lingarith.newsroom.writer import LANGUAGES, language_file, words
 from lingarith.scores.resample import bootstrap_interval
 from lingarith.store.store import Store
-from lingarith.study.evaluate import Bench, Outcome
-from lingarith.study.ingredients import Job, Progress, obtain
-from lingarith.study.plan import AdaptOptions, defaults
-from lingarith.text.tasks.labelled import NEWSROOM_SIZES
-from lingarith.text.tasks.summarisation import summaries
+from lingarith.study.lab import Lab
+from lingarith.study.outputs import Stored, Wanted
+from lingarith.study.scoring import Outcome
+from lingarith.study.study import study_of
+from lingarith.text.tasks import TASKS, examples
 
 Figures = dict[str, list[float]]
 """``rouge2``, ``names``, ``numbers``: mean over the examples and its 95 % interval, each 0..100."""
@@ -66,23 +66,18 @@ def _places(language: str) -> list[str]:
     return [words(language, ("place", index)) for index in range(len(PLACES))]
 
 
-def measured(
-    language: str, backbone: Backbone, store: Store, options: AdaptOptions, progress: Progress | None = None
-) -> dict[str, Figures]:
+def measured(language: str, lab: Lab) -> dict[str, Figures]:
     """The figures of a language for each of :data:`WAYS`."""
-    folder, limit = store.folder / "text", options.test_limit
-    data = {code: summaries("newsroom", code, "train", folder=folder) for code in (language, "en")}
-    jobs = {code: Job(labelled, options.task_training) for code, labelled in data.items()}
-    vectors = {job.name: obtain(job, backbone, store, progress)[0] for job in jobs.values()}
-    bench = Bench(backbone, vectors, options.space, decoding=options.decoding)
-    asked = summaries("newsroom", language, "test", limit=limit, folder=folder)
-    prompt = "{text}" + SEPARATOR.rstrip()
-    continued = summaries("newsroom", language, "test", prompt=prompt, limit=limit, folder=folder)
-    return {
-        "own": _figures(language, bench.outcomes(vector(jobs[language].name), asked)),
-        "english": _figures(language, bench.outcomes(vector(jobs["en"].name), asked)),
-        "bare": _figures(language, bench.outcomes(Combination(), continued)),
-    }
+    asked = lab.labels("summaries", language, "test")
+    bare = replace(TASKS["summaries"], prompt="{text}" + SEPARATOR.rstrip())
+    limit, folder = lab.study.data.test_limit, lab.store.folder / "text"
+    continued = examples(bare, "newsroom", language, "test", limit=limit, folder=folder)
+    outputs = Stored(lab)
+    own, english = lab.task("summaries", 0, language), lab.task("summaries", 0, "en")
+    [by_own, by_english] = outputs.written(Wanted("summaries", asked, [own, english]))
+    [by_none] = outputs.written(Wanted("summaries", continued, [Combination()]))
+    written = {"own": by_own, "english": by_english, "bare": by_none}
+    return {way: _figures(language, outcomes) for way, outcomes in written.items()}
 
 
 def _figures(language: str, outcomes: Sequence[Outcome]) -> Figures:
@@ -120,23 +115,24 @@ def main() -> None:
     """Measure the languages that ``--out`` lacks, print the table, and put it between the marks of the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--languages", default=",".join(LANGUAGES))
-    parser.add_argument("--steps", type=int, default=defaults("newsroom").task_training.steps)
-    parser.add_argument("--examples", type=int, default=NEWSROOM_SIZES["test"])
+    parser.add_argument("--steps", type=int, default=study_of("card", "adapt").task_training.steps)
+    parser.add_argument("--examples", type=int, default=SIZES["test"])
     parser.add_argument("--store", type=Path, default=Path("lingarith-store"))
     parser.add_argument("--out", type=Path, default=Path("docs/newsroom-figures.json"))
     parser.add_argument("--page", type=Path, default=Path("docs/newsroom.md"))
     args = parser.parse_args()
-    options = replace(defaults("newsroom"), test_limit=args.examples)
-    options = replace(options, task_training=replace(options.task_training, steps=args.steps))
-    backbone, store = open_backbone("newsroom"), Store(args.store)
-    about = {"backbone": backbone.fingerprint, "examples": args.examples, "training": asdict(options.task_training)}
+    study = study_of("card", "adapt", {"steps": args.steps, "test_limit": args.examples})
+    prepare()
+    lab = Lab(study, Store(args.store))
+    training = asdict(study.training(0, labels=True))
+    about = {"backbone": lab.backbone.fingerprint, "examples": args.examples, "training": training}
     found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {**about, "languages": {}}
     if any(found[key] != value for key, value in about.items()):
         raise SystemExit(f"{args.out} holds figures of another backbone or other options; move it away")
-    with shown() as progress:
+    with shown() as lab.progress:
         for language in args.languages.split(","):
             if language not in found["languages"]:
-                found["languages"][language] = measured(language, backbone, store, options, progress)
+                found["languages"][language] = measured(language, lab)
                 write_atomically(args.out, json.dumps(found, indent=1) + "\n")
     print(as_markdown(found))
     if args.page.exists():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class LingarithError(Exception):
@@ -38,3 +40,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     listed = ", ".join(names[:12])
     return f"; known are: {listed}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def optional(library: str, extra: str) -> Any:
+    """A library that comes with an extra of this package. Raises :class:`LingarithError` where it is not installed."""
+    try:
+        return importlib.import_module(library)
+    except ImportError:
+        raise LingarithError(f"{library} is not installed; get it by `pip install 'lingarith[{extra}]'`") from None

@@ -220,14 +220,6 @@ def test_a_term_of_several_products() -> None:
     assert not KroneckerTerm(a[0], b[0]).fits
 
 
-def test_stacked_and_back() -> None:
-    terms = [KroneckerTerm(torch.randn(1, 2, 3), torch.randn(1, 4, 5)) for _ in range(3)]
-    a, b = kronecker.stacked(terms)
-    assert (a.shape, b.shape) == ((3, 2, 3), (3, 4, 5))
-    for before, after in zip(terms, kronecker.unstacked(a, b), strict=True):
-        assert all(map(torch.equal, before, after))
-
-
 def test_facts() -> None:
     adapter = Kronecker()
     assert (adapter.facts, adapter.scale) == ({"kind": "kronecker", "m": 32, "n": 16}, 1.0)

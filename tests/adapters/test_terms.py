@@ -13,7 +13,6 @@ from torch import Tensor
 from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
 from lingarith.adapters.terms import (
-    KINDS,
     Term,
     collected,
     exact_count,
@@ -200,13 +199,6 @@ def test_what_is_known_by_its_factors_is_not_formed() -> None:
     two = KroneckerTerm(torch.randn(1, 400, 400, generator=g), torch.randn(1, 400, 400, generator=g))
     _, lost, whole = to_kronecker([one, two], 400, 400, 1)
     assert 0 < lost < whole == pytest.approx(norm([one, two]) ** 2)
-
-
-def test_kinds() -> None:
-    g = torch.Generator().manual_seed(0)
-    for kind in ("lora", "3x2"):
-        term = a_term(kind, 1, g)
-        assert [made for name, made in KINDS.items() if term.kind.startswith(name)] == [type(term)]
 
 
 def test_a_mixture_is_of_no_higher_rank_than_its_terms() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lingarith.cli.main import main
-from lingarith.study import choose
+from lingarith.study import weights
 
 TRAINING = ("--steps", "2", "--batch-size", "4", "--learning-rate", "0.05", "--max-input", "24")
-TEXT, TASK = ("--characters", "2000"), ("--limit", "6", "--max-target", "8")
+TEXT, TASK = ("--characters", "2000"), ("--train-limit", "6", "--max-target", "8")
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,5 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two weights instead of eleven or fifteen, and few articles to try them on."""
     monkeypatch.setattr("lingarith.study.choose.PROBE", 4)
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
-    monkeypatch.setattr(choose, "TENTHS", (0.0, 1.0))
-    monkeypatch.setattr(choose, "NEAR_ONE", ())
+    monkeypatch.setattr(weights, "TENTHS", (0.0, 1.0))
+    monkeypatch.setattr(weights, "NEAR_ONE", ())

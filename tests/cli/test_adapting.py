@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from lingarith.cli import adapting
-from lingarith.model.backbone import load
-from lingarith.model.generate import Decoding
-from lingarith.model.options import TrainOptions
-from lingarith.study.plan import AdaptOptions
+from lingarith.cli import making
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("coarse")
-LIMITS = ("--limit", "6", "--validation-limit", "2", "--test-limit", "2", "--max-target", "8", "--max-output", "6")
+LIMITS = (
+    "--train-limit", "6", "--validation-limit", "2", "--test-limit", "2", "--max-target", "8", "--max-output", "6",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -25,20 +23,23 @@ def small(training: tuple[str, ...]) -> tuple[str, ...]:
     return (*training, *LIMITS, "--characters", "2000")
 
 
-def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path: Path) -> None:
+def test_adapt(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
     """A dry run trains nothing, the run leaves all its files, and the next one repeats its words."""
     store, out = tmp_path / "store", tmp_path / "out"
     words = ("adapt", "pt", *small, "--store", store, "--out", out)
 
     dry = command(*words, "--dry-run")
-    assert "train news[pt]" in dry.out
-    assert "nothing was trained" in dry.out
+    assert "language vectors" in dry.out
+    assert "λ is chosen by protocol 'oracle'." in dry.out
+    assert "Nothing was trained or written." in dry.out
     assert [line for line in dry.err.splitlines() if line.startswith("timing")] == [
         "timing a step of headlines[en] …", "timing a step of news[en] …", "timing an output …",
     ]  # fmt: skip
     plan = command(*words, "--dry-run", "--json").json
     assert plan["protocol"] == "oracle"
-    assert [stage["done"] for stage in plan["stages"]] == [False] * 5
+    assert {stage["what"]: stage["left"] for stage in plan["stages"]} == {
+        "task vectors": 1, "language vectors": 2, "outputs for validation": 8, "outputs for test": 8,
+    }  # fmt: skip
     assert plan["seconds"] == pytest.approx(sum(stage["seconds"] for stage in plan["stages"]))
     guessed = command(*words, "--choose-by", "unlabelled", "--dry-run").out
     assert "pt: λ is chosen without any label" in guessed
@@ -46,7 +47,7 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
     assert not list(store.glob("objects/*"))
 
     first = command(*words)
-    assert first.code == 0
+    assert first.code == 0, first.err
     assert "pt: " in first.out
     assert "ROUGE-2" in first.out
     assert str(out / "report.html") in first.out
@@ -55,11 +56,23 @@ def test_adapt(command: Command, small: tuple[str, ...], trained: Path, tmp_path
         "run.json", "report.html", "table.md", "table.csv", "table.tex", "pt", *lines,
     }  # fmt: skip
     assert json.loads((out / "run.json").read_text())["command"].startswith("lingarith adapt pt")
-    rows = command(*words, "--json").json
-    assert {row["equation"] for row in rows} == {"baseline", "add", "add_subtract", "uncoupled"}
-    assert all(row["target"] == "pt" and row["n"] == 2 for row in rows)
+    facts = command(*words, "--json").json
+    assert {cell["method"] for cell in facts["cells"]} == {"baseline", "add", "add_subtract", "uncoupled"}
+    assert all(cell["target"] == "pt" and cell["n"] == 2 for cell in facts["cells"])
+    assert list(facts["adapters"]) == ["pt"]
     assert command(*words).out == first.out
-    assert [stage["done"] for stage in command(*words, "--dry-run", "--json").json["stages"]][:3] == [True] * 3
+    assert command(*words, "--dry-run", "--json").json["left"] == 0
+
+
+def test_a_task_and_controls(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
+    """Tasks, controls and seeds are options of `adapt` as of any study."""
+    (tmp_path / "moods.toml").write_text(
+        'prompt = "mood: {text}"\ntarget = "category"\nmetric = "accuracy"\nwrites = ""\n', encoding="utf-8"
+    )
+    words = ("adapt", "pt", *small, "--task", tmp_path / "moods.toml", "--seeds", "0,1", "--controls", "scaled")
+    facts = command(*words, "--store", tmp_path / "store", "--out", tmp_path / "out", "--json").json
+    assert {(cell["task"], cell["seeds"]) for cell in facts["cells"]} == {("moods", 2)}
+    assert "scaled" in {cell["method"] for cell in facts["cells"]}
 
 
 def test_adapt_without_labels_of_the_target(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
@@ -70,10 +83,10 @@ def test_adapt_without_labels_of_the_target(command: Command, small: tuple[str, 
     for language, line in (("en", "It rained for a week."), ("yo", "Òjò rọ̀ fún ọ̀sẹ̀ kan.")):
         (tmp_path / f"plain/{language}.txt").write_text(f"{line}\n" * 5)
     done = command(
-        "adapt", "yo", *small, "--task", tmp_path / "summ/{language}/{split}.jsonl",
+        "adapt", "yo", *small, "--labels", tmp_path / "summ/{language}/{split}.jsonl",
         "--text", tmp_path / "plain/{language}.txt", "--store", tmp_path / "store", "--out", tmp_path / "out",
     )  # fmt: skip
-    assert done.code == 0
+    assert done.code == 0, done.err
     assert "nothing to evaluate on" in done.out
     assert (tmp_path / "out/yo/adapter_model.safetensors").exists()
     assert (tmp_path / "out/report.html").exists()
@@ -83,21 +96,26 @@ def test_adapt_without_labels_of_the_target(command: Command, small: tuple[str, 
     ("words", "sentence"),
     [
         (("en",), "en is a target and a source"),
-        (("pt", "pt"), "target pt is named twice"),
+        (("pt", "pt"), "pt stands twice in 'targets'"),
         (("pd",), "the newsroom does not write 'pd'"),
-        (("../pt",), "the newsroom does not write '../pt'"),
+        (("../pt",), "'../pt' is no language code"),
         (("pt", "--source", "e"), "the newsroom does not write 'e'"),
-        (("pt", "--choose-by", "orakle"), "no protocol named 'orakle'; did you mean oracle?"),
+        (("pt", "--task", "summary"), "there is no task 'summary'; did you mean summaries?"),
+        (("pt", "--controls", "randon"), "'controls' knows no 'randon'; did you mean random?"),
+        (("pt", "--choose-by", "orakle"), "'choose_by' knows no 'orakle'; did you mean oracle?"),
         (("pt", "--space", "delta-space"), "no space named 'delta-space'; did you mean delta?"),
-        (("pt", "--task", "nowhere/{language}/{split}.jsonl"), "no file matches"),
-        (("pt", "--task", "summ/en.jsonl"), "the labelled data 'summ/en.jsonl' would be the same for all languages"),
-        (("pt", "--text", "plain.txt"), "the plain text 'plain.txt' would be the same for all languages"),
-        (("pt", "--validation-limit", "0"), "limit is 0"),
+        (("pt", "--labels", "nowhere/{language}/{split}.jsonl"), "no file matches"),
+        (("pt", "--labels", "summ/en.jsonl"), "'labels' is 'summ/en.jsonl', the same for every language"),
+        (("pt", "--text", "plain.txt"), "'text' is 'plain.txt', the same for every language"),
+        (("pt", "--validation-limit", "0"), "validation_limit is 0"),
+        (("pt", "--kronecker", "32"), "'kronecker' is [32]; give m and n, such as 32x16"),
+        (("pt", "--kronecker", "32xb"), "the command line: 'kronecker', item 2 is 'b'; it must be a whole number"),
         (("pt", "--language-steps", "0"), "steps=0 must be at least 1"),
         (("pt", "--language-learning-rate", "0"), "learning_rate=0.0 must be a positive number"),
         (("pt", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model /nowhere.model"),
         (("pt", "--rank-out", "4"), "rank=4 needs space 'delta'"),
         (("pt", "--dtype", "float12"), "no type of weights is named 'float12'"),
+        (("pt", "--runner", "slurn"), "no runner is named 'slurn'; did you mean slurm?"),
     ],
 )
 def test_what_cannot_be_adapted(
@@ -132,25 +150,24 @@ def test_an_out_that_holds_something_else(
 
 
 def test_demo_is_adapt_on_the_newsroom(
-    command: Command, tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, small: tuple[str, ...], tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a tiny backbone in place of the package's, the tables and examples of both are the same."""
-    training = TrainOptions(steps=2, batch_size=4, learning_rate=0.05, max_input=24, max_target=8)
-    small = AdaptOptions(
-        task_training=training, language_training=training, decoding=Decoding(max_input=24, max_output=6),
-        train_limit=6, validation_limit=2, test_limit=2, text_characters=2000,
-    )  # fmt: skip
-    monkeypatch.setattr("lingarith.study.plan.defaults", lambda backbone: small)
-    monkeypatch.setattr(adapting, "DEMO_TARGETS", ["pt", "uk"])
-    monkeypatch.setattr(adapting, "open_backbone", lambda *_: load(str(tiny_backbone)))
+    """With a tiny backbone in place of the package's, the tables of both are the same."""
+    keys = {
+        "steps": 2, "batch_size": 4, "learning_rate": 0.05, "max_input": 24, "max_target": 8, "train_limit": 6,
+        "validation_limit": 2, "test_limit": 2, "characters": 2000, "max_output": 6, "backbone": str(tiny_backbone),
+    }  # fmt: skip
+    targets = ["pt", "uk"]
+    monkeypatch.setattr(making, "DEMO", keys | {"targets": targets})
     common = ("--store", tmp_path / "store", "--json")
     demo = command("demo", "--out", tmp_path / "demo", *common).json
-    words = (*adapting.DEMO_TARGETS, *LIMITS, "--characters", "2000", "--max-input", "24", "--out", tmp_path / "adapt")
-    assert command("adapt", *words, *common).json == demo
+    adapt = command("adapt", *targets, *small, "--out", tmp_path / "adapt", *common).json
+    assert {**adapt, "report": ""} == {**demo, "report": ""}
     said = command("demo", "--out", tmp_path / "demo", *common[:-1])
     assert said.code == 0
-    assert "no benchmark of any language" in said.err
-    for target in adapting.DEMO_TARGETS:
+    assert "four language vectors" in said.err
+    assert "no benchmark of any language" in said.out
+    for target in targets:
         assert f"\n{target}  test-" in said.out
     assert "Reference " in said.out
     assert str(tmp_path / "demo/report.html") in said.out
@@ -158,6 +175,6 @@ def test_demo_is_adapt_on_the_newsroom(
 
 def test_progress_goes_to_stderr(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
     done = command("adapt", "pt", *small, "--store", tmp_path / "store", "--out", tmp_path / "out", "--json")
-    assert isinstance(done.json, list)
-    assert "training 3 vectors …" in done.err
-    assert "testing pt, baseline …" in done.err
+    assert isinstance(done.json, dict)
+    assert "training 3 vectors" in done.err
+    assert "Add, pt, 2 of 4" in done.err

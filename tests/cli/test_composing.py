@@ -20,9 +20,9 @@ EXPRESSION = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 
 
 @pytest.fixture
-def on(trained: Path, tiny_backbone: Path) -> tuple[str, ...]:
-    """The backbone and a store to read from."""
-    return ("-b", str(tiny_backbone), "--store", str(trained))
+def on(store: Path, tiny_backbone: Path) -> tuple[str, ...]:
+    """The backbone and a store with its vectors."""
+    return ("-b", str(tiny_backbone), "--store", str(store))
 
 
 @pytest.fixture(scope="session")
@@ -141,31 +141,30 @@ def test_compose_keeps_what_is_not_its_own(file: str, fails: Callable[..., str],
 @pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("by", ["oracle", "unlabelled"])
 def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
-    words = ("choose", "pt", "--limit", "2", "--choose-by", by, *on)
-    facts = command(*words, "--equation", "uncoupled", "--json").json
-    assert (facts["target"], facts["equation"], facts["protocol"]) == ("pt", "uncoupled", by)
+    words = ("choose", "pt", "--validation-limit", "2", "--choose-by", by, *on)
+    facts = command(*words, "--method", "uncoupled", "--json").json
+    assert (facts["target"], facts["method"], facts["protocol"]) == ("pt", "uncoupled", by)
     assert [weight for weight, _ in facts["curve"]] == [0.0, 1.0]
     assert facts["weight"] in (0.0, 1.0)
     said = command(*words).out
     assert "← chosen" in said
+    assert ("λ  ROUGE-2" in said, "λ  Value" in said) == (by == "oracle", by == "unlabelled")
     assert f"pt, protocol '{by}': " in said
+    assert ("without any label" in said) == (by == "unlabelled")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("pt", "--choose-by", "orakle"), "no protocol named 'orakle'; did you mean oracle?"),
-        (("pt", "--equation", "add-subtract"), "no equation named 'add-subtract'; did you mean add_subtract?"),
+        (("pt", "--choose-by", "orakle"), "'choose_by' knows no 'orakle'; did you mean oracle?"),
+        (("pt", "--method", "add-subtract"), "no method with a weight is named 'add-subtract'; did you mean"),
+        (("en",), "en is a target and a source"),
         (("pu",), "no vector named 'news[pu]'"),
         (("pt", "--source", "fr"), "no vector named 'headlines[fr]'"),
-        (("pt", "--choose-by", "sources"), "protocol 'sources' needs two or more sources"),
-        (("pt", "--limit", "0"), "limit is 0"),
-        (("pt", "--limit", "2", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
-        (
-            ("pt", "--limit", "2", "--space", "delta", "--rank-out", "13"),
-            "rank 13 is too high: the exact sum has rank 12",
-        ),
-        (("pt", "--limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),
+        (("pt", "--choose-by", "sources"), "protocol 'sources' lets each labelled source play"),
+        (("pt", "--validation-limit", "0"), "validation_limit is 0"),
+        (("pt", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
+        (("pt", "--validation-limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),
     ],
 )
 def test_what_cannot_be_chosen(
@@ -179,14 +178,15 @@ def test_what_cannot_be_chosen(
 
 def test_evaluate(command: Command, on: tuple[str, ...], tmp_path: Path) -> None:
     records = tmp_path / "new/folder/records.jsonl"
-    words = ("evaluate", EXPRESSION, "pt", "--limit", "3", "--baseline", "headlines[en]", *on)
+    words = ("evaluate", EXPRESSION, "pt", "--test-limit", "3", "--baseline", "headlines[en]", *on)
     facts = command(*words, "--records", records, "--json").json
-    assert (facts["expression"], facts["baseline"], facts["examples"]) == (EXPRESSION, "headlines[en]", 3)
+    against = facts["against"]
+    assert (facts["expression"], against["expression"], facts["examples"]) == (EXPRESSION, "headlines[en]", 3)
     lines = [json.loads(line) for line in records.read_text().splitlines()]
     assert [line["id"] for line in lines] == ["test-0", "test-1", "test-2"]
     assert facts["score"] == pytest.approx(sum(line["score"] for line in lines) / 3)
     assert facts["interval"][0] <= facts["score"] <= facts["interval"][1]
-    assert facts["gain"] == pytest.approx(facts["score"] - facts["baseline_score"])
+    assert against["gain"] == pytest.approx(facts["score"] - against["score"])
     assert sum(facts["kinds"].values()) == pytest.approx(1)
     said = command(*words).out
     assert f"{EXPRESSION} in factors, pt test, 3 examples" in said
@@ -194,12 +194,12 @@ def test_evaluate(command: Command, on: tuple[str, ...], tmp_path: Path) -> None
 
 
 def test_a_cut_is_judged_by_the_expression_and_not_by_its_baseline(command: Command, on: tuple[str, ...]) -> None:
-    words = ("evaluate", EXPRESSION, "pt", "--limit", "1", "--space", "delta", "--rank-out", "8")
+    words = ("evaluate", EXPRESSION, "pt", "--test-limit", "1", "--space", "delta", "--rank-out", "8")
     assert command(*words, "--baseline", "headlines[en]", *on).code == 0
 
 
 def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> None:
-    assert command("evaluate", "0", "pt", "--limit", "1", *on, "--json").json["expression"] == "0"
+    assert command("evaluate", "0", "pt", "--test-limit", "1", *on, "--json").json["expression"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> No
         (("news[pt]", "xx"), "the newsroom does not write 'xx'"),
         (("news[pt]", "pt", "--split", "tests"), "there is no split 'tests'; did you mean test?"),
         (("news[pt]", "pt", "--space", "deltas"), "no space named 'deltas'; did you mean delta?"),
-        (("news[pt]", "pt", "--task", "nowhere/{language}/{split}.jsonl"), "no file matches"),
+        (("news[pt]", "pt", "--labels", "nowhere/{language}/{split}.jsonl"), "no file matches"),
         (("news[pt]", "pt", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),
         (("news[pt]", "pt", "--beams", "0"), "beams=0 must be at least 1"),
         (("news[pt]", "pt", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model /nowhere.model"),
@@ -219,10 +219,12 @@ def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> No
 def test_what_cannot_be_evaluated(
     words: tuple[str, ...], sentence: str, fails: Callable[..., str], on: tuple[str, ...]
 ) -> None:
-    assert fails("evaluate", *words, "--limit", "1", *on).startswith(sentence)
+    assert fails("evaluate", *words, "--test-limit", "1", *on).startswith(sentence)
 
 
-@pytest.mark.parametrize("words", [("evaluate", "news[pt]", "pt", "--limit", "1"), ("generate", "news[pt]", "Olá.")])
+@pytest.mark.parametrize(
+    "words", [("evaluate", "news[pt]", "pt", "--test-limit", "1"), ("generate", "news[pt]", "Olá.")]
+)
 def test_vectors_of_another_backbone_are_refused(
     words: tuple[str, ...], fails: Callable[..., str], other_backbone: Path, trained: Path
 ) -> None:
@@ -248,17 +250,53 @@ def test_generate(command: Command, on: tuple[str, ...], tmp_path: Path, monkeyp
     made = command(*words, *articles, "--json").json
     assert [one["input"] for one in made] == articles
     (tmp_path / "articles.jsonl").write_text("".join(json.dumps({"body": article}) + "\n" for article in articles))
-    assert command(*words, "--file", tmp_path / "articles.jsonl", "--text-field", "body", "--json").json == made
+    assert command(*words, "--file", tmp_path / "articles.jsonl", "--fields", "text=body", "--json").json == made
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([articles[0], "", articles[1]])))
     assert command(*words, "--json").json == made
     assert command(*words, *articles).out.split("\n") == [*(one["output"] for one in made), ""]
+
+
+def test_prompts_with_line_breaks_and_languages(
+    command: Command, fails: Callable[..., str], on: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a shell passes on as a backslash and n is a line break for the model; outputs stay on their line."""
+    read: list[str] = []
+
+    def write(backbone: object, inputs: list[str], *_: object, **__: object) -> list[str]:
+        read.extend(inputs)
+        return ["two\nlines"]
+
+    monkeypatch.setattr("lingarith.study.evaluate.generate", write)
+    words = ("generate", "news[pt]", "Olá.", "--prompt", "{text}\\nIn {language_name}:", *on)
+    assert command(*words, "--lang", "pt").out == "two lines\n"
+    assert read == ["Olá.\nIn Portuguese:"]
+    assert "names the language; say by --lang which it is" in fails(*words)
+    assert "reads question and context; give a --file" in fails("generate", "0", "Olá.", "--task", "questions", *on)
+
+
+def test_labels_of_no_language(command: Command, on: tuple[str, ...]) -> None:
+    words = ("evaluate", EXPRESSION, "pt", "--task", "topics", "--test-limit", "2", *on)
+    facts = command(*words, "--json").json
+    assert (facts["metric"], facts["kinds"], list(facts["beside"])) == ("Accuracy", {}, ["Macro-F1"])
+    said = command(*words).out
+    assert "Accuracy 0.0" in said
+    assert "outputs:" not in said
+
+
+def test_outputs_are_kept(command: Command, on: tuple[str, ...], store: Path) -> None:
+    """What was written once is read from the store."""
+    words = ("evaluate", EXPRESSION, "pt", "--test-limit", "2", *on, "--json")
+    first = command(*words)
+    [kept] = (store / "outputs").glob("*.json")
+    kept.write_text(kept.read_text().replace('"score": 0.0', '"score": 50.0'))
+    assert command(*words).json["score"] == 50.0 != first.json["score"]
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ((), "there is no article"),
-        (("Olá.", "--prompt", "summarize"), "the prompt 'summarize' has no place for the article"),
+        (("Olá.", "--prompt", "summarize"), "the prompt 'summarize' does not say where the article goes"),
         (("--file", "nowhere.txt"), "there is no file nowhere.txt"),
         (("--file", "nowhere.pdf"), "nowhere.pdf cannot be read: files end in one of"),
         (("Olá.", "--space", "delta", "--rank-out", "5"), "rank 5 is too high: the exact sum has rank 4"),

@@ -101,8 +101,8 @@ def test_serving(command: Any, store: Path, tmp_path: Path) -> None:
 
 def test_lokr(command: Any, fails: Callable[..., str], store: Path, tmp_path: Path) -> None:
     words = ("export", SUM, *DELTA, "--format", "lokr", "--out", tmp_path / "x", "--store", store)
-    assert "--rank 1 --kronecker 16x16" in fails(*words)
-    done = command(*words, "--rank", "1", "--kronecker", "4x4")
+    assert "--rank-out 1 --kronecker-out 16x16" in fails(*words)
+    done = command(*words, "--rank-out", "1", "--kronecker-out", "4x4")
     assert done.code == 0, done.err
     assert "in delta, 1 × Kronecker 4 × 4: Kronecker 4 × 4, " in done.out
     assert "of it lost by the cut" in done.out
@@ -169,9 +169,9 @@ def test_mistakes(fails: Callable[..., str], exported: Path, store: Path, tmp_pa
     assert fails("export", SUM, "--format", "pfet", *there) == "no format named 'pfet'; did you mean peft?"
     assert "the combination is 0" in fails("export", "news[en] - news[en]", *there)
     assert "did you mean news[en]" in fails("export", "news[eng]", *there)
-    assert "rank 13 is too high: the exact sum has rank 12" in fails("export", SUM, *DELTA, "--rank", "13", *there)
-    assert "m=3 does not divide" in fails("export", SUM, *DELTA, "--rank", "1", "--kronecker", "3x4", *there)
-    assert "rank=2 needs space 'delta'" in fails("export", SUM, "--rank", "2", *there)
+    assert "rank 13 is too high: the exact sum has rank 12" in fails("export", SUM, *DELTA, "--rank-out", "13", *there)
+    assert "m=3 does not divide" in fails("export", SUM, *DELTA, "--rank-out", "1", "--kronecker-out", "3x4", *there)
+    assert "rank=2 needs space 'delta'" in fails("export", SUM, "--rank-out", "2", *there)
     assert "--backbone goes with --format merged" in fails("export", SUM, "--backbone", "newsroom", *there)
     assert "cache does not hold it" in fails("export", SUM, "--format", "merged", "--backbone", "no/where", *there)
     assert not (tmp_path / "x").exists()

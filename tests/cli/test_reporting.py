@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lingarith.study.records import Choice, Example, Record, append
+from lingarith.study.records import About, Choice, Example, Record, RunFolder
 
 Command = Callable[..., Any]
 
@@ -17,17 +16,21 @@ Command = Callable[..., Any]
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run of `adapt`, with four examples."""
-    folder = tmp_path / "made"
-    folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"title": "By hand", "targets": ["pt"], "protocol": "oracle"}))
+    about = About(
+        "3f2a", "By hand", "adapt", tasks={"summaries": "ROUGE-2"}, targets=["pt"], sources=["en"], tried=["add"],
+        methods={"baseline": "Baseline", "add": "Add"}, protocol="oracle", handed_over={"pt": "add"},
+    )  # fmt: skip
+    folder = RunFolder(tmp_path / "made")
+    folder.open(about)
     for k in range(4):
         own = [
-            Record("pt", "test", m, w, str(k), "Sismo", s, "target")
+            Record("pt", "test", m, w, str(k), "Sismo", s, "target", "summaries")
             for m, w, s in (("baseline", None, 3.0), ("add", 0.9, 4.0))
         ]
-        append(folder, [Example("pt", "test", str(k), "Um sismo.", "Sismo"), *own])
-    append(folder, [Choice("pt", "add", "oracle", 0.9, 4.0, "0.9*a[en] + 0.1*b[pt]", [(0.9, 4.0), (1.0, 3.0)])])
-    return folder
+        folder.add([Example("pt", "test", str(k), "Um sismo.", "Sismo", task="summaries"), *own])
+    curve: list[tuple[float | str, float]] = [(0.9, 4.0), (1.0, 3.0)]
+    folder.add([Choice("pt", "add", "oracle", 0.9, 4.0, "0.9*a[en] + 0.1*b[pt]", curve, "summaries")])
+    return folder.path
 
 
 def test_into_the_runs_folder(command: Command, run: Path) -> None:

@@ -41,7 +41,7 @@ def study(tmp_path: Path, tiny_backbone: Path) -> Path:
 
 
 def test_language_vectors_alone(command: Command, study: Path, tmp_path: Path) -> None:
-    words = ("run", study, "--set", "table=vectors", "--set", "task=none/{language}/{split}.jsonl")
+    words = ("run", study, "--set", "table=vectors", "--labels", "none/{language}/{split}.jsonl")
     done = command(*words, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "Language vectors" in done.out
@@ -54,21 +54,23 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     words = ("run", study, "--store", "store")
     plan = command(*words, "--dry-run", "--json").json
-    assert plan["steps"] == plan["left"] == sum(work["left"] for work in plan["work"]) > 20
+    assert plan["left"] == sum(stage["all"] for stage in plan["stages"]) > 20
     assert plan["seconds"] > 0
     assert plan["bytes"] > 0
-    assert {work["what"]: work["steps"] for work in plan["work"]}["train vectors"] == 4
+    assert {stage["what"]: stage["all"] for stage in plan["stages"]} == {
+        "task vectors": 1, "language vectors": 3, "outputs for validation": 20, "outputs for test": 20,
+    }  # fmt: skip
     told = command(*words, "--dry-run", "--json", "--runner", "processes", "--workers", 3).json
     assert told["workers"] == 3
     assert 0 < told["until_done"] < 1.01 * told["seconds"]
-    assert "With 3 workers: " in command(*words, "--dry-run", "--runner", "processes", "--workers", 3).err
+    assert "With 3 workers: " in command(*words, "--dry-run", "--runner", "processes", "--workers", 3).out
     assert not Path("runs").exists()
     assert not list(Path("store").glob("objects/*"))
 
     first = command(*words)
     assert first.code == 0, first.err
-    assert "train vectors" in first.err
-    assert "λ·task" in first.out
+    assert "language vectors" in first.err
+    assert "λ · task alone" in first.out
     assert "Add and Subtract: " in first.out
     assert "no benchmark of any language" in first.out
     out = Path("runs/tiny-newsroom")
@@ -80,14 +82,16 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
 
     again = command(*words)
     assert again.out == first.out
-    assert "0 left" in again.err
+    assert "About 0 s and 0 MB" in again.err
     told = command(*words, "--json").json
     assert [table["heads"][:2] for table in told["tables"]] == [
-        ["", "Baseline"], ["Average", "ROUGE-2"], ["", "Baseline"],
+        ["", "Method"], ["", "Baseline"],
     ]  # fmt: skip
     assert command(*words, "--dry-run", "--json").json["left"] == 0
-    other = command(*words, "--set", "controls=[]", "--dry-run", "--json").json
-    assert (other["left"], other["steps"] > 15) == (0, True)  # what two studies share is done once
+    for fewer in (("--set", "controls=[]"), ("--controls", "")):
+        other = command(*words, *fewer, "--dry-run", "--json").json
+        left = [(stage["all"] > 0, stage["left"]) for stage in other["stages"]]
+        assert left == [(True, 0)] * 4  # what two studies share is done once
 
 
 def test_another_study_in_the_folder(command: Command, fails: Callable[..., str], study: Path, tmp_path: Path) -> None:
@@ -114,6 +118,8 @@ def test_a_table_without_training(command: Command, tmp_path: Path) -> None:
         (("table1", "--set", "sorces=en"), "--set: a study has no key 'sorces'; did you mean sources?"),
         (("table1", "--set", "targets=en"), "en is a target and a source"),
         (("table1", "--set", "weights=1.5"), "λ = 1.5 stands in 'weights'; it must lie in 0..1"),
+        (("table1", "--set", "weights"), "--set takes key=value, and 'weights' has no '='"),
+        (("table1", "--targets", "en"), "en is a target and a source"),
         (("table1", "--runner", "slurn"), "no runner is named 'slurn'; did you mean slurm?"),
         (("table1", "--workers", "2"), "--workers says nothing to the runner 'here'"),
         (("table1", "--set", "table=tabel1"), "no table is named 'tabel1'; did you mean table1?"),

@@ -16,7 +16,7 @@ import torch
 from lingarith.algebra import parse
 from lingarith.model.backbone import load
 from lingarith.store.store import Store
-from lingarith.vectors.realise import realise
+from lingarith.vectors.composition import realise
 
 Command = Callable[..., Any]
 
@@ -56,11 +56,11 @@ def test_full_fine_tuning(
 ) -> None:
     """From training to a merged checkpoint, which is the backbone with the vector on it to the bit."""
     at = training.index("--learning-rate")
-    options = (*training[:at], *training[at + 2 :], "--limit", 8, "--store", store)
-    made = command("train", "task", "newsroom", "pt", "--full", *options, "--json").json
+    options = (*training[:at], *training[at + 2 :], "--train-limit", 8, "--store", store)
+    made = command("train", "task", "newsroom", "pt", "--adapter", "full", *options, "--json").json
     assert made["origin"]["adapter"] == {"kind": "full"}
     assert made["origin"]["options"]["learning_rate"] == 1e-4  # far below an adapter's
-    again = command("train", "task", "newsroom", "pt", "--full", *options, "--json").json
+    again = command("train", "task", "newsroom", "pt", "--adapter", "full", *options, "--json").json
     assert (again["hash"], again["trained"]) == (made["hash"], False)
     name = made["name"]
     shown = command("vectors", "show", name, "--store", store).out
@@ -87,9 +87,24 @@ def test_full_fine_tuning(
 
 
 def test_full_fine_tuning_has_no_rank(fails: Callable[..., str], tmp_path: Path) -> None:
-    words = ("train", "task", "newsroom", "pt", "--full", "--store", tmp_path / "store")
-    for more in (("--rank", 4), ("--alpha", 8), ("--kronecker", "4x2")):
-        assert "--full trains no adapter, so --rank, --alpha and --kronecker say nothing" in fails(*words, *more)
+    words = ("train", "task", "newsroom", "pt", "--adapter", "full", "--store", tmp_path / "store")
+    for more in (("--rank", 4), ("--alpha", 8)):
+        assert "rank and alpha are LoRA's, and another adapter is asked for" in fails(*words, *more)
+
+
+def test_a_learning_rate_that_is_given_is_that_of_full_fine_tuning_too(
+    command: Command, training: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("train", "language", "pt", "--adapter", "full", "--characters", 500, *training, "--steps", 1)
+    made = command(*words, "--store", tmp_path / "store", "--json").json
+    assert made["origin"]["options"]["learning_rate"] == 0.05  # as `training` has it
+
+
+def test_early_stop(command: Command, training: tuple[str, ...], tmp_path: Path) -> None:
+    """With a rate of nothing the loss never falls, so training ends after the second validation."""
+    words = ("train", "task", "newsroom", "pt", *training, "--train-limit", 8, "--validation-limit", 4, "--steps", 40)
+    words = (*words, "--learning-rate", 1e-30, "--validate-every", 1, "--patience", 2, "--store", tmp_path / "store")
+    assert command(*words, "--json").json["origin"]["steps"] < 40
 
 
 def test_what_comes_from_the_hub_is_told(
@@ -135,7 +150,8 @@ def test_bad_labelled_data(
     ("words", "sentence"),
     [
         (("task", "newsroom", "xx"), "the newsroom does not write 'xx'"),
-        (("language", "e n"), "the newsroom does not write 'e n'; did you mean en?"),
+        (("task", "newsroom", "en", "--task", "summary"), "there is no task 'summary'; did you mean summaries?"),
+        (("language", "e n"), "'e n' is no language code"),
         (("language", "../en", "--text", "plain/{language}.txt"), "'../en' is no language code"),
         (("language", "pt", "--text", "nowhere/{language}.txt"), "no file matches 'nowhere/{language}.txt'"),
         (("language", "pt", "--text", "newsrom"), "there is no source 'newsrom'; did you mean newsroom?"),
@@ -144,11 +160,11 @@ def test_bad_labelled_data(
         (("language", "pt", "--rank", "0"), "rank=0 must be at least 1"),
         (("language", "pt", "--alpha", "-1"), "alpha=-1.0 must be a positive number"),
         (("language", "pt", "--characters", "0"), "limit_characters is 0"),
-        (("task", "newsroom", "en", "--limit", "0"), "limit is 0"),
+        (("task", "newsroom", "en", "--train-limit", "0"), "train_limit is 0"),
         (("language", "pt", "--precision", "int8"), "precision='int8' is none of"),
         (("language", "pt", "--dtype", "flot32"), "no type of weights is named 'flot32'; did you mean float32?"),
-        (("language", "pt", "--seed", "-1"), "Invalid value for '--seed'"),
-        (("language", "pt", "--init-seed", "-1"), "Invalid value for '--init-seed'"),
+        (("language", "pt", "--seed", "-1"), "seed=-1 must be 0 or more"),
+        (("language", "pt", "--init-seed", "-1"), "init_seed=-1 must be 0 or more"),
         (("language", "pt", "--bits", "3"), "bits=3 is not known; choose 4 or 8"),
     ],
 )

@@ -18,8 +18,7 @@ from lingarith.formats.imported import backbone_of, on_backbone, open_adapter, s
 from lingarith.formats.lokr import write_lokr
 from lingarith.formats.peft import write_peft
 from lingarith.store.store import Store
-from lingarith.vectors.composed import Composed
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 SIZES = {"layers.0.q": (16, 8), "layers.0.k": (8, 8), "layers.0.v": (8, 8), "layers.0.o": (8, 16)}
@@ -98,14 +97,14 @@ def test_a_lokr_folder_becomes_kronecker_terms(store: Store, tmp_path: Path) -> 
     back = store.get("task[en]")
     for path in SIZES:
         (term,) = back.terms[path]
-        wanted = made.at(path)[0][0].delta() if path in some else torch.zeros(SIZES[path])
+        wanted = made.at(path)[0].delta() if path in some else torch.zeros(SIZES[path])
         assert torch.equal(term.delta(), wanted)
     realise(parse("task[en] + news[pt]"), {"task[en]": back, "news[pt]": store.get("news[pt]")}, "delta")
 
 
 def test_a_folder_of_lingarith_says_its_backbone(store: Store, tmp_path: Path) -> None:
     made = Composition(parse("0.5*a"), {"a": a_vector("a")}, Space("delta", rank=1))
-    origin = Composed(made).vector("0.5*a", {"a": "3f"}).origin
+    origin = made.vector("0.5*a", {"a": "3f"}).origin
     write_peft(made, tmp_path / "x", base_model="tiny", task_type="CAUSAL_LM", origin=origin)
     vector = open_adapter(tmp_path / "x", "task[en]")
     assert backbone_of(vector, Store(tmp_path / "no store")) == (FACTS, SIZES, "as its folder says")

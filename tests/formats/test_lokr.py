@@ -18,7 +18,7 @@ from lingarith.algebra import parse
 from lingarith.disk.tensors import read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
 from lingarith.formats.lokr import open_lokr, write_lokr
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 SIZES = {"layers.0.q": (16, 8), "layers.0.k": (8, 8), "layers.1.q": (16, 8), "layers.1.k": (8, 8)}
@@ -134,7 +134,7 @@ def test_folders_that_peft_saved(settings: dict[str, Any], tmp_path: Path) -> No
 def test_sums_that_lokr_cannot_hold(terms: dict[str, tuple[Term, ...]], held: str, tmp_path: Path) -> None:
     with pytest.raises(LingarithError, match=f"{held}.* cut the sum to such a product") as refused:
         write(composed(terms), tmp_path / "x")
-    assert "--rank 1 --kronecker 16x16" in str(refused.value)
+    assert "--rank-out 1 --kronecker-out 16x16" in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,7 +149,7 @@ def test_not_a_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"peft_type": "LORA"}, "type 'LORA' is no LoKr"),
+        ({"peft_type": "LORA"}, "type 'LORA' cannot be read; only LoKr can"),
         ({"modules_to_save": ["head"]}, "modules_to_save cannot be read, since it replaces whole modules"),
         ({"rank_pattern": {"q": 2}}, "rank_pattern cannot be read"),
         ({"alpha_pattern": {"q": 2}}, "alpha_pattern cannot be read"),

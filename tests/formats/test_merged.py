@@ -16,8 +16,9 @@ from lingarith.adapters.terms import Term
 from lingarith.algebra import parse
 from lingarith.disk.tensors import TensorFile, read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.formats.merged import checkpoint, weights, write_merged
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.formats.checkpoints import checkpoint
+from lingarith.formats.merged import weights, write_merged
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 SIZES = {f"model.layers.{k}.attn.{name}": size for k in (0, 1) for name, size in (("q", (6, 4)), ("k", (2, 4)))}

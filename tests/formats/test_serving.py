@@ -15,7 +15,7 @@ from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
 from lingarith.formats.peft import open_peft
 from lingarith.formats.serving import RANKS, write_serving
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 PATHS = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.q_proj"]

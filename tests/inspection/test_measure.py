@@ -19,7 +19,8 @@ from lingarith.errors import LingarithError
 from lingarith.inspection import measure as module
 from lingarith.inspection.figures import Figures
 from lingarith.inspection.measure import inspect, place
-from lingarith.vectors.realise import SPACES, Space, realise
+from lingarith.vectors.composition import SPACES, Space, realise
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 
 SHAPES = {"layer.0.q": (6, 4), "layer.0.v": (4, 4), "layer.1.q": (6, 4)}
@@ -36,7 +37,7 @@ def trained(name: str, adapter: Lora | Kronecker, *, drift: float = 0.3, seed: i
         return factor + (drift if factor.any() else 1.0) * torch.randn(factor.shape, generator=g)
 
     terms = {path: (type(term)(*map(moved, term)),) for path, term in start.items()}
-    begun = content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
+    begun = content_hash(FlatTensors({path: (term,) for path, term in start.items()}))
     return Vector(name, terms, scale, {"backbone": HERE, "init_seed": 0, "init_hash": begun})
 
 

@@ -12,6 +12,7 @@ from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import parse
 from lingarith.inspection.measure import Inspection, inspect
 from lingarith.inspection.words import as_text, facts, grid, warnings
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 
 Pair = tuple[list[float], list[float]]
@@ -85,7 +86,7 @@ def test_a_vector_that_hardly_moved(step: float, still: bool) -> None:
     shapes = {"q": (8, 8)}
     start = Lora(2).init(shapes, 0)
     moved = {path: (LoraTerm(a + step, b + step),) for path, (a, b) in start.items()}
-    begun = content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
+    begun = content_hash(FlatTensors({path: (term,) for path, term in start.items()}))
     x = Vector("x", moved, 1.0, {"init_seed": 0, "init_hash": begun})
     said = warnings(inspect(parse("x"), {"x": x}))
     assert said == ["x hardly moved from its start; was it trained long enough?"] * still

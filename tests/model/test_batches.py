@@ -22,8 +22,8 @@ from lingarith.model.backbone import load
 from lingarith.model.batches import POOL, Item, PrefixItems, Stream, TaskItems, alike, collate, prefix_mask
 from lingarith.model.losses import token_losses
 from lingarith.text.corpora import PlainText, plain_text
-from lingarith.text.tasks.labelled import Labelled, TaskExample
-from lingarith.text.tasks.summarisation import summaries
+from lingarith.text.labelled import Labelled, TaskExample
+from lingarith.text.tasks import TASKS, examples
 
 Make = Callable[..., Any]
 LONG: Item = ([3, 10, 11, 12, 13], [20, 21, 22, 23, 1])
@@ -166,7 +166,7 @@ def test_prefix_items(backbone: Make) -> None:
 def test_little_is_padding(kind: str, backbone: Make, tmp_path: Path) -> None:
     newsroom = load(device="cpu")
     if kind == "articles":
-        data = summaries("newsroom", "en", "train", limit=400, folder=tmp_path)
+        data = examples(TASKS["summaries"], "newsroom", "en", "train", limit=400, folder=tmp_path)
         items: TaskItems | PrefixItems = batches.task_items(newsroom, data, max_input=512, max_target=128)
     else:
         pages = plain_text("newsroom", "en", limit_characters=150_000, folder=tmp_path)

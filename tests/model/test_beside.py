@@ -17,11 +17,12 @@ from lingarith.errors import LingarithError
 from lingarith.model import beside
 from lingarith.model.backbone import Backbone
 from lingarith.model.beside import groups
-from lingarith.model.generate import Decoding, generate, generate_each
+from lingarith.model.generate import generate, generate_each
+from lingarith.model.options import Decoding
 from lingarith.vectors.vector import Update
 
 Make = Callable[..., Any]
-DECODING = Decoding(max_input=16, max_output=6, batch_size=4)
+DECODING = Decoding(max_input=16, max_output=6, generate_batch=4)
 INPUTS = [" ".join(f"w{(7 * k + j) % 60}" for j in range(1 + (3 * k) % 8)) for k in range(7)]
 
 
@@ -65,7 +66,7 @@ def test_outputs_are_those_of_one_after_another(family: str, beams: int, backbon
 
 @pytest.mark.parametrize("family", ["t5", "llama"])
 def test_rows_that_end_leave_their_neighbours_what_is_theirs(family: str, backbone: Make, updates: Make) -> None:
-    on, longer = backbone(family), replace(DECODING, max_output=12, batch_size=64)
+    on, longer = backbone(family), replace(DECODING, max_output=12, generate_batch=64)
     made = [one for one in updates(on) if one is not None]
     words = [word for some in one_after_another(on, made, longer) for output in some for word in output.split()[2:3]]
     usual = on.tokenizer.convert_tokens_to_ids(max(words, key=words.count))

@@ -14,13 +14,13 @@ from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.adapters.terms import Term
 from lingarith.algebra import parse
+from lingarith.formats.folders import TaskType
 from lingarith.formats.lokr import write_lokr
 from lingarith.formats.merged import write_merged
-from lingarith.formats.peft import TaskType, write_peft
+from lingarith.formats.peft import write_peft
 from lingarith.formats.serving import write_serving
 from lingarith.model.backbone import Backbone
-from lingarith.vectors.composed import Composed
-from lingarith.vectors.realise import Composition, Space, realise
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 
 FAMILIES = ["t5", "mt5", "umt5", "llama", "gemma2", "gemma3", "qwen2", "qwen3", "mistral", "bloom", "xglm"]
@@ -109,7 +109,7 @@ def test_a_mixed_sum_merged(family: str, backbone: Callable[..., Backbone], mode
     assert same(logits(merged), wanted, 1e-6)
 
     def added(path: str) -> Callable[[Tensor], Tensor]:
-        terms = Composed(composition).terms[path]
+        terms = composition.terms[path]
         return lambda x: torch.stack([term.apply(x) for term in terms]).sum(0)
 
     with on.adding({path: added(path) for path in composition.paths}):  # as packed weights are adapted

@@ -21,7 +21,8 @@ from lingarith.model.batches import Stream, TaskItems, collate
 from lingarith.model.members import CHECKPOINT, Training
 from lingarith.model.options import TrainOptions
 from lingarith.model.train import mean_loss, train
-from lingarith.vectors.realise import realise
+from lingarith.vectors.composition import realise
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Update, Vector, content_hash
 
 Make = Callable[..., Any]
@@ -113,7 +114,7 @@ def test_what_comes_back(backbone: Make, tmp_path: Path) -> None:
     assert {path: term.size for path, (term,) in made.terms.items()} == on.shapes
     assert all(isinstance(term, DenseTerm) for (term,) in made.terms.values())
     assert made.rest["shared.weight"].shape == on.model.shared.weight.shape
-    assert all(tensor.dtype == torch.float32 and not tensor.requires_grad for tensor in made.tensors().values())
+    assert all(tensor.dtype == torch.float32 and not tensor.requires_grad for tensor in FlatTensors.of(made).values())
     assert (made.origin["adapter"], made.origin["init_hash"]) == ({"kind": "full"}, None)
 
 
@@ -155,7 +156,7 @@ def test_stopped_and_resumed(backbone: Make, tmp_path: Path) -> None:
         run(on, OPTIONS, tmp_path / "stopped", watch=stop)
     assert same(on.model, before)
     again = run(on, OPTIONS, tmp_path / "stopped")
-    assert content_hash(again.tensors()) == content_hash(whole.tensors())
+    assert content_hash(FlatTensors.of(again)) == content_hash(FlatTensors.of(whole))
     one, other = (read_safetensors(tmp_path / folder / CHECKPOINT) for folder in ("whole", "stopped"))
     one.pop("counts"), other.pop("counts")
     assert content_hash(one) == content_hash(other)
@@ -173,16 +174,16 @@ def test_a_parameter_that_the_model_does_not_use(backbone: Make, tmp_path: Path)
     assert torch.equal(whole.rest["idle"], torch.zeros(3))
     with pytest.raises(KeyboardInterrupt):
         run(on, OPTIONS, tmp_path / "stopped", watch=stop)
-    assert content_hash(run(on, OPTIONS, tmp_path / "stopped").tensors()) == content_hash(whole.tensors())
+    assert content_hash(FlatTensors.of(run(on, OPTIONS, tmp_path / "stopped"))) == content_hash(FlatTensors.of(whole))
 
 
 def test_activation_checkpointing_changes_nothing(backbone: Make, tmp_path: Path) -> None:
     on = backbone("llama")
     made = run(on, OPTIONS, tmp_path / "plain")
     less = run(on, replace(OPTIONS, activation_checkpointing=True), tmp_path / "less")
-    assert made.tensors().keys() == less.tensors().keys()
-    for name, tensor in made.tensors().items():
-        torch.testing.assert_close(less.tensors()[name], tensor, rtol=0, atol=1e-6)
+    assert FlatTensors.of(made).keys() == FlatTensors.of(less).keys()
+    for name, tensor in FlatTensors.of(made).items():
+        torch.testing.assert_close(FlatTensors.of(less)[name], tensor, rtol=0, atol=1e-6)
 
 
 def test_a_backbone_in_half_precision_is_trained_in_float32(backbone: Make, tmp_path: Path) -> None:

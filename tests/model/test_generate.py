@@ -11,10 +11,11 @@ import torch
 
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
-from lingarith.model.generate import Decoding, generate
+from lingarith.model.generate import generate
+from lingarith.model.options import Decoding
 
 Make = Callable[..., Any]
-DECODING = Decoding(max_input=16, max_output=6, batch_size=4)
+DECODING = Decoding(max_input=16, max_output=6, generate_batch=4)
 INPUTS = [" ".join(f"w{(7 * k + j) % 60}" for j in range(1 + (3 * k) % 8)) for k in range(11)]
 FAMILIES = pytest.mark.parametrize("family", ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"])
 
@@ -54,7 +55,7 @@ def test_neither_batch_nor_repetition_changes_outputs(family: str, beams: int, b
     first = generate(on, INPUTS, decoding)
     assert generate(on, INPUTS, decoding) == first
     for size in (1, 3, 64):
-        assert generate(on, INPUTS, replace(decoding, batch_size=size)) == first
+        assert generate(on, INPUTS, replace(decoding, generate_batch=size)) == first
     assert generate(on, INPUTS[::-1], decoding) == first[::-1]
 
 
@@ -106,7 +107,7 @@ def test_an_empty_input_needs_a_frame(backbone: Make) -> None:
         generate(bare, ["w1", ""], DECODING)
 
 
-@pytest.mark.parametrize("name", ["beams", "max_input", "max_output", "batch_size"])
+@pytest.mark.parametrize("name", ["beams", "max_input", "max_output", "generate_batch"])
 def test_decoding_that_makes_no_sense(name: str) -> None:
     with pytest.raises(LingarithError, match=f"{name}=0 must be at least 1"):
         Decoding(**{name: 0})
@@ -123,7 +124,7 @@ def test_rows_that_have_ended_leave_the_batch(family: str, backbone: Make) -> No
     head.weight.data[on.eos] = 1.1 * head.weight.data[usual]
     rows: list[int] = []
     handle = head.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
-    outputs = generate(on, INPUTS, replace(longer, batch_size=64))
+    outputs = generate(on, INPUTS, replace(longer, generate_batch=64))
     handle.remove()
     assert rows[0] == len(INPUTS) > rows[-1]
     assert outputs == [generate(on, [text], longer)[0] for text in INPUTS]

@@ -80,6 +80,7 @@ def train_in(folder: Path, on: Backbone, stop: int) -> None:
     from lingarith.model.members import Training
     from lingarith.model.options import TrainOptions
     from lingarith.model.train import train
+    from lingarith.vectors.outline import FlatTensors
     from lingarith.vectors.vector import content_hash
 
     options = TrainOptions(steps=STEPS, batch_size=8, accumulation=2, learning_rate=1e-2, adapter=Lora(2))
@@ -94,11 +95,12 @@ def train_in(folder: Path, on: Backbone, stop: int) -> None:
             raise KeyboardInterrupt
 
     try:
-        found = {position: content_hash(v.tensors()) for position, v in train(on, trainings, together=2, watch=watch)}
+        vectors = dict(train(on, trainings, together=2, watch=watch))
     except KeyboardInterrupt:
         return
     if processes().rank == 0:
-        (folder / "hashes").write_text(json.dumps(found, sort_keys=True))
+        hashes = {position: content_hash(FlatTensors.of(vector)) for position, vector in vectors.items()}
+        (folder / "hashes").write_text(json.dumps(hashes, sort_keys=True))
 
 
 def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lingarith.adapters.kinds import Adapter
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.disk.tensors import read_safetensors
@@ -30,9 +31,10 @@ from lingarith.model.backbone import Backbone
 from lingarith.model.batches import TaskItems
 from lingarith.model.losses import token_losses
 from lingarith.model.members import CHECKPOINT, LOG, Training
-from lingarith.model.options import Adapter, TrainOptions
+from lingarith.model.options import TrainOptions
 from lingarith.model.together import Trial, best, best_together, trials
 from lingarith.model.train import groups, train
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 
 Make = Callable[..., Any]
@@ -68,7 +70,7 @@ def alone(on: Backbone, trainings: Sequence[Training], folder: Path) -> list[Vec
 
 
 def digest(vector: Vector) -> str:
-    return content_hash(vector.tensors())
+    return content_hash(FlatTensors.of(vector))
 
 
 def log(folder: Path) -> list[dict[str, float]]:
@@ -167,8 +169,8 @@ def test_many_steps_of_copies_are_those_of_one(adapter: Adapter, backbone: Make,
     [(_, apart)] = train(on, [one])
     found = dict(train(on, [replace(one, folder=tmp_path / str(k)) for k in range(3)], together=3))
     assert len({digest(vector) for vector in found.values()}) == 1
-    for name, tensor in apart.tensors().items():
-        torch.testing.assert_close(found[0].tensors()[name], tensor, rtol=0, atol=1e-4)
+    for name, tensor in FlatTensors.of(apart).items():
+        torch.testing.assert_close(FlatTensors.of(found[0])[name], tensor, rtol=0, atol=1e-4)
 
 
 def test_a_finished_vector_makes_room_for_the_next(backbone: Make, tmp_path: Path) -> None:

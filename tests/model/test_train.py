@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lingarith.adapters.kinds import Adapter
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
 from lingarith.disk.tensors import read_safetensors
@@ -23,9 +24,10 @@ from lingarith.model.backbone import Backbone
 from lingarith.model.batches import Stream, TaskItems, collate
 from lingarith.model.losses import token_losses
 from lingarith.model.members import CHECKPOINT, LOG, Training
-from lingarith.model.options import Adapter, TrainOptions
+from lingarith.model.options import TrainOptions
 from lingarith.model.train import mean_loss, train
-from lingarith.vectors.realise import realise, starting_point
+from lingarith.vectors.composition import realise
+from lingarith.vectors.outline import FlatTensors, starting_point
 from lingarith.vectors.vector import Vector, content_hash
 
 Make = Callable[..., Any]
@@ -62,12 +64,12 @@ def log(folder: Path) -> list[dict[str, float]]:
 
 
 def same(one: Vector, other: Vector) -> bool:
-    return content_hash(one.tensors()) == content_hash(other.tensors())
+    return content_hash(FlatTensors.of(one)) == content_hash(FlatTensors.of(other))
 
 
 def close(one: Vector, other: Vector, within: float) -> None:
-    theirs = other.tensors()
-    for name, tensor in one.tensors().items():
+    theirs = FlatTensors.of(other)
+    for name, tensor in FlatTensors.of(one).items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=within)
 
 
@@ -165,13 +167,13 @@ def test_what_comes_back(backbone: Make, tmp_path: Path) -> None:
     made = run(on, options, tmp_path, validation=examples(on, 3), watch=lambda *now: heard.append(now))
     assert (made.name, made.adapter, made.scale) == ("x[en]", "LoRA, rank 2", 0.5)
     assert {path: term.size for path, (term,) in made.terms.items()} == on.shapes
-    assert all(t.dtype == torch.float32 and not t.requires_grad for t in made.tensors().values())
+    assert all(t.dtype == torch.float32 and not t.requires_grad for t in FlatTensors.of(made).values())
     origin = made.origin
     assert origin["kind"] == "task"
     assert origin["backbone"] == on.facts
     assert origin["adapter"] == {"kind": "lora", "rank": 2, "alpha": 1.0}
     assert (origin["init_seed"], origin["steps"], origin["cost"]["examples"]) == (7, 4, 16)
-    assert content_hash(Vector("", starting_point(made), 1.0).tensors()) == origin["init_hash"]
+    assert content_hash(FlatTensors(starting_point(made))) == origin["init_hash"]
     assert set(origin["versions"]) == {"lingarith", "torch", "transformers"}
     json.dumps(origin)  # plain
     lines = log(tmp_path)
@@ -287,14 +289,14 @@ def test_precision(backbone: Make, tmp_path: Path) -> None:
     assert same(exact, automatic)  # whatever the processor has, so that results do not depend on its kind
     assert not same(exact, half)
     assert log(tmp_path / "bfloat16")[0]["loss"] == pytest.approx(log(tmp_path / "float32")[0]["loss"], rel=0.05)
-    assert all(t.dtype == torch.float32 for t in half.tensors().values())
+    assert all(t.dtype == torch.float32 for t in FlatTensors.of(half).values())
 
 
 def test_a_half_precision_backbone_trains_float32_factors(backbone: Make, tmp_path: Path) -> None:
     on = backbone("llama")
     on.model.to(torch.bfloat16)
     made = run(on, OPTIONS, tmp_path)
-    assert all(t.dtype == torch.float32 and t.isfinite().all() for t in made.tensors().values())
+    assert all(t.dtype == torch.float32 and t.isfinite().all() for t in FlatTensors.of(made).values())
 
 
 def test_bidirectional_prefix_is_another_objective(backbone: Make, tmp_path: Path) -> None:

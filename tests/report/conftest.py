@@ -1,8 +1,7 @@
-"""A run made by hand: three languages, four equations, λ grids, with a known right answer."""
+"""Runs with a known right answer, written by the writer of runs and read back: an adaptation and a study."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from itertools import product
@@ -18,14 +17,18 @@ from lingarith.study.records import (
     EQUATIONS,
     METHODS,
     UNCOUPLED,
+    About,
     Choice,
     Example,
+    Fixed,
     Ingredient,
     Record,
     Run,
-    append,
+    RunFolder,
+    read_run,
 )
 
+TASK = "summaries"
 TEXT = {
     "pt": (
         "Um terremoto de magnitude 6,1 atingiu Aveiro na segunda-feira.\n\nNinguém ficou ferido.",
@@ -53,13 +56,13 @@ FORMULA = {
 }
 
 
-def build(n: int = 40, protocol: str = "sources", **about: Any) -> Run:
-    """A run over pt, uk and fa with ``n`` test examples each; ``about`` overrides its facts."""
+def adapted(n: int = 40, protocol: str = "sources", **about: Any) -> Run:
+    """An adaptation to pt, uk and fa with ``n`` test examples each; ``about`` overrides its facts."""
     random_state = random.Random(7)
     examples, records, choices = [], [], []
     for target, (article, reference) in TEXT.items():
-        examples += [Example(target, "test", f"{target}-{i}", article, reference) for i in range(n)]
-        examples.append(Example(target, "validation", f"{target}-v", article, reference))
+        examples += [Example(target, "test", f"{target}-{i}", article, reference, task=TASK) for i in range(n)]
+        examples.append(Example(target, "validation", f"{target}-v", article, reference, task=TASK))
         base = [random_state.uniform(15, 60) for _ in range(n)]
         for equation in EQUATIONS:
             gain = GAINS[target].get(equation, 0.0)
@@ -69,7 +72,7 @@ def build(n: int = 40, protocol: str = "sources", **about: Any) -> Run:
                     kind = KINDS[(i * 5 + len(equation)) % len(KINDS)]
                     output = {"source": "Quake in Shiraz hurts 12", "empty": "", "copied": article}.get(kind, reference)
                     value = min(100.0, max(0.0, score + gain + random_state.gauss(0, noise)))
-                    records.append(Record(target, "test", equation, weight, f"{target}-{i}", output, value, kind))
+                    records.append(Record(target, "test", equation, weight, f"{target}-{i}", output, value, kind, TASK))
         for equation, weight in WEIGHTS.items():
             for by, at in ((protocol, weight), ("oracle", ORACLE[equation])):
                 grid = sorted({x / 10 for x in range(11)} | {weight, ORACLE[equation]})
@@ -77,47 +80,40 @@ def build(n: int = 40, protocol: str = "sources", **about: Any) -> Run:
                 alone = 0.0 if equation == UNCOUPLED else 1.0
                 curve = [(w, 40.0 if w == alone else max(0.0, top - 90 * abs(w - at) ** 1.5)) for w in grid]
                 text = FORMULA[equation].format(w=at, v=1 - at, t=target)
-                choices.append(Choice(target, equation, by, at, dict(curve)[at], text, curve))
+                choices.append(Choice(target, equation, by, at, dict(curve)[at], text, curve, TASK))
     vectors = [
         Ingredient(name, f"{i:x}3f0" * 16, 61.5, 1_250_000, 12_000, 400, {"name": name, "seed": 0, "rank": 4})
         for i, name in enumerate(["newsroom[en]", "text[en]", *(f"text[{t}]" for t in TEXT)])
     ]
-    facts = {
+    facts: dict[str, Any] = {
+        "identity": "adapted",
         "title": "Summaries in pt, uk and fa from English labels",
-        "task": "newsroom: an article in, one sentence out",
-        "text": "newsroom",
-        "backbone": {"name": "newsroom", "fingerprint": "5be1c0ffee", "parameters": 3_300_000},
-        "adapter": "LoRA, rank 4, on q, k, v, o",
+        "table": "adapt",
+        "study": {"labels": "newsroom", "text": "newsroom", "prompt": "summarize: {text}", "seeds": [0]},
+        "tasks": {TASK: "ROUGE-2"},
+        "targets": list(TEXT),
+        "sources": ["en"],
+        "methods": {method: METHODS[method].full for method in EQUATIONS},
+        "tried": [ADD, ADD_SUBTRACT, UNCOUPLED],
+        "backbone": {"name": "newsroom", "revision": None, "fingerprint": "5be1c0ffee", "parameters": 3_300_000},
+        "adapter": {"kind": "lora", "rank": 4, "alpha": 4},
         "space": "factors",
         "protocol": protocol,
         "protocols": [protocol, "oracle"],
-        "sources": ["en"],
-        "targets": list(TEXT),
-        "score": dict.fromkeys(TEXT, "SentencePiece tokens of newsroom.model, sha256 91c0…"),
-        "seed": 0,
+        "score": {TASK: dict.fromkeys(TEXT, "SentencePiece tokens of newsroom.model, sha256 91c0…")},
+        "data": {f"{TASK}/{target}": "3f2a" * 16 for target in TEXT},
         "handed_over": HANDED,
         "notes": ["The articles are synthetic, written by machine: a demonstration, no benchmark of any language."],
-        "expressions": {BASELINE: "newsroom[en]", ADD: "λ*newsroom[en] + (1-λ)*text[T]"},
         "made": {"lingarith": "0.1.0", "torch": "2.13.0"},
         "command": "lingarith adapt pt uk fa",
     }
-    return Run(facts | about, examples, records, choices, vectors)
-
-
-@pytest.fixture(scope="session")
-def make_run() -> Callable[..., Run]:
-    return build
-
-
-@pytest.fixture(scope="session")
-def run() -> Run:
-    return build()
+    return Run(About(**facts | about), examples, records, choices, vectors)
 
 
 STUDY_KINDS = {BASELINE: "source", ADD: "target", ADD_SUBTRACT: "target", "scaled": "other"}
 
 
-def build_study(seeds: tuple[int, ...] = (0,), by_source: bool = False, **about: Any) -> Run:
+def studied(seeds: tuple[int, ...] = (0,), by_source: bool = False, **about: Any) -> Run:
     """A study's run over pt, uk and fa, ten examples each: Add gains 5 in pt, nothing elsewhere; seed k adds k."""
     methods = [BASELINE, ADD_SUBTRACT, "scaled"] if by_source else [BASELINE, ADD, ADD_SUBTRACT, "scaled"]
     sources = ["en", "ru"] if by_source else ["en"]
@@ -135,39 +131,60 @@ def build_study(seeds: tuple[int, ...] = (0,), by_source: bool = False, **about:
             if weight:
                 curve = [(0.0, 1.0), (0.9, 30.0 + gain), (1.0, 30.0)]
                 choices.append(Choice(target, method, "oracle", 0.9, 30.0 + gain, "0.9*headlines[en]", curve, **own))
-    facts = {
-        "title": "A study by hand", "study": {"seeds": list(seeds), "table": "table1"}, "table": "table1",
-        "tasks": {"summaries": "ROUGE-2"}, "targets": list(TEXT), "sources": sources, "by_source": by_source,
-        "seeds": list(seeds), "methods": {method: METHODS[method] for method in methods}, "reference": BASELINE,
-        "tried": methods[1:-1], "against": ["scaled"], "backbone": {"name": "newsroom", "fingerprint": "5be1c0ffee"},
-        "protocol": "oracle", "protocols": ["oracle"], "data": {f"summaries/{target}": "3f2a" * 16 for target in TEXT},
-        "score": {"summaries": dict.fromkeys(TEXT, "ROUGE-2 over pieces")}, "notes": [], "command": "lingarith run x",
-        "fixed": [
-            {"task": "summaries", "target": t, "method": BASELINE, "source": "", "seed": 0, "expression": "x[en]"}
-            for t in TEXT
-        ],
-    }  # fmt: skip
+    facts: dict[str, Any] = {
+        "identity": f"study {seeds} {by_source}",
+        "title": "A study by hand",
+        "table": "table1",
+        "study": {"seeds": list(seeds), "labels": "newsroom", "text": "newsroom"},
+        "tasks": {TASK: "ROUGE-2"},
+        "targets": list(TEXT),
+        "sources": sources,
+        "seeds": list(seeds),
+        "methods": {method: METHODS[method].full for method in methods},
+        "tried": methods[1:-1],
+        "against": ["scaled"],
+        "by_source": by_source,
+        "fixed": [Fixed(TASK, target, BASELINE, "", seed, "x[en]") for target in TEXT for seed in seeds],
+        "backbone": {"name": "newsroom", "fingerprint": "5be1c0ffee"},
+        "protocol": "oracle",
+        "protocols": ["oracle"],
+        "score": {TASK: dict.fromkeys(TEXT, "ROUGE-2 over pieces")},
+        "data": {f"{TASK}/{target}": "3f2a" * 16 for target in TEXT},
+        "command": "lingarith run x",
+    }
     origin = {"data": {"fingerprint": "91c0" * 16}, "seed": 0, "options": {"learning_rate": 0.002}}
     vectors = [
         Ingredient(f"headlines[{source}]", "7a" * 32, 61.5, 1_250_000, 12_000, 400, origin) for source in sources
     ]
-    return Run(facts | about, examples, records, choices, vectors)
+    return Run(About(**facts | about), examples, records, choices, vectors)
+
+
+Build, Write = Callable[..., Run], Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def make_study() -> Callable[..., Run]:
-    return build_study
-
-
-@pytest.fixture
-def folder_of(tmp_path: Path) -> Callable[[Run, str], Path]:
-    """Writes a run into a folder, as its maker would."""
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """Writes a run into a folder of a name, as its maker would."""
 
     def write(run: Run, name: str = "a") -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "run.json").write_text(json.dumps(run.about))
-        append(folder, [*run.examples, *run.records, *run.choices, *run.ingredients])
-        return folder
+        folder = RunFolder(tmp_path_factory.mktemp("runs") / name)
+        folder.open(run.about)
+        folder.add([*run.examples, *run.records, *run.choices, *run.ingredients])
+        return folder.path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def make_run(folder_of: Write) -> Build:
+    return lambda *given, **about: read_run(folder_of(adapted(*given, **about)), whole=True)
+
+
+@pytest.fixture(scope="session")
+def make_study(folder_of: Write) -> Build:
+    return lambda *given, **about: read_run(folder_of(studied(*given, **about)), whole=True)
+
+
+@pytest.fixture(scope="session")
+def run(make_run: Build) -> Run:
+    return make_run()

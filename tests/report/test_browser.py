@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
+from lingarith.report.findings import findings
 from lingarith.report.page import page
-from lingarith.report.results import results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -37,7 +37,7 @@ addEventListener("load", () => {
 def seen(make_study, make_run, tmp_path_factory):
     """What a browser finds in the page, in a frame as wide as a phone; and what it writes to its log."""
     folder = tmp_path_factory.mktemp("browser")
-    text = page(*map(results, [make_study(), make_study(by_source=True), make_run(n=5)]))
+    text = page(*map(findings, [make_study((0, 1)), make_study(by_source=True), make_run(n=5)]))
     frame = f'<iframe style="width: 360px; height: 2000px; border: 0" srcdoc="{html.escape(text)}"></iframe>'
     (folder / "look.html").write_text(f"<!doctype html><meta charset=utf-8><body>{frame}<script>{LOOK}</script>")
     words = (

@@ -1,13 +1,15 @@
+"""The page: well-formed, escaped, complete; and what its parts hold."""
+
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from lingarith.report.examples import examples
-from lingarith.report.page import chosen, page
-from lingarith.report.results import results
-from lingarith.study.records import Example, Record, Run
+from lingarith.report.cells import cells
+from lingarith.report.findings import findings
+from lingarith.report.page import chapter, fingerprints, page, picks, shade, vectors
+from lingarith.study.records import About, Grid, Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path"}
 
@@ -39,7 +41,7 @@ class Tree(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return page(results(run))
+    return page(findings(run))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,7 @@ def test_everything_a_reader_looks_for_is_there(tree):
     for expected in (
         "Summaries in pt, uk and fa from English labels",
         "composition helps",
+        "Add and Subtract (Eq. 2)",
         "no benchmark of any language",
         "Землетрус у Полтаві: 12 поранених",
         "Article fa-",
@@ -89,7 +92,8 @@ def test_everything_a_reader_looks_for_is_there(tree):
 
 def test_all_text_is_escaped(make_run):
     bad = '<script>alert("x")</script>&'
-    run = make_run(n=3, title=bad, notes=[bad], command=bad, task=bad, score={bad: bad}, backbone={bad: bad})
+    told = {"title": bad, "notes": [bad], "command": bad, "score": {"summaries": {"pt": bad}}, "backbone": {bad: bad}}
+    run = make_run(n=3, **told, study={"labels": bad}, targets=["pt", bad, "fa"])
     run = replace(
         run,
         examples=[replace(e, input=bad, reference=bad) for e in run.examples],
@@ -97,39 +101,103 @@ def test_all_text_is_escaped(make_run):
         choices=[replace(c, expression=bad, target=bad if c.target == "uk" else c.target) for c in run.choices],
         ingredients=[replace(i, name=bad, hash=bad, origin={bad: bad}) for i in run.ingredients],
     )
-    text = page(results(run))
+    text = page(findings(run))
     assert "<script" not in text
     assert "script" not in {tag for tag, _ in Tree(text).elements}
 
 
-def test_examples_go_from_the_largest_gain_to_the_largest_loss():
-    articles = [Example("pt", "test", str(i), "a", "r") for i in range(7)]
-    records = [
-        Record("pt", "test", equation, None, str(i), "o", score, "source")
-        for i, gain in enumerate([0, 5, -7, 1, 9, -2, 3])
-        for equation, score in (("baseline", 50), ("add", 50 + gain))
-    ]
-    run = Run({"sources": ["en"], "handed_over": {"pt": "add"}}, articles, records)
-    shown = examples(run, "pt")
-    assert [item.outputs[1].score - item.outputs[0].score for item in shown] == [9, 3, 0, -7]
-    assert {output.language for item in shown for output in item.outputs} == {"en"}
-    assert [item.example.id for item in examples(replace(run, records=records[:2]), "pt")] == ["0"]
-
-
-def test_chosen_weights_put_the_own_protocol_first(run):
-    line = chosen(run)[0]
+def test_picks_put_the_own_protocol_first(run):
+    line = picks(run)[0]
     assert list(line["by"]) == ["sources", "oracle"]
+    assert (line["said"]["sources"], line["said"]["oracle"]) == ("λ = 0.95", "λ = 1")
     assert line["expression"].startswith("0.95*")
 
 
-@pytest.mark.parametrize("about", [{}, {"targets": ["pt"]}, {"handed_over": {"pt": "add"}, "targets": ["pt"]}])
-def test_an_empty_run_makes_a_page_that_says_so(about):
-    text = page(results(Run(about)))
+def test_a_run_without_tests_makes_a_page_that_says_so(run):
+    text = page(findings(replace(run, records=[])))
     Tree(text)
     assert "No test records" in text
+    assert "Choosing the weight" in text
+    Tree(page(findings(Run(About("3f", "Nothing", "adapt")))))
 
 
-def test_a_run_of_one_equation_without_choices(run):
-    text = page(results(replace(run, choices=[], records=[r for r in run.records if r.equation == "baseline"])))
+def test_a_run_of_one_method_without_choices(run):
+    text = page(findings(replace(run, choices=[], records=[r for r in run.records if r.method == "baseline"])))
     Tree(text)
     assert "nothing to compare it with" in text
+
+
+# ---------------------------------------------------------------- studies
+
+
+def test_a_study_has_every_part(make_study):
+    run = make_study()
+    [section] = chapter(findings(run)).sections
+    assert list(section.curves) == list(section.kinds) == list(section.examples) == ["pt", "uk", "fa"]
+    assert section.oracle == {}
+    assert [grid.title for grid in section.grids] == ["A study by hand, summaries: beside the paper"]
+    assert '<th scope="col" class="number">ROUGE-2</th>' in page(findings(run))
+
+
+def test_the_oracle_stands_beside_another_protocol(make_study):
+    run = make_study(protocol="sources")
+    ours = [replace(c, protocol="sources", weight=1.0) for c in run.choices]
+    records = [*run.records] + [replace(r, weight=1.0, score=1.0) for r in run.records if r.weight]
+    found = findings(replace(run, choices=[*run.choices, *ours], records=records))
+    add = next(cell for cell in found.cells if (cell.target, cell.method) == ("pt", "add"))
+    assert (add.weights, add.score, add.oracle_weights, add.oracle_score) == ((1.0,), 1.0, (0.9,), 29.5)
+    assert list(chapter(found).sections[0].oracle) == ["pt", "uk", "fa"]
+    assert "0.9: 29.5" in page(found)
+
+
+def test_labels_have_no_kinds(make_study):
+    run = make_study()
+    text = page(findings(replace(run, records=[replace(r, kind="") for r in run.records])))
+    Tree(text)
+    assert "What comes out" not in text
+    assert "Right language" not in text
+
+
+def test_the_heat_map(make_study):
+    run = make_study(by_source=True)
+    own = [cell for cell in cells(run, draws=50) if cell.method == "add_subtract"]
+    assert (own[0].change, own[0].mark, shade(own[0], own)) == (pytest.approx(100 * 5 / 24.5), "*", 1.0)
+    text = page(findings(run))
+    assert 'class=" marked" style="--shade: 1.0"' in text
+    assert "+20.4*" in text
+    assert "Thin lines, one for each source," in text
+
+
+def test_similarity_is_shown_where_there_are_languages_enough(make_study):
+    assert "Gain against similarity" not in page(findings(make_study()))
+    [section] = chapter(findings(make_study(by_source=True))).sections  # six pairs
+    assert list(section.similarity) == ["syntactic", "geographic"]
+    assert section.correlation.startswith("Spearman's rank correlation: syntactic: ρ = ")
+
+
+def test_every_number_has_an_origin(make_study):
+    run = make_study((0, 1))
+    text = page(findings(run))
+    lines = picks(run)
+    names = {
+        name for method in ("Add", "Add and Subtract", "λ · task alone", "Baseline") for name in (f"{method}, seed 0",)
+    }
+    assert names < {line["name"] for line in lines}
+    assert {line["expression"] for line in lines if line["name"].startswith("Baseline")} == {"x[en]"}
+    assert fingerprints(run)[0] == ("summaries/pt", 10, "3f2a" * 16, "ROUGE-2 over pieces")
+    [vector] = vectors(run)
+    assert (vector["data"], vector["rate"], vector["tokens"]) == ("91c0" * 4, "0.002", 1_250_000)
+    assert vector["data"] in text
+    assert "1\u202f250\u202f000" in text
+
+
+def test_several_runs_on_one_page_have_identifiers_of_their_own(make_study, make_run):
+    grid = Grid("Sizes", ["Language", "", "Train"], [["English", "en", "2,000"]], ".")
+    listing = Run(About("7", "Sizes", "table7", grid=grid))
+    runs = [make_study((0, 1)), make_study(by_source=True), make_run(n=5), listing]
+    text = page(*map(findings, runs))
+    ids = re.findall(r'\bid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert {f"#run-{k}" for k in range(1, 5)} <= set(re.findall(r'href="(#run-\d)"', text))
+    assert "over seeds and examples" in text
+    assert "306,000" in text

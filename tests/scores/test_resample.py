@@ -1,4 +1,5 @@
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.scores.resample import bootstrap_difference, bootstrap_interval, holm, paired_test
+from lingarith.scores.resample import (
+    bootstrap_difference,
+    bootstrap_interval,
+    difference_of_groups,
+    holm,
+    interval_of_groups,
+    paired_test,
+)
 
 rng = np.random.default_rng(5)
 A = rng.normal(30, 10, 60)
@@ -72,6 +80,34 @@ def test_many_examples_are_drawn_in_blocks():
     low, high = bootstrap_interval(many, draws=1_000)
     assert high - low == pytest.approx(2 * 1.96 / np.sqrt(5_000), rel=0.15)
     assert 0 < paired_test(many, np.zeros(5_000), draws=1_000) <= 1
+
+
+def test_one_group_of_one_seed_is_the_plain_bootstrap():
+    np.testing.assert_allclose(interval_of_groups([A[None]]), bootstrap_interval(A), atol=0.15)
+
+
+def test_the_interval_over_groups_agrees_with_theory():
+    """Each group counts alike, however many examples it has."""
+    groups = [rng.normal(40, 10, (1, n)) for n in (400, 100)]
+    low, high = interval_of_groups(groups, draws=4_000)
+    error = np.sqrt(sum(g.var() / g.shape[1] for g in groups)) / 2
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert low < (groups[0].mean() + groups[1].mean()) / 2 < high
+
+
+def test_seeds_are_drawn_for_all_groups_together():
+    """Where nothing but the seed decides, the interval reaches from the worst seed to the best."""
+    group = np.array([[4.0] * 5, [8.0] * 5])
+    assert interval_of_groups([group, group + 1], draws=2_000) == (4.5, 8.5)
+
+
+def test_a_difference_by_hand():
+    ours, theirs = [np.full((1, 4), 10.0), np.full((1, 2), -4.0)], [np.zeros((1, 4)), np.zeros((1, 2))]
+    found = difference_of_groups(ours, theirs, draws=200)
+    assert (found.mean, found.low, found.high) == (3, 3, 3)  # the groups weigh the same, not the examples
+    # 4 examples of 10 · 6/4 and 2 of −4 · 6/2, whose sum is 36
+    flips = [sum(s * v for s, v in zip(p, [15] * 4 + [-12] * 2, strict=True)) for p in product((1, -1), repeat=6)]
+    assert found.p == sum(abs(total) >= 36 for total in flips) / 64
 
 
 def test_holm_by_hand():

@@ -24,7 +24,7 @@ from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
 from lingarith.store.objects import vector_hash
 from lingarith.store.store import Store, check_name
-from lingarith.vectors.outline import LazyTerms, outline
+from lingarith.vectors.outline import FlatTensors, LazyTerms, outline
 from lingarith.vectors.vector import Update, Vector
 
 HERE, ELSEWHERE = "f" * 64, "e" * 64
@@ -46,7 +46,7 @@ def object_file(store: Store, digest: str, name: str = "vector.safetensors") -> 
 
 
 def same(left: Vector, right: Vector) -> bool:
-    ours, theirs = left.tensors(), right.tensors()
+    ours, theirs = FlatTensors.of(left), FlatTensors.of(right)
     equal = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
     return equal and (left.name, left.scale, left.origin) == (right.name, right.scale, right.origin)
 
@@ -365,7 +365,7 @@ def test_killed_at_any_moment(store: Store, moment: int) -> None:
     assert same(store.get(old), made(value=1.0))
     recalled = store.by_recipe("r1")
     assert recalled is not None
-    assert recalled.tensors()["layer.0.q.lora.a"][0, 0] in (1.0, 2.0)
+    assert FlatTensors.of(recalled)["layer.0.q.lora.a"][0, 0] in (1.0, 2.0)
     assert store.resolve("xlsum[en]") in (old, vector_hash(made(value=2.0)))
     assert same(store.get(store.put(made(value=2.0), "r1")), made(value=2.0))
 

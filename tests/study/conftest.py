@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lingarith.adapters.lora import Lora
+from lingarith.algebra import Combination
 from lingarith.model.backbone import Backbone, load
-from lingarith.model.generate import Decoding
-from lingarith.model.options import TrainOptions
+from lingarith.scores.metrics import METRICS
 from lingarith.store.store import Store
-from lingarith.study import choose, evaluate
-from lingarith.study.plan import AdaptOptions
+from lingarith.study import weights
+from lingarith.study.lab import Lab
+from lingarith.study.outputs import Wanted
+from lingarith.study.scoring import Outcome
+from lingarith.study.study import Study, study_of
+from lingarith.text.corpora import LEAST_HELD_OUT, PlainText
+from lingarith.text.labelled import Labelled
 
-TRAINING = TrainOptions(steps=3, batch_size=4, learning_rate=0.5, adapter=Lora(2), max_input=24, max_target=8)
+SMALL = {
+    "rank": 2, "steps": 3, "batch_size": 4, "learning_rate": 0.5, "max_input": 24, "max_target": 8, "max_output": 6,
+    "train_limit": 8, "validation_limit": 4, "test_limit": 4, "characters": 3000, "targets": ("pt",),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +33,19 @@ def backbone(tiny_backbone: Path) -> Backbone:
 
 
 @pytest.fixture(scope="session")
-def options() -> Callable[..., AdaptOptions]:
-    """``options(seed=1)``: small ones, with something changed."""
-    small = AdaptOptions(
-        task_training=TRAINING,
-        language_training=TRAINING,
-        decoding=Decoding(max_input=24, max_output=6),
-        train_limit=8,
-        validation_limit=4,
-        test_limit=4,
-        text_characters=3000,
-    )
-    return lambda **changed: replace(small, **changed)
+def study(tiny_backbone: Path) -> Callable[..., Study]:
+    """``study("table1", seeds=(1,))``: a small one, with something changed."""
+    return lambda table="adapt", **keys: study_of("small", table, SMALL | {"backbone": str(tiny_backbone)} | keys)
+
+
+@pytest.fixture
+def lab(study: Callable[..., Study], backbone: Backbone, store: Store) -> Callable[..., Lab]:
+    """``lab("table1", …)``: a lab of such a study, on the store that tests share unless another is given."""
+
+    def make(table: str = "adapt", *, place: Store | None = None, **keys: Any) -> Lab:
+        return Lab(study(table, **keys), place or store, given=backbone)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -47,21 +55,42 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
+def copied(tmp_path: Path) -> Callable[[Lab], Store]:
+    """``copied(lab)``: a store with the vectors of a lab and nothing else: outputs are not shared with other tests."""
+
+    def copy(lab: Lab) -> Store:
+        place = Store(tmp_path / "copied")
+        for name, vector in lab.vectors(lab.orders).items():
+            place.put(vector, lab.recipe(name))
+        return place
+
+    return copy
+
+
+@pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three weights instead of eleven or fifteen."""
-    monkeypatch.setattr(choose, "TENTHS", (0.0, 0.5, 1.0))
-    monkeypatch.setattr(choose, "NEAR_ONE", ())
+    monkeypatch.setattr(weights, "TENTHS", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(weights, "NEAR_ONE", ())
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
+def _little_held_out() -> Iterator[None]:
+    """Each training of language vectors ends with the loss on text that is held out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lingarith.text.corpora.HELD_OUT", LEAST_HELD_OUT)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
 def _letters() -> Iterator[None]:
     """A random model never hits a bigram: the share of the reference's letters scores instead of ROUGE-2."""
 
-    def score(outputs: Sequence[str], references: Sequence[str], *_: object) -> list[float]:
-        return [100 * len({*o} & {*r}) / max(1, len({*r})) for o, r in zip(outputs, references, strict=True)]
+    def score(outputs: Sequence[str], references: Sequence[Sequence[str]], *_: object) -> list[float]:
+        return [100 * len({*o} & {*r}) / max(1, len({*r})) for o, (r, *_) in zip(outputs, references, strict=True)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "rouge2", score)
+        patch.setitem(METRICS, "rouge2", replace(METRICS["rouge2"], each=score))
         yield
 
 
@@ -72,6 +101,39 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing was left to train or to generate")
 
-    monkeypatch.setattr("lingarith.study.ingredients.train", refuse)
-    monkeypatch.setattr("lingarith.study.evaluate.generate_each", refuse)
-    monkeypatch.setattr("lingarith.study.actions.generate_each", refuse)
+    monkeypatch.setattr("lingarith.study.jobs.train", refuse)
+    monkeypatch.setattr("lingarith.study.outputs.generate_each", refuse)
+
+
+@dataclass
+class Told:
+    """Outputs that no model writes: scores and kinds are functions of the data and of the coefficients by names."""
+
+    score: Callable[[Labelled, Mapping[str, float]], float] = lambda data, weights: 0.0
+    kind: Callable[[Labelled, Mapping[str, float]], str] = lambda data, weights: "target"
+    loss: float = 2.0
+    asked: list[Wanted] = field(default_factory=list)
+    read: list[PlainText] = field(default_factory=list)
+
+    def written(self, wanted: Wanted) -> list[list[Outcome]]:
+        self.asked.append(wanted)
+        data = wanted.examples
+        return [
+            [Outcome(e.id, "", self.score(data, one.weights), self.kind(data, one.weights)) for e in data.examples]
+            for one in wanted.compositions
+        ]
+
+    def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
+        self.read.append(text)
+        return [self.loss] * len(compositions)
+
+    @property
+    def places(self) -> set[tuple[str, str]]:
+        """Languages and splits that were asked about."""
+        return {(wanted.data.language, wanted.data.split) for wanted in self.asked}
+
+
+@pytest.fixture
+def told() -> type[Told]:
+    """``told(score)``: outputs whose scores are known beforehand."""
+    return Told

@@ -1,257 +1,244 @@
-"""Which weight is chosen, and which adapter is handed over: known answers by hand."""
+"""Which weight is chosen, on whose data, and what is noted: known answers from outputs that are known beforehand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import exp
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lingarith.algebra import Combination, parse
+from lingarith.algebra import vector
 from lingarith.errors import LingarithError
 from lingarith.study import choose
-from lingarith.study.choose import Terms, best, choice, grid, halved, hand_over, labelled, played, unlabelled
-from lingarith.study.evaluate import Outcome
-from lingarith.study.records import ADD, ADD_SUBTRACT, BASELINE, UNCOUPLED, Choice
-from lingarith.text.tasks.labelled import Labelled, TaskExample
+from lingarith.study.choose import Pick, chosen, notes_on, protocol_of, protocols
+from lingarith.study.lab import Lab
+from lingarith.study.recipes import TABLES, Ask, Method, sources_of
+from lingarith.study.weights import NOT_CHOSEN
+from lingarith.text.labelled import Labelled
 
-TERMS = Terms(("t[en]",), ("l[en]",), "l[pt]")
-TWO = Terms(("t[en]", "t[ru]"), ("l[en]", "l[ru]"), "l[pt]")
-
-
-@dataclass
-class FakeBench:
-    """Scores that are a function of the expression's coefficients."""
-
-    score: Callable[[Mapping[str, float]], float]
-    kind: Callable[[Mapping[str, float]], str] = lambda weights: "target"
-    space: str = "delta"
-    asked: list[tuple[str, str, Combination]] = field(default_factory=list)
-
-    def outcomes_of(
-        self, expressions: Sequence[Combination], data: Labelled, watch: Any = None
-    ) -> Iterator[list[Outcome]]:
-        for expression in expressions:
-            self.asked.append((data.language, data.split, expression))
-            weights = expression.weights
-            yield [Outcome(e.id, "", self.score(weights), self.kind(weights)) for e in data.examples]
+Labs = Callable[..., Lab]
+BOTH = {"sources": ("en", "ru")}
 
 
-def data(language: str = "pt", split: str = "validation") -> Labelled:
-    examples = tuple(TaskExample(f"{split}-{k}", "i", "t", "a") for k in range(2))
-    return Labelled("t", language, split, "here", examples, "f")
+def pick(lab: Lab, outputs: Any, name: str, target: str = "pt", protocol: str = "oracle", source: str = "") -> Pick:
+    """The weight of a method, from all the sources of the target."""
+    ask, sources = Ask(lab, next(iter(lab.study.tasks)), 0), sources_of(lab, target)
+    methods = TABLES[lab.study.table].methods(ask, target, sources)
+    [method] = [one for one in methods if (one.name, one.source) == (name, source)]
+    return chosen(lab, outputs, ask, method, target, sources, protocol)
 
 
-# ---------------------------------------------------------------- the weights that are tried
+def language_vector(data: Labelled, weights: Mapping[str, float]) -> float:
+    """100 for each whole of the target's vector: the lower λ, the better."""
+    return 100 * weights.get("news[pt]", 0.0)
 
 
-@pytest.mark.parametrize("equation", [ADD, ADD_SUBTRACT, UNCOUPLED])
-@pytest.mark.parametrize("space", ["factors", "anchored", "delta"])
-def test_the_grid_is_the_paper_s_with_both_ends(equation: str, space: str) -> None:
-    weights = grid(equation, space)
-    assert {k / 10 for k in range(11)} <= set(weights)
-    assert list(weights) == sorted(set(weights))
-    assert (weights[0], weights[-1]) == (0.0, 1.0)
-    steps = [b - a for a, b in pairwise(weights)]
-    finer = space == "factors" and equation != UNCOUPLED
-    assert (max(steps[-5:]) < 0.03) == finer
-    assert all(step == pytest.approx(0.1) for step in steps[:9])
+# ---------------------------------------------------------------- oracle
 
 
-# ---------------------------------------------------------------- the equations
+def test_the_oracle_averages_validation_scores_of_the_target(lab: Labs, told: Any) -> None:
+    outputs = told(language_vector)
+    made = pick(lab(space="delta"), outputs, "add")
+    assert made == Pick(0.0, 100.0, [(k / 10, pytest.approx(100 - 10 * k)) for k in range(11)])
+    assert outputs.places == {("pt", "validation")}
+    assert [len(wanted.examples.examples) for wanted in outputs.asked] == [4]
 
 
-@pytest.mark.parametrize(
-    ("equation", "weight", "text"),
-    [
-        (BASELINE, None, "t[en]"),
-        (ADD, 0.9, "0.9*t[en] + 0.1*l[pt]"),
-        (ADD_SUBTRACT, 0.9, "0.9*t[en] + 0.1*(l[pt] - l[en])"),
-        (UNCOUPLED, 0.4, "t[en] + 0.4*(l[pt] - l[en])"),
-        (ADD, 1.0, "t[en]"),
-        (ADD_SUBTRACT, 1.0, "t[en]"),
-        (UNCOUPLED, 0.0, "t[en]"),
-        (ADD, 0.0, "l[pt]"),
-    ],
-)
-def test_terms_by_hand(equation: str, weight: float | None, text: str) -> None:
-    assert TERMS.at(equation, weight) == parse(text)
+def test_the_best_source_is_chosen_on_validation_data_and_marked_where_on_test(lab: Labs, told: Any) -> None:
+    table = lab("table2", sources=("en", "ru", "ar"))
+    for name, by, split, best in (("best", "oracle", "validation", "ru"), ("best_on_test", "test", "test", "ar")):
+        outputs = told(lambda data, weights: {"validation": "ru", "test": "ar"}[data.split] in str(weights) and 1.0)
+        made = pick(table, outputs, name, protocol=by)
+        assert (made.weight, [weight for weight, _ in made.curve]) == (best, ["en", "ru", "ar"])
+        assert outputs.places == {("pt", split)}
 
 
-def test_several_sources_are_averaged() -> None:
-    assert TWO.at(ADD_SUBTRACT, 0.8) == parse("0.4*(t[en] + t[ru]) + 0.2*l[pt] - 0.1*(l[en] + l[ru])")
-    assert TWO.at(BASELINE, None) == parse("0.5*(t[en] + t[ru])")
+# ---------------------------------------------------------------- sources
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
-@pytest.mark.parametrize("equation", [ADD, ADD_SUBTRACT])
-def test_lambda_outside_0_to_1_is_an_error(equation: str, weight: float) -> None:
-    with pytest.raises(LingarithError, match=r"lambda is .*; it must lie in \[0, 1\]"):
-        TERMS.at(equation, weight)
+def test_sources_let_each_source_play_the_target(lab: Labs, told: Any) -> None:
+    """On en the played target's vector news[en] scores, on ru news[ru] does twice as much: the mean is 1.5 as much.
 
-
-def test_an_unknown_equation_is_an_error() -> None:
-    with pytest.raises(LingarithError, match="no equation named 'ad'; did you mean add"):
-        TERMS.at("ad", 0.5)
-
-
-# ---------------------------------------------------------------- the best weight
-
-
-@pytest.mark.parametrize(
-    ("equation", "curve", "expected"),
-    [
-        (ADD, [(0.0, 1.0), (0.5, 3.0), (1.0, 2.0)], (0.5, 3.0)),
-        (ADD, [(0.0, 3.0), (0.5, 3.0), (1.0, 3.0)], (1.0, 3.0)),
-        (ADD_SUBTRACT, [(0.2, 3.0), (0.8, 3.0), (1.0, 2.0)], (0.8, 3.0)),
-        (UNCOUPLED, [(0.0, 3.0), (0.5, 3.0), (1.0, 3.0)], (0.0, 3.0)),
-        (UNCOUPLED, [(0.0, 2.0), (0.3, 3.0), (1.0, 3.0)], (0.3, 3.0)),
-    ],
-)
-def test_best_by_hand(equation: str, curve: choose.Curve, expected: tuple[float, float]) -> None:
-    assert best(equation, curve) == expected
-
-
-@given(
-    values=st.lists(st.integers(0, 3), min_size=2, max_size=12),
-    equation=st.sampled_from([ADD, UNCOUPLED]),
-    data=st.data(),
-)
-def test_best_does_not_depend_on_the_order(values: list[int], equation: str, data: st.DataObject) -> None:
-    curve = [(k / (len(values) - 1), float(value)) for k, value in enumerate(values)]
-    weight, value = best(equation, curve)
-    assert value == max(values)
-    neutral = choose.NEUTRAL[equation]
-    assert all(abs(w - neutral) >= abs(weight - neutral) for w, v in curve if v == value)
-    assert best(equation, data.draw(st.permutations(curve))) == (weight, value)
-
-
-# ---------------------------------------------------------------- the protocols
-
-
-def test_the_oracle_averages_validation_scores() -> None:
-    bench = FakeBench(lambda weights: 100 * weights.get("l[pt]", 0.0))
-    kept: list[float] = []
-    curve = labelled(bench, [(TERMS, data())], ADD, keep=lambda weight, outcomes: kept.append(weight))  # type: ignore[arg-type]
-    assert curve == [(k / 10, pytest.approx(100 - 10 * k)) for k in range(11)]
-    assert kept == [weight for weight, _ in curve]
-    assert {(language, split) for language, split, _ in bench.asked} == {("pt", "validation")}
-
-
-def test_the_oracle_refuses_a_test_split() -> None:
-    bench = FakeBench(lambda weights: 0.0)
-    with pytest.raises(LingarithError, match="never chosen on a test split"):
-        labelled(bench, [(TERMS, data(split="test"))], ADD)  # type: ignore[arg-type]
-    assert bench.asked == []
-
-
-def test_sources_let_each_source_play_the_target() -> None:
-    """On en the played target's vector l[en] scores, on ru l[ru] does twice as much: the mean is 1.5 as much."""
-    bench = FakeBench(lambda weights: 10 * weights.get("l[en]", 0.0) + 20 * weights.get("l[ru]", 0.0))
-    curve = labelled(bench, played(TWO, [data("en"), data("ru")]), ADD)  # type: ignore[arg-type]
-    assert curve == [(k / 10, pytest.approx(1.5 * (10 - k))) for k in range(11)]
+    No label of the target is touched.
+    """
+    outputs = told(lambda _, weights: 10 * weights.get("news[en]", 0.0) + 20 * weights.get("news[ru]", 0.0))
+    made = pick(lab(space="delta", **BOTH), outputs, "add", protocol="sources")
+    assert made.curve == [(k / 10, pytest.approx(1.5 * (10 - k))) for k in range(11)]
+    assert outputs.places == {("en", "validation"), ("ru", "validation")}
     needed = {
-        language: {name for asked, _, e in bench.asked if asked == language for name in e.names}
-        for language in ("en", "ru")
+        wanted.data.language: {name for one in wanted.compositions for name in one.names} for wanted in outputs.asked
     }
-    assert needed == {"en": {"t[ru]", "l[en]"}, "ru": {"t[en]", "l[ru]"}}
+    assert needed == {"en": {"headlines[ru]", "news[en]"}, "ru": {"headlines[en]", "news[ru]"}}
 
 
-def test_sources_need_two_and_refuse_a_test_split() -> None:
-    bench = FakeBench(lambda weights: 0.0)
-    with pytest.raises(LingarithError, match="needs two or more"):
-        played(TERMS, [data("en")])
-    with pytest.raises(LingarithError, match="never chosen on a test split"):
-        labelled(bench, played(TWO, [data("en"), data("ru", "test")]), ADD)  # type: ignore[arg-type]
+def test_a_method_from_one_source_is_played_from_that_source(lab: Labs, told: Any) -> None:
+    outputs = told(lambda *_: 1.0)
+    pick(lab("figure2", weights=(0.5,), **BOTH), outputs, "add_subtract", protocol="sources", source="en")
+    assert outputs.places == {("ru", "validation")}
 
 
-def test_halving_tries_some_on_few_examples_and_few_on_more() -> None:
+# ---------------------------------------------------------------- halving
+
+
+def test_a_race_tries_some_on_few_examples_and_few_on_more(lab: Labs, told: Any) -> None:
     """The score rises with the language's weight, so the race ends at λ = 0, held against λ = 1."""
-    bench = FakeBench(lambda weights: 100 * weights.get("l[pt]", 0.0))
-    many = replace(data(), examples=tuple(TaskExample(f"v{k}", "i", "t", "a") for k in range(64)))
-    found = halved(bench, [(TERMS, many)], ADD)  # type: ignore[arg-type]
-    assert [weight for weight, _, _ in found.points] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
-    assert found.finalists == [0.0, 1.0]
-    made = choice("pt", TERMS, "oracle", ADD, found)
+    outputs = told(language_vector)
+    made = pick(lab(space="delta", search="halving", validation_limit=64), outputs, "add")
+    assert [weight for weight, _ in made.curve] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
     assert (made.weight, made.value) == (0.0, pytest.approx(100.0))
     assert made.seen[0] == made.seen[-1] == max(made.seen)
     assert min(made.seen) == 6
-    assert hand_over([made]) == ADD
+    assert [wanted.first for wanted in outputs.asked] == sorted(wanted.first for wanted in outputs.asked)
+    assert outputs.places == {("pt", "validation")}
 
 
-def test_halving_over_sources_takes_the_same_examples_of_each_and_no_test_split() -> None:
-    bench = FakeBench(lambda weights: 10 * weights.get("l[en]", 0.0) + 20 * weights.get("l[ru]", 0.0))
-    plays = played(TWO, [data("en"), data("ru")])
-    found = halved(bench, plays, ADD)  # type: ignore[arg-type]
-    assert found.points[0] == (0.0, pytest.approx(15.0), 4)  # two of each, which is all
-    few = replace(plays[0][1], examples=plays[0][1].examples[:1])
-    found = halved(bench, [(plays[0][0], few), plays[1]], ADD)  # type: ignore[arg-type]
-    assert found.points[0] == (0.0, pytest.approx(15.0), 3)  # each source counts alike, as in the grid
-    with pytest.raises(LingarithError, match="never chosen on a test split"):
-        halved(bench, [(TERMS, data("pt", "test"))], ADD)  # type: ignore[arg-type]
+def test_a_race_over_sources_counts_each_alike(lab: Labs, told: Any) -> None:
+    outputs = told(lambda _, weights: 10 * weights.get("news[en]", 0.0) + 20 * weights.get("news[ru]", 0.0))
+    race = lab(space="delta", search="halving", validation_limit=2, **BOTH)
+    made = pick(race, outputs, "add", protocol="sources")
+    assert (made.curve[0], made.seen[0]) == ((0.0, pytest.approx(15.0)), 4)  # two of each, which is all
+    english = race.labels("summaries", "en", "validation")
+    race._read["summaries", "en", "validation"] = replace(english, examples=english.examples[:1])
+    made = pick(race, outputs, "add", protocol="sources")
+    assert (made.curve[0], made.seen[0]) == ((0.0, pytest.approx(15.0)), 3)
 
 
-def test_unlabelled_is_the_share_in_the_language_times_the_probability(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Still:
-        def using(self, update: object) -> Still:
-            return self
+def test_what_has_no_task_vector_alone_is_not_raced(lab: Labs, told: Any) -> None:
+    race = lab("table2", search="halving", **BOTH)
+    made = pick(race, told(lambda _, weights: 1.0 * ("headlines[ru]" in weights)), "best")
+    assert (made.weight, made.seen) == ("ru", [])
 
-        def __enter__(self) -> None: ...
 
-        def __exit__(self, *_: object) -> None: ...
+# ---------------------------------------------------------------- unlabelled
 
-    bench = FakeBench(lambda weights: 99.0, lambda weights: "target" if "l[pt]" in weights else "source")
-    bench.backbone, bench.update = Still(), lambda expression: None  # type: ignore[attr-defined]
-    monkeypatch.setattr(choose, "mean_loss", lambda *_, **__: 2.0)
-    probes = replace(data(), split="unlabelled")
 
-    def curve(language: str) -> choose.Curve:
-        text = SimpleNamespace(text=SimpleNamespace(language=language))
-        return unlabelled(bench, TERMS, ADD, probes, text, None)  # type: ignore[arg-type]
-
+def test_unlabelled_is_the_share_in_the_language_times_the_probability(lab: Labs, told: Any) -> None:
+    outputs = told(kind=lambda _, weights: "target" if "news[pt]" in weights else "source")
+    one = lab(space="delta")
+    made = pick(one, outputs, "add", protocol="unlabelled")
     certain = pytest.approx(100 * exp(-2.0), abs=1e-4)
-    assert dict(curve("pt"))[1.0] == 0.0
-    assert dict(curve("pt"))[0.5] == certain
-    assert best(ADD, curve("pt"))[0] == 0.9
-    assert [value for _, value in curve("ceb")] == [certain] * len(
-        curve("ceb")
-    )  # of which nothing can be told to be in it
+    assert (made.weight, made.value, dict(made.curve)[0.5], dict(made.curve)[1.0]) == (0.9, certain, certain, 0.0)
+    [wanted], [read] = outputs.asked, outputs.read
+    assert len(wanted.data.examples) == len(read.documents)
+    assert [example.article for example in wanted.data.examples] == list(read.documents)
+    trained = one.plain("pt").documents
+    assert not {*trained} & {*read.documents}  # on which no vector was trained
+    assert notes_on(one, "pt", "unlabelled") == [choose.UNGUIDED.format("pt")]
 
 
-# ---------------------------------------------------------------- what is handed over
+def test_where_no_output_can_be_told_to_be_in_the_language_its_share_says_nothing(
+    lab: Labs, told: Any, tmp_path: Path
+) -> None:
+    for code in ("en", "ceb"):
+        (tmp_path / f"{code}.txt").write_text("Nindot ang panahon.\n")
+    unknown = lab(targets=("ceb",), text=f"{tmp_path}/{{language}}.txt", weights=(0.5,))
+    made = pick(unknown, told(kind=lambda *_: "other"), "add", target="ceb", protocol="unlabelled")
+    certain = pytest.approx(100 * exp(-2.0), abs=1e-4)
+    assert made.curve == [(0.5, certain), (1.0, certain)]
 
 
-def made(equation: str, weight: float, value: float, alone: float = 10.0) -> Choice:
-    points = {choose.NEUTRAL[equation]: alone, weight: value}
-    return choice("pt", TERMS, "oracle", equation, sorted(points.items()))
+def test_text_that_vectors_were_trained_on_is_judged_where_there_is_no_other(
+    lab: Labs, told: Any, tmp_path: Path
+) -> None:
+    for code, line in (("en", "It rained for a week.\n"), ("pt", "Choveu durante uma semana.\n")):
+        (tmp_path / f"{code}.txt").write_text(line)
+    outputs, own = told(), lab(text=f"{tmp_path}/{{language}}.txt", weights=(0.5,))
+    pick(own, outputs, "add", protocol="unlabelled")
+    assert list(outputs.read[0].documents) == ["Choveu durante uma semana."]
+    assert notes_on(own, "pt", "unlabelled") == [choose.UNGUIDED.format("pt"), choose.PROBED_ON_TRAINED.format("pt")]
+
+
+def test_so_many_documents_are_articles(lab: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evenly spread, each as it is, under the task's prompt."""
+    monkeypatch.setattr(choose, "PROBE", 3)
+    one = lab()
+    text = replace(one.plain("pt"), documents=[f"Texto {k}." for k in range(7)])
+    probes = choose.probe_articles(text, one.study.tasks["summaries"])
+    assert [e.article for e in probes.examples] == ["Texto 0.", "Texto 2.", "Texto 4."]
+    assert (probes.examples[0].input, probes.examples[0].target) == ("summarize: Texto 0.", "")
+    assert (probes.language, probes.split) == ("pt", "unlabelled")
+
+
+def test_articles_under_another_prompt_are_other_data(lab: Labs) -> None:
+    """At λ = 0 no task vector stands in the sum, so nothing but the data tells two prompts apart."""
+    one, other = lab(), lab(prompt="tl;dr: {text}")
+    probes = [choose.probe_articles(each.plain("pt"), each.study.tasks["summaries"]) for each in (one, other)]
+    assert [probe.examples[0].input.partition(": ")[0] for probe in probes] == ["summarize", "tl;dr"]
+    assert probes[0].fingerprint != probes[1].fingerprint
+
+
+# ---------------------------------------------------------------- which protocol
 
 
 @pytest.mark.parametrize(
-    ("choices", "expected"),
+    ("keys", "labelled", "expected"),
     [
-        ([made(ADD, 0.9, 12.0), made(ADD_SUBTRACT, 0.8, 11.0), made(UNCOUPLED, 0.4, 9.0)], ADD),
-        ([made(ADD, 0.9, 11.0), made(ADD_SUBTRACT, 0.8, 11.5), made(UNCOUPLED, 0.4, 13.0)], UNCOUPLED),
-        ([made(ADD, 0.9, 9.0), made(ADD_SUBTRACT, 0.8, 8.0), made(UNCOUPLED, 0.4, 9.9)], BASELINE),
-        ([made(ADD, 0.9, 10.0), made(ADD_SUBTRACT, 0.8, 10.0), made(UNCOUPLED, 0.4, 10.0)], BASELINE),
-        ([made(ADD, 0.9, 0.0, 0.0), made(UNCOUPLED, 0.4, 0.0, 0.0)], BASELINE),
+        ({}, {"pt"}, "oracle"),
+        (BOTH, {"pt", "en", "ru"}, "oracle"),
+        (BOTH, {"en", "ru"}, "sources"),
+        (BOTH, {"en"}, NOT_CHOSEN),
+        ({}, {"en"}, NOT_CHOSEN),
+        ({"targets": ("pt", "uk")}, {"pt", "en"}, NOT_CHOSEN),
+        ({"tasks": ("topics",)}, {"en"}, NOT_CHOSEN),
+        ({"targets": ("pt", "uk"), **BOTH}, {"pt", "en", "ru"}, "sources"),  # one for all targets
+        ({"sources": ("en", "ja"), "targets": ("si",), "related": "uriel"}, {"en", "ja"}, NOT_CHOSEN),  # one is near
+        ({"choose_by": "sources", **BOTH}, {"pt", "en", "ru"}, "sources"),
+        ({"choose_by": "unlabelled"}, {"pt"}, "unlabelled"),
     ],
 )
-def test_hand_over_by_hand(choices: list[Choice], expected: str) -> None:
-    """The best composition, if it is above the task vector alone."""
-    assert hand_over(choices) == expected
+def test_the_first_protocol_that_labels_allow(
+    keys: dict[str, Any], labelled: set[str], expected: str, lab: Labs
+) -> None:
+    assert protocol_of(having(labelled, lab(**keys))) == expected
 
 
-def test_a_choice_says_what_it_is() -> None:
-    one = made(ADD_SUBTRACT, 0.8, 11.0)
-    assert (one.weight, one.value, one.curve) == (0.8, 11.0, [(0.8, 11.0), (1.0, 10.0)])
-    assert parse(one.expression) == parse("0.8*t[en] + 0.2*(l[pt] - l[en])")
+def having(validation: set[str], lab: Lab) -> Lab:
+    """The lab where these languages alone have validation data."""
+    lab.has_labels = lambda task, code, split: split != "validation" or code in validation  # type: ignore[method-assign]
+    return lab
 
 
-def test_all_protocols_are_documented() -> None:
-    assert all(f"``{protocol}``" in (choose.__doc__ or "") for protocol in choose.PROTOCOLS)
+@pytest.mark.parametrize(
+    ("keys", "labelled", "sentence"),
+    [
+        ({"choose_by": "oracle", "targets": ("pt", "uk")}, {"pt"}, "needs labelled validation data of uk; choose 'unl"),
+        ({"choose_by": "sources"}, {"en", "pt"}, "lets each labelled source play the target, so it needs two or more"),
+        ({"choose_by": "sources", **BOTH}, {"en"}, "two or more with labelled validation data; add a source or choose"),
+    ],
+)
+def test_a_protocol_that_the_data_do_not_allow(
+    keys: dict[str, Any], labelled: set[str], sentence: str, lab: Labs
+) -> None:
+    with pytest.raises(LingarithError, match=sentence):
+        protocol_of(having(labelled, lab(**keys)))
+
+
+def test_the_oracle_stands_beside_the_protocol_where_there_are_labels(lab: Labs) -> None:
+    one = lab(**BOTH)
+    ask, method = Ask(one, "summaries", 0), Method("add", {0.5: vector("a"), 1.0: vector("b")})
+    assert protocols(one, ask, method, "pt", "sources") == ["sources", "oracle"]
+    assert protocols(one, ask, method, "pt", "oracle") == ["oracle"]
+    assert protocols(one, ask, replace(method, by="test"), "pt", "sources") == ["test"]
+    assert protocols(one, ask, method, "pt", NOT_CHOSEN) == ["oracle"]
+    assert protocols(having({"en"}, one), ask, method, "pt", "unlabelled") == ["unlabelled"]
+    assert protocols(one, ask, method, "pt", NOT_CHOSEN) == []
+
+
+# ---------------------------------------------------------------- notes
+
+
+def test_notes_say_what_a_weight_rests_on(lab: Labs) -> None:
+    one = lab(targets=("pt", "ceb"))
+    assert notes_on(one, "pt", "oracle") == notes_on(one, "pt", "sources") == []
+    assert notes_on(one, "pt", NOT_CHOSEN) == [choose.NO_GROUNDS.format("pt")]
+    assert len(notes_on(one, "pt", "unlabelled")) == 1
+    (unknown,) = notes_on(one, "ceb", "oracle")
+    assert unknown.startswith("ceb: py3langid")
+    assert len(notes_on(one, "ceb", "unlabelled")) == 3
+
+
+def test_labels_need_no_language_that_can_be_told(lab: Labs) -> None:
+    assert notes_on(lab(tasks=("topics",), targets=("ceb",)), "ceb", "oracle") == []

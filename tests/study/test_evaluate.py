@@ -1,113 +1,117 @@
-"""A bench generates each composition once, and scores what comes out."""
+"""Expressions of vectors that are there: scored, held against each other, and put to use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from lingarith.adapters.lora import Lora, LoraTerm
-from lingarith.algebra import Combination, vector
+from lingarith.algebra import parse
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone
-from lingarith.scores.rouge import rouge2
-from lingarith.study import evaluate
-from lingarith.study.evaluate import Bench, Outcome, mean
-from lingarith.text.tasks.labelled import Labelled, TaskExample
-from lingarith.vectors.vector import Vector
+from lingarith.scores.resample import bootstrap_difference, bootstrap_interval, paired_test
+from lingarith.store.store import Store
+from lingarith.study.evaluate import asked, evaluate, write
+from lingarith.study.lab import Lab
+from lingarith.study.outputs import Stored, Wanted, mean
+from lingarith.study.study import Study
+from lingarith.vectors.composition import compose
 
-NOTHING = Combination()
-TEXT = "O presidente visitou a cidade depois das eleições e falou com os moradores."
-
-
-def labelled(language: str = "pt", split: str = "test") -> Labelled:
-    examples = tuple(
-        TaskExample(f"{split}-{k}", f"summarize: {TEXT}", "A ponte nova foi aberta ontem", TEXT) for k in range(2)
-    )
-    return Labelled("summaries", language, split, "here", examples, "f")
+Labs = Callable[..., Lab]
+Studies = Callable[..., Study]
 
 
-def test_identical_compositions_are_generated_once(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+@pytest.fixture
+def there(lab: Labs, copied: Callable[[Lab], Store]) -> Labs:
+    """``there(…)``: a lab that trains nothing, on a store with headlines[en] and news[pt]."""
+    trained = lab()
+    _ = trained.task("summaries", 0, "en"), trained.language(0, "pt")
+    place = copied(trained)
 
-    def echo(_: Backbone, updates: Iterable[None], inputs: list[str], *__: Any, **___: Any) -> Iterator[list[str]]:
-        for _ in updates:
-            calls.append(inputs)
-            yield inputs
+    def make(**keys: Any) -> Lab:
+        made = lab(place=place, **keys)
+        made.trains = False
+        return made
 
-    monkeypatch.setattr(evaluate, "generate_each", echo)
-    bench = Bench(backbone, {}, "delta")
-    first = bench.outcomes(NOTHING, labelled())
-    assert bench.outcomes(0.5 * vector("a") - vector("a") / 2, labelled()) == first  # written otherwise, 0 as well
-    assert len(calls) == 1
-    bench.outcomes(NOTHING, labelled(split="validation"))
-    bench.outcomes(NOTHING, labelled("uk"))
-    assert len(calls) == 3
+    return make
 
 
-def test_several_come_in_their_order_and_each_is_generated_once(backbone: Backbone) -> None:
-    """One of them is known, one in part, one is asked for twice."""
-    generator, vectors = torch.Generator().manual_seed(0), {}
-    for name in ("a", "b"):
-        start = Lora(2).init(backbone.shapes, 0)
-        terms = {p: (LoraTerm(t.a, torch.randn(t.b.shape, generator=generator)),) for p, t in start.items()}
-        vectors[name] = Vector(name, terms, 1.0, {"backbone": backbone.facts})
-    few, all_ = (replace(labelled(), examples=labelled().examples[:count]) for count in (1, 2))
-    asked = [weight * vector("a") + (1 - weight) * vector("b") for weight in (0.1, 0.4, 0.7, 0.4, 0.9)]
-    one_by_one, bench = Bench(backbone, vectors, "delta"), Bench(backbone, vectors, "delta")
-    expected = [one_by_one.outcomes(one, all_) for one in asked]
-    bench.outcomes(asked[2], all_)
-    bench.outcomes(asked[4], few)
-    heard: list[int] = []
-    assert list(bench.outcomes_of(asked, all_, heard.append)) == expected
-    assert set(map(len, bench.done.values())) == {2}
-    assert heard
-    assert max(heard) <= 2 * len(asked)
+def test_an_expression_against_itself(there: Labs) -> None:
+    sum_ = parse("0.5*headlines[en] + 0.5*news[pt]")
+    found = evaluate(there(), sum_, "pt", "test", sum_)
+    assert (found.expression, found.space, found.metric, found.examples) == (str(sum_), "factors", "ROUGE-2", 4)
+    assert found.score == pytest.approx(sum(outcome.score for outcome in found.outcomes) / 4)
+    assert found.interval[0] <= found.score <= found.interval[1]
+    assert found.against
+    assert (found.against.gain, found.against.interval, found.against.p) == (0.0, (0.0, 0.0), 1.0)
+    assert sum(found.kinds.values()) == pytest.approx(1)
 
 
-def test_outcomes_by_hand(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "rouge2", rouge2)
-    bench = Bench(backbone, {}, "delta", sources=("en",))
-    outputs = ["A ponte nova foi aberta ontem", "The president visited the city after the elections"]
-    right, wrong = bench.score(outputs, labelled())
-    assert (right.id, right.score, right.kind) == ("test-0", 100.0, "target")
-    assert (wrong.id, wrong.kind) == ("test-1", "source")
-    assert wrong.score < 20
-    assert [o.kind for o in bench.score(["", TEXT], labelled())] == ["empty", "copied"]
+def test_an_expression_against_another(there: Labs) -> None:
+    """Outputs are those of the store, where other commands find them."""
+    one, (ours, alone) = there(), map(parse, ("0.5*headlines[en] + 0.5*news[pt]", "headlines[en]"))
+    found = evaluate(one, ours, "pt", "test", alone)
+    data = one.labels("summaries", "pt", "test")
+    after, before = Stored(one).written(Wanted("summaries", data, [ours, alone]))
+    scores, others = ([outcome.score for outcome in outcomes] for outcomes in (after, before))
+    assert (found.outcomes, found.score, found.interval) == (after, mean(after), bootstrap_interval(scores))
+    assert (found.language, found.split, found.task, found.scoring) == (
+        "pt", "test", "summaries", one.scoring("summaries").said_of(data),
+    )  # fmt: skip
+    assert found.against
+    assert (found.against.expression, found.against.score) == (str(alone), mean(before))
+    assert found.against.gain == pytest.approx(mean(after) - mean(before))
+    assert found.against.interval == bootstrap_difference(scores, others)
+    assert found.against.p == paired_test(scores, others)
+    assert write(one, ours, [example.input for example in data.examples]) == [o.output for o in after]
 
 
-def test_a_language_with_a_region_is_recognised(backbone: Backbone) -> None:
-    """The identifier knows de, and pt-BR by its first part."""
-    bench = Bench(backbone, {}, "delta")
-    german = "Der Präsident besuchte die Stadt nach den Wahlen"
-    assert [o.kind for o in bench.score([german, german], labelled("de-AT"))] == ["target", "target"]
-    portuguese = "A ponte nova foi aberta ontem"
-    assert [o.kind for o in bench.score([portuguese, portuguese], labelled("pt-BR"))] == ["target", "target"]
+def test_figures_stand_beside_the_metric(there: Labs) -> None:
+    found = evaluate(there(tasks=("questions",)), parse("headlines[en]"), "pt", "test")
+    assert (found.metric, found.beside.keys(), found.against) == ("F1", {"Exact match"}, None)
 
 
-def test_how_rouge_is_cut_is_said(backbone: Backbone) -> None:
-    bench = Bench(backbone, {}, "delta")
-    assert bench.tokenizer("en") is None
-    assert "English" in bench.scoring("en")
-    assert backbone.name in bench.scoring("fa")
+def test_a_vector_that_is_not_there(there: Labs, idle: None) -> None:
+    one, alone, unknown = there(), parse("headlines[en]"), parse("headline[en]")
+    for expression, baseline in ((unknown, None), (alone, unknown)):
+        with pytest.raises(LingarithError, match=r"no vector named .*; did you mean headlines\[en\]\?"):
+            evaluate(one, expression, "pt", "test", baseline)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_a_bad_score_model_is_an_error_before_anything_is_generated(
-    content: bytes | None, backbone: Backbone, tmp_path: Path
-) -> None:
-    path = tmp_path / "spiece.model"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(LingarithError, match=r"spiece\.model"):
-        Bench(backbone, {}, "delta", score_model=path)
+def test_what_a_vector_has_seen_is_known_from_the_store(there: Labs) -> None:
+    """An output in English is a source's where the sum has seen English labels, by itself or in its parents."""
+    one = there()
+    mixed = one.store.get("headlines[en]")
+    hashes = {"headlines[en]": one.store.resolve("headlines[en]")}
+    one.store.put(compose(parse("2*headlines[en]"), {"headlines[en]": mixed}, "delta").vector("mixed", hashes))
+    for name, labels in (("headlines[en]", ("en",)), ("news[pt]", ()), ("mixed", ("en",))):
+        one.stored(name)
+        assert one.orders[name].labels == labels
 
 
-def test_mean() -> None:
-    assert mean([Outcome("a", "", 10.0, "target"), Outcome("b", "", 20.0, "other")]) == 15.0
-    with pytest.raises(LingarithError, match="no examples"):
-        mean([])
+def test_the_bare_backbone_and_a_vector_write(there: Labs) -> None:
+    inputs = ["summarize: Choveu no norte.", "summarize: A ponte abriu."]
+    assert len(write(there(), parse("news[pt]"), inputs)) == 2
+    assert len(write(there(), parse("0"), inputs)) == 2
+    with pytest.raises(LingarithError, match="rank 5 is too high"):
+        write(there(space="delta", rank_out=5), parse("news[pt]"), inputs)
+
+
+def test_what_the_model_reads(study: Studies, tmp_path: Path) -> None:
+    assert asked(study(), "", ["Olá."]) == [("Olá.", "summarize: Olá.")]
+    named = study(prompt="{language_name}: {text}")
+    assert asked(named, "yo", ["Olá."]) == [("Olá.", "Yoruba: Olá.")]
+    with pytest.raises(LingarithError, match="say by --lang"):
+        asked(named, "", ["Olá."])
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"question": "Quem?", "passage": "A Ana."}))
+    questions = study(tasks="questions", fields="context=passage")
+    assert asked(questions, "", [], file) == [("A Ana.", "question: Quem? context: A Ana.")]
+    with pytest.raises(LingarithError, match="reads question and context; give a --file"):
+        asked(questions, "", ["A Ana."])
+    with pytest.raises(LingarithError, match="one task at a time"):
+        asked(study(tasks=["summaries", "topics"]), "", ["Olá."])
+    with pytest.raises(LingarithError, match="there is no article"):
+        asked(study(), "", [])

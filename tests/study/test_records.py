@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.study.records import Choice, Example, Ingredient, Line, Record, append, read_lines, read_run
+from lingarith.study.records import (
+    METHODS,
+    About,
+    Choice,
+    Example,
+    Fixed,
+    Grid,
+    Ingredient,
+    Line,
+    Record,
+    RunFolder,
+    append,
+    read_lines,
+    read_run,
+)
 
 RECORDS = [
     Record("pt", "test", "add", 0.1 + 0.2, "a", "Sismo em\nAveiro\u2028", 12.5, "target"),
@@ -20,22 +35,73 @@ RECORDS = [
 LINES: list[Line] = [
     *RECORDS,
     Example("pt", "test", "a", "Um terremoto …", "Sismo"),
-    Choice("pt", "add", "oracle", 0.9, 12.5, "0.9*a[en] + 0.1*b[pt]", [(0.9, 12.5), (1.0, 3.0)]),
+    Example("pt", "test", "b", "Quando?", "1775", ("em 1775",), "questions"),
+    Choice("pt", "add", "oracle", 0.9, 12.5, "0.9*a[en] + 0.1*b[pt]", [(0.9, 12.5), (1.0, 3.0)], seen=[8, 4]),
+    Choice("pt", "best", "oracle", "ru", 12.5, "a[ru]", [("en", 12.5), ("ru", 13.0)]),
     Ingredient("a[en]", "3f" * 32, 1.5, 100, 8, 3, {"kind": "task", "data": {"examples": 8}}),
 ]
 
 
+ABOUT = About("3f2a", "A study", "table1", {"seeds": [0, 1]}, {"summaries": "ROUGE-2"}, ["pt"], ["en"], seeds=[0, 1])
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "run.json").write_text('{"task": "newsroom"}')
-    return tmp_path
+    RunFolder(tmp_path / "run").open(ABOUT)
+    return tmp_path / "run"
 
 
 def test_round_trip(folder: Path) -> None:
     append(folder, LINES)
     run = read_run(folder)
-    assert run.about == {"task": "newsroom"}
+    assert run.about == ABOUT
     assert [*run.records, *run.examples, *run.choices, *run.ingredients] == LINES
+
+
+def test_run_json_holds_all_that_is_to_be_told(folder: Path) -> None:
+    told = replace(
+        ABOUT, fixed=[Fixed("summaries", "pt", "baseline", "", 0, "a[en]")], score={"summaries": {"pt": "by pieces"}},
+        grid=Grid("Sizes", ["Language", "Train"], [["en", "2,000"]], "."), handed_over={"pt": "add"},
+    )  # fmt: skip
+    RunFolder(folder).close(told)
+    assert read_run(folder).about == told
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('"title"', '"tilte"'), r"run\.json: there is no 'tilte' here; did you mean title\?; run the command again"),
+        (('"title": "A study",', ""), r"run\.json: 'title' is missing; run the command again"),
+        (('"by_source": false', '"by_source": 0'), r"'by_source' is 0; it must be true or false; run the command"),
+    ],
+)
+def test_a_run_json_that_does_not_fit_is_said(change: tuple[str, str], sentence: str, folder: Path) -> None:
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(LingarithError, match=sentence):
+        read_run(folder)
+
+
+def test_a_folder_belongs_to_one_run_and_takes_a_line_once(folder: Path) -> None:
+    first = RunFolder(folder)
+    first.open(ABOUT)
+    first.add([*LINES, LINES[0]])
+    again = RunFolder(folder)
+    assert again.open(replace(ABOUT, title="Another title")).records == RECORDS
+    again.add(LINES)
+    assert (folder / "records.jsonl").read_bytes().count(b"\n") == len(RECORDS)
+    with pytest.raises(LingarithError, match=r"run holds another run .*; choose another --out"):
+        RunFolder(folder).open(replace(ABOUT, identity="other"))
+    with pytest.raises(LingarithError, match=r"run\.json is a file; choose another --out"):
+        RunFolder(folder / "run.json").open(ABOUT)
+    with pytest.raises(LingarithError, match="is not empty and holds no run"):
+        RunFolder(folder.parent).open(ABOUT)
+
+
+def test_a_name_is_shorter_where_there_is_less_room() -> None:
+    for name in METHODS.values():
+        assert len(name.brief) <= len(name.short) <= len(name.full)
+        assert len(name.brief) <= 12
 
 
 def test_a_file_that_is_not_there_has_no_lines(folder: Path) -> None:
@@ -55,7 +121,7 @@ def test_a_line_that_was_cut_off_is_dropped_and_its_place_taken(
     content = path.read_bytes()
     second = len(content) - content.index(b"\n") - 1
     path.write_bytes(content[: len(content) - min(cut, second)])
-    assert read_lines(path, Record) == RECORDS[:1]
+    assert read_lines(folder, Record) == RECORDS[:1]
     append(folder, RECORDS[1:])
     assert path.read_bytes() == content
 
@@ -76,7 +142,7 @@ def test_a_line_without_a_field_is_named(folder: Path) -> None:
     fields = json.loads(path.read_text().split("\n")[0])
     del fields["score"]
     path.write_text(json.dumps(fields) + "\n")
-    with pytest.raises(LingarithError, match=r"records\.jsonl, line 1: no field 'score'"):
+    with pytest.raises(LingarithError, match=r"records\.jsonl, line 1: 'score' is missing; delete that line"):
         read_run(folder)
 
 

@@ -126,7 +126,7 @@ def test_real_text(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, lingarith.text.corpora, lingarith.text.tasks.summarisation, lingarith.text.prefix_lm;"
+        "import sys, lingarith.text.corpora, lingarith.text.tasks, lingarith.text.prefix_lm;"
         "assert not {'torch', 'transformers', 'datasets', 'pyarrow', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})

@@ -31,7 +31,7 @@ def root(tmp_path: Path, write_mc4: WriteTexts) -> Path:
 def test_a_shard_is_fetched_once_and_says_where_it_comes_from(root: Path, tmp_path: Path) -> None:
     heard: list[tuple[int, int | None]] = []
     shard = hub.materialised(
-        hub.mc4("yo"),
+        hub.files("mc4", "yo"),
         ("text",),
         tmp_path / "shards",
         root=root,
@@ -53,26 +53,26 @@ def test_a_shard_is_fetched_once_and_says_where_it_comes_from(root: Path, tmp_pa
         "sha256": "",
     }
     # The hub is gone, the shard is not.
-    again = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=tmp_path / "gone")
+    again = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "shards", root=tmp_path / "gone")
     assert again == shard
     assert not list(shard.parent.glob("*.partial"))
 
 
 def test_the_limit_ends_the_stream(root: Path, tmp_path: Path) -> None:
-    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path, limit_characters=20, root=root)
+    shard = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path, limit_characters=20, root=root)
     assert [row["text"] for row in lines(shard)] == TEXTS[:2]
 
 
 def test_english_mc4_is_not_c4() -> None:
-    assert hub.mc4("en").configuration == "en-multi"
-    assert hub.mc4("en").path.replace("{language}", hub.mc4("en").language) == "multilingual/c4-en.tfrecord-*.json.gz"
+    files = hub.files("mc4", "en")
+    assert (files.configuration, files.filled) == ("en-multi", "multilingual/c4-en.tfrecord-*.json.gz")
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"row": 2, "te', b'{"row": 2}\n', b"\0\0\n"])
 def test_an_interrupted_download_goes_on(
     root: Path, tmp_path: Path, torn: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "whole", root=root)
+    whole = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "whole", root=root)
     folder = tmp_path / "torn"
     folder.mkdir()
     begun = b"".join(whole.read_bytes().splitlines(keepends=True)[:3])
@@ -85,7 +85,7 @@ def test_an_interrupted_download_goes_on(
         return stream(wanted, revision, root, start)
 
     monkeypatch.setattr(hub, "_stream", spy)
-    shard = hub.materialised(hub.mc4("yo"), ("text",), folder, root=root)
+    shard = hub.materialised(hub.files("mc4", "yo"), ("text",), folder, root=root)
     assert asked == [4]  # rows 0, 1 and 3 had come; 2 is blank
     assert shard.read_bytes() == whole.read_bytes()
 
@@ -108,8 +108,8 @@ def test_what_came_before_an_error_is_kept_at_its_revision(tmp_path: Path, monke
     monkeypatch.setattr("huggingface_hub.HfApi", MovingHub)
     monkeypatch.setattr(hub, "_stream", breaking)
     with pytest.raises(LingarithError, match="the line is down"):
-        hub.materialised(hub.mc4("yo"), ("text",), tmp_path)
-    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path)
+        hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path)
+    shard = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path)
     assert revisions == ["first", "first"]
     assert [row["text"] for row in lines(shard)] == ["0", "1", "2"]
     assert json.loads(shard.with_suffix(".json").read_text())["revision"] == "first"
@@ -125,7 +125,7 @@ def test_a_pinned_revision_is_asked_for_by_its_commit(tmp_path: Path, monkeypatc
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_, revision: SimpleNamespace(sha=revision))
     monkeypatch.setattr("datasets.load_dataset", load)
     with pytest.raises(LingarithError, match=r"xlsum \(persian\) could not be read: no route to the hub; run again"):
-        hub.materialised(hub.xlsum("fa", "test", "c0ffee"), ("text",), tmp_path)
+        hub.materialised(hub.files("xlsum", "fa", "test", "c0ffee"), ("text",), tmp_path)
 
 
 def test_the_parts_of_tydiqa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_the_parts_of_tydiqa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("datasets.load_dataset", load)
     for split in ("train", "validation", "test"):
         with pytest.raises(LingarithError, match="no route"):
-            hub.materialised(hub.tydiqa("fi", split), ("id",), tmp_path / split)
+            hub.materialised(hub.files("tydiqa", "fi", split), ("id",), tmp_path / split)
     parts = {
         part: [f"hf://datasets/google-research-datasets/tydiqa@main-sha/secondary_task/{part}-*.parquet"]
         for part in ("train", "validation")
@@ -153,14 +153,14 @@ def test_nested_fields_come_along(tmp_path: Path, write_parquet: Callable[[Path,
     rows = [{"id": "finnish-1-0", "answers": {"text": ["a", ""]}}, {"id": "korean-2-0", "answers": None}]
     write_parquet(tmp_path / "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet", rows)
     shard = hub.materialised(
-        hub.tydiqa("fi", "train"), ("id",), tmp_path / "shards", nested=("answers", "more"), root=tmp_path
+        hub.files("tydiqa", "fi", "train"), ("id",), tmp_path / "shards", nested=("answers", "more"), root=tmp_path
     )
     assert lines(shard) == [{"row": number, **row} for number, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize("damage", ["shard", "manifest", "gone"])
 def test_a_damaged_shard_is_refused(root: Path, tmp_path: Path, damage: str) -> None:
-    shard = hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=root)
+    shard = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "shards", root=root)
     if damage == "shard":
         shard.write_bytes(shard.read_bytes()[:-1])
     elif damage == "manifest":
@@ -168,7 +168,7 @@ def test_a_damaged_shard_is_refused(root: Path, tmp_path: Path, damage: str) -> 
     else:
         shard.unlink()
     with pytest.raises(LingarithError, match="is damaged; delete it"):
-        hub.materialised(hub.mc4("yo"), ("text",), tmp_path / "shards", root=root)
+        hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "shards", root=root)
 
 
 def test_a_full_disk_is_one_sentence(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,40 +178,57 @@ def test_a_full_disk_is_one_sentence(root: Path, tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         with pytest.raises(LingarithError, match="No space left on device; what has come"):
-            hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root)
-    assert len(lines(hub.materialised(hub.mc4("yo"), ("text",), tmp_path, root=root))) == 6
+            hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path, root=root)
+    assert len(lines(hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path, root=root))) == 6
 
 
 def test_rows_that_cannot_serve(root: Path, tmp_path: Path, write_mc4: WriteTexts) -> None:
     write_mc4(root, "pt", [" ", "\n"])
     with pytest.raises(LingarithError, match=r"allenai/c4 \(pt\) holds no row with text"):
-        hub.materialised(hub.mc4("pt"), ("text",), tmp_path, root=root)
+        hub.materialised(hub.files("mc4", "pt"), ("text",), tmp_path, root=root)
     with pytest.raises(LingarithError, match=r"allenai/c4 \(yo\), row 0: there is no field 'txt'; did you mean text"):
-        hub.materialised(hub.mc4("yo"), ("txt",), tmp_path, root=root)
+        hub.materialised(hub.files("mc4", "yo"), ("txt",), tmp_path, root=root)
     (root / "allenai/c4/multilingual/c4-fi.tfrecord-00000-of-00001.json.gz").write_bytes(b"no gzip")
     with pytest.raises(LingarithError, match=r"allenai/c4 \(fi\) could not be read: .*; run again"):
-        hub.materialised(hub.mc4("fi"), ("text",), tmp_path, root=root)
+        hub.materialised(hub.files("mc4", "fi"), ("text",), tmp_path, root=root)
 
 
 def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(LingarithError, match="mc4 has no language 'you'; did you mean yo"):
-        hub.mc4("you")
+    with pytest.raises(LingarithError, match="mc4 has no language 'you' here; did you mean yo"):
+        hub.files("mc4", "you")
     with pytest.raises(LingarithError, match="fineweb2 has no language 'xx' here; known are: ar, bn"):
-        hub.fineweb2("xx")
+        hub.files("fineweb2", "xx")
     with pytest.raises(LingarithError, match="xlsum has no language 'fi' here"):
-        hub.xlsum("fi", "train")
-    with pytest.raises(LingarithError, match="tydiqa has no language 'yo'; known are: ar, bn"):
-        hub.tydiqa("yo", "train")
+        hub.files("xlsum", "fi", "train")
+    with pytest.raises(LingarithError, match="tydiqa has no language 'yo' here; known are: ar, bn"):
+        hub.files("tydiqa", "yo", "train")
     with pytest.raises(LingarithError, match=r"no file .*c4-ru.*; known are: yo"):
-        hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=root)
+        hub.materialised(hub.files("mc4", "ru"), ("text",), tmp_path, root=root)
     with pytest.raises(LingarithError, match="is no folder"):
-        hub.materialised(hub.mc4("ru"), ("text",), tmp_path, root=tmp_path / "gone")
+        hub.materialised(hub.files("mc4", "ru"), ("text",), tmp_path, root=tmp_path / "gone")
 
 
 def test_every_language_of_the_paper_has_a_configuration() -> None:
     paper = set(LANGUAGES) - {"fi"}
-    assert set(hub.XLSUM) == paper
-    assert paper < set(hub.FINEWEB2)
-    assert paper < set(hub.MC4)
-    for table in (hub.XLSUM, hub.FINEWEB2):
-        assert len(set(table.values())) == len(table)
+    assert set(hub.languages("xlsum")) == paper
+    for dataset in ("mc4", "fineweb2", "sib200"):
+        assert {*paper, "fi"} <= set(hub.languages(dataset))
+    for dataset in ("fineweb2", "xlsum", "tydiqa", "sib200", "masakhaner"):
+        names = list(hub.languages(dataset).values())
+        assert len(set(names)) == len(names)
+    sizes = {dataset: len(hub.languages(dataset)) for dataset in ("tydiqa", "sib200", "masakhaner")}
+    assert sizes == {"tydiqa": 9, "sib200": 205, "masakhaner": 20}
+
+
+@pytest.mark.parametrize(
+    ("files", "path"),
+    [
+        (hub.files("xlsum", "zh", "test"), "csebuetnlp/xlsum/chinese_simplified/test"),
+        (hub.files("sib200", "zh", "validation"), "Davlan/sib200/zho_Hans/validation"),
+        (hub.files("sib200", "fa", "test"), "Davlan/sib200/pes_Arab/test"),
+        (hub.files("masakhaner", "sw", "train"), "masakhane/masakhaner2/swa/train"),
+    ],
+)
+def test_converted_datasets(files: hub.HubFiles, path: str) -> None:
+    """As the branches of the hub lay: <configuration>/<split>/0000.parquet."""
+    assert (f"{files.dataset}/{files.filled}", files.revision) == (f"{path}/*.parquet", "refs/convert/parquet")

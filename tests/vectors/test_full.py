@@ -25,9 +25,9 @@ from lingarith.inspection.measure import inspect
 from lingarith.inspection.words import warnings
 from lingarith.store.objects import vector_hash
 from lingarith.store.store import Store
-from lingarith.vectors.composed import Composed
+from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.noise import noise
-from lingarith.vectors.realise import Composition, Space, as_vector, realise
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 
 G = torch.Generator().manual_seed(0)
@@ -84,7 +84,7 @@ def test_into_the_store_and_back(tmp_path: Path) -> None:
     store = Store(tmp_path)
     digest = store.put(VECTORS["y"])
     got = store.get("y")
-    assert content_hash(got.tensors()) == content_hash(VECTORS["y"].tensors())
+    assert content_hash(FlatTensors.of(got)) == content_hash(FlatTensors.of(VECTORS["y"]))
     assert (vector_hash(got), got.scale, got.adapter) == (digest, 2.0, "full")
     assert store.put(got) == digest
     assert store.verify() == []
@@ -97,7 +97,7 @@ def test_a_composed_one_into_the_store(tmp_path: Path) -> None:
     for vector in VECTORS.values():
         store.put(vector)
     opened = {name: store.open(name) for name in VECTORS}
-    made = Composed(Composition(SUM, opened, Space("delta")))
+    made = Composition(SUM, opened, Space("delta"))
     hashes = {name: store.resolve(name) for name in VECTORS}
     store.put(made.vector("mix", hashes))
     mix, update = store.get("mix"), realise(SUM, VECTORS, "delta")
@@ -108,8 +108,7 @@ def test_a_composed_one_into_the_store(tmp_path: Path) -> None:
     squared = sum(float(update.delta(path).double().square().sum()) for path in SIZES)
     squared += sum(float(change.double().square().sum()) for change in update.rest.values())
     assert made.norm == pytest.approx(squared**0.5, rel=1e-5)
-    whole = as_vector(update, SUM, VECTORS, hashes)
-    assert content_hash(whole.tensors()) == content_hash(mix.tensors())
+    assert content_hash(FlatTensors(update.terms, update.rest)) == content_hash(FlatTensors.of(mix))
 
 
 @pytest.mark.parametrize("name", ["model.norm.weight.rest", "model.layers.0.attn.q.dense.change"])
@@ -159,13 +158,13 @@ def test_other_sizes_and_backbones_are_refused() -> None:
 def test_noise_as_large() -> None:
     like, made = VECTORS["y"], noise(VECTORS["y"], "random", 0)
     assert (made.scale, made.adapter, made.origin["kind"]) == (2.0, "full", "random")
-    theirs = like.tensors()
-    for name, tensor in made.tensors().items():
+    theirs = FlatTensors.of(like)
+    for name, tensor in FlatTensors.of(made).items():
         assert float(tensor.norm()) == pytest.approx(float(theirs[name].norm()), rel=1e-5)
         assert not torch.allclose(tensor, theirs[name])
-    assert content_hash(noise(like, "again", 0).tensors()) == content_hash(made.tensors())
-    assert content_hash(noise(like, "other", 1).tensors()) != content_hash(made.tensors())
-    mixed = as_vector(realise(SUM, VECTORS, "delta"), SUM, VECTORS, dict.fromkeys(VECTORS, "0"))
+    assert content_hash(FlatTensors.of(noise(like, "again", 0))) == content_hash(FlatTensors.of(made))
+    assert content_hash(FlatTensors.of(noise(like, "other", 1))) != content_hash(FlatTensors.of(made))
+    mixed = Composition(SUM, VECTORS, Space("delta")).vector("mixed", dict.fromkeys(VECTORS, "0"))
     with pytest.raises(LingarithError, match="is a sum of full fine-tuning and adapters"):
         noise(mixed, "random", 0)
 

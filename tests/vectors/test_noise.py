@@ -9,8 +9,9 @@ from lingarith.adapters.kronecker import Kronecker, KroneckerTerm
 from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
+from lingarith.vectors.composition import realise
 from lingarith.vectors.noise import noise
-from lingarith.vectors.realise import realise
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 
 SHAPES = {"q": (6, 8), "o": (8, 6)}
@@ -21,8 +22,8 @@ def trained(adapter: Lora | Kronecker) -> Vector:
     start = adapter.init(SHAPES, 3)
     generator = torch.Generator().manual_seed(1)
     terms = {p: (type(t)(*(f + 0.3 * torch.randn(f.shape, generator=generator) for f in t)),) for p, t in start.items()}
-    begun = Vector("", {path: (term,) for path, term in start.items()}, 1.0)
-    origin = {"language": "pt", "init_seed": 3, "init_hash": content_hash(begun.tensors())}
+    begun = content_hash(FlatTensors({path: (term,) for path, term in start.items()}))
+    origin = {"language": "pt", "init_seed": 3, "init_hash": begun}
     return Vector("news[pt]", terms, 1.0, {**origin, "backbone": {"fingerprint": "f"}})
 
 
@@ -54,7 +55,7 @@ def test_it_can_stand_for_the_other_in_every_space(space: str) -> None:
 
 def test_seeds_tell_vectors_apart() -> None:
     like = trained(Lora(2))
-    hashes = [content_hash(noise(like, "random", seed).tensors()) for seed in (0, 0, 1)]
+    hashes = [content_hash(FlatTensors.of(noise(like, "random", seed))) for seed in (0, 0, 1)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -67,7 +68,7 @@ def test_an_unknown_start_is_refused() -> None:
 def test_a_vector_that_never_moved_has_no_noise() -> None:
     start = Lora(2).init(SHAPES, 3)
     begun = Vector("x", {path: (term,) for path, term in start.items()}, 1.0)
-    still = Vector("x", begun.terms, 1.0, {"init_seed": 3, "init_hash": content_hash(begun.tensors())})
+    still = Vector("x", begun.terms, 1.0, {"init_seed": 3, "init_hash": content_hash(FlatTensors.of(begun))})
     for (term,) in noise(still, "random", 0).terms.values():
         assert isinstance(term, LoraTerm)
         assert not term.delta().any()

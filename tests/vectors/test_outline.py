@@ -12,7 +12,7 @@ from lingarith.adapters.lora import LoraTerm
 from lingarith.adapters.terms import Term, collected
 from lingarith.disk.tensors import TensorFile, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.vectors.outline import FlatTensors, LazyTerms, Terms, joined, outliers, outline, terms_in
+from lingarith.vectors.outline import FlatTensors, LazyTerms, Terms, outliers, outline, terms_in
 from lingarith.vectors.vector import Vector
 
 LORA = LoraTerm(torch.ones(2, 6), torch.ones(4, 2))
@@ -25,10 +25,16 @@ def shapes(terms: tuple[Term, ...]) -> list[object]:
 
 
 def test_flat_tensors_are_those_of_a_vector() -> None:
-    flat = FlatTensors(TERMS)
-    theirs = Vector("x", TERMS, 1.0).tensors()
+    norm = torch.ones(5)
+    flat = FlatTensors.of(Vector("x", TERMS, 1.0, rest={"norm": norm}))
+    theirs = {
+        f"{path}.{term.kind}.{which}": tensor
+        for path, terms in TERMS.items()
+        for term in terms
+        for which, tensor in zip("ab", term, strict=True)
+    } | {"norm.rest": norm}
     assert list(flat) == sorted(theirs)
-    assert len(flat) == len(theirs) == 10
+    assert len(flat) == len(theirs) == 11
     assert all(flat[name] is theirs[name] for name in theirs)
 
 
@@ -54,10 +60,11 @@ def test_an_outline_has_shapes_and_no_numbers() -> None:
     assert outline(LazyTerms(made, lambda _: ())) is made
 
 
-def test_an_outline_is_joined_as_the_terms_are_collected() -> None:
-    terms = [LARGE, LORA, SMALL, LORA, LARGE]
-    assert shapes(joined(terms)) == shapes(collected(terms))
-    assert shapes(joined([SMALL])) == shapes((SMALL,))
+def test_an_outline_is_collected_as_the_terms_are() -> None:
+    for terms in ((LARGE, LORA, SMALL, LORA, LARGE), (SMALL,)):
+        collected_outline = collected(outline({"q": terms})["q"])
+        assert shapes(collected_outline) == shapes(collected(terms))
+        assert {tensor.device.type for term in collected_outline for tensor in term} == {"meta"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from lingarith.adapters.lora import Lora
 from lingarith.algebra import Combination, add, add_subtract, average, parse, vector
 from lingarith.errors import LingarithError
 from lingarith.store.store import Store
-from lingarith.vectors.realise import SPACES, Space, as_vector, realise
+from lingarith.vectors.composition import SPACES, Composition, Space, realise
+from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Update, Vector, content_hash
 
 SHAPES = {"0.q": (12, 8), "0.v": (4, 8), "1.q": (12, 16)}
@@ -39,7 +40,7 @@ def trained(name: str, adapter: Adapter, *, init_seed: int = 0, seed: int = 0) -
         for path, (term,) in start.items()
     }
     origin = {"backbone": {"name": "tiny", "fingerprint": "f" * 64}, "init_seed": init_seed}
-    return Vector(name, moved, adapter.scale, origin | {"init_hash": content_hash(Vector("", start, 1.0).tensors())})
+    return Vector(name, moved, adapter.scale, origin | {"init_hash": content_hash(FlatTensors(start))})
 
 
 def family(*kinds: Adapter) -> dict[str, Vector]:
@@ -128,8 +129,8 @@ def test_a_sum_is_kept_bit_by_bit(kinds: Any, tmp_path: Path) -> None:
     store = Store(tmp_path)
     hashes = {name: store.put(made) for name, made in vectors.items()}
     update = realise(combination, vectors, "delta")
-    made = as_vector(update, combination, vectors, hashes)
-    again = store.get(store.put(Vector("sum[pt]", made.terms, made.scale, made.origin)))
+    made = Composition(combination, vectors, Space("delta")).vector("sum[pt]", hashes)
+    again = store.get(store.put(made))
     read = realise(vector("sum[pt]"), {"sum[pt]": again}, "delta")
     for path in SHAPES:
         assert torch.equal(read.delta(path), update.delta(path))

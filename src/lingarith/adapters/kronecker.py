@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -124,15 +124,17 @@ class Kronecker:
             start[path] = KroneckerTerm(torch.zeros(1, self.n, self.m), b)
         return start
 
+    def factors(self, term: KroneckerTerm) -> tuple[Tensor, Tensor]:
+        """``a`` (n × m) and ``b`` (out/n × in/m) of a term of one product: what is trained."""
+        return term.a[0], term.b[0]
 
-def stacked(terms: Sequence[KroneckerTerm]) -> tuple[Tensor, Tensor]:
-    """K terms of one product each as the factors with a leading axis that :func:`apply` takes."""
-    return torch.cat([term.a for term in terms]), torch.cat([term.b for term in terms])
+    def term(self, a: Tensor, b: Tensor) -> KroneckerTerm:
+        """The term of such factors."""
+        return KroneckerTerm(a[None], b[None])
 
-
-def unstacked(a: Tensor, b: Tensor) -> list[KroneckerTerm]:
-    """The K terms of such factors."""
-    return [KroneckerTerm(*pair) for pair in zip(a.split(1), b.split(1), strict=True)]
+    def apply(self, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        """:func:`apply`, at the adapter's scale."""
+        return apply(a, b, self.scale, x)
 
 
 def apply(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
@@ -166,8 +168,8 @@ class _Product(torch.autograd.Function):
         y = x.new_empty(*x.shape[:2], a.shape[1] * b.shape[1], dtype=dtype)
         for rows in _pieces(x):
             blocks = _blocks(x[:, rows], a.shape[2], dtype)
-            made = _right(_left(a, blocks), b.mT) if _left_first(a, b) else _left(a, _right(blocks, b.mT))
-            _put(y[:, rows], made)
+            product = _right(_left(a, blocks), b.mT) if _left_first(a, b) else _left(a, _right(blocks, b.mT))
+            _put(y[:, rows], product)
         return y
 
     @staticmethod

@@ -7,7 +7,7 @@ that share one pass through the backbone, whose rows then come in K groups of eq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,8 +51,10 @@ class LoraTerm(NamedTuple):
         return x @ self.a.T @ self.b.T
 
     def padded(self, rank: int) -> LoraTerm:
-        """The same ΔW with R = rank, by zeros."""
+        """The same ΔW with R = rank, or as it is where R is that or more; by zeros."""
         missing = rank - len(self.a)
+        if missing <= 0:
+            return self
         pad = torch.nn.functional.pad
         return LoraTerm(pad(self.a, (0, 0, 0, missing)), pad(self.b, (0, missing)))
 
@@ -85,19 +87,22 @@ class Lora:
         alpha = self.rank if self.scale == 1 else self.alpha  # said alike however it was given
         return {"kind": "lora", "rank": self.rank, "alpha": alpha}
 
-    def init(self, shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, LoraTerm]:
-        """The start of a vector: ``a`` uniform in ±1/√in (as PEFT and Kaiming with a = √5), ``b`` zero.
-
-        ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
-        seed, its path and its shape alone, so every vector of a backbone starts at the same point
-        and that point can be made again when arithmetic needs it. Raises :class:`LingarithError` for a
-        rank that is above what the smallest projection can have.
-        """
+    def check(self, shapes: Mapping[str, tuple[int, int]]) -> None:
+        """Raise :class:`LingarithError` for a rank above what the smallest of the projections can have."""
         path, (out, inner) = min(shapes.items(), key=lambda shape: min(shape[1]))
         if self.rank > min(out, inner):
             raise LingarithError(
                 f"rank={self.rank} is too high: {path} is {out} × {inner}; the largest rank is {min(out, inner)}"
             )
+
+    def init(self, shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, LoraTerm]:
+        """The start of a vector: ``a`` uniform in ±1/√in (as PEFT and Kaiming with a = √5), ``b`` zero.
+
+        ``shapes`` maps the path of a projection to (out, in). A projection's numbers depend on the
+        seed, its path and its shape alone, so every vector of a backbone starts at the same point
+        and that point can be made again when arithmetic needs it. Raises as :meth:`check`.
+        """
+        self.check(shapes)
         start = {}
         for path, (out, inner) in shapes.items():
             digest = hashlib.sha256(f"{seed}/{path}/{self.rank}".encode()).digest()
@@ -106,15 +111,17 @@ class Lora:
             start[path] = LoraTerm(a, torch.zeros(out, self.rank))
         return start
 
+    def factors(self, term: LoraTerm) -> tuple[Tensor, Tensor]:
+        """``a`` (r × in) and ``b`` (out × r): what is trained."""
+        return term.a, term.b
 
-def stacked(terms: Sequence[LoraTerm]) -> tuple[Tensor, Tensor]:
-    """K terms as the factors with a leading axis that :func:`apply` takes."""
-    return torch.stack([term.a for term in terms]), torch.stack([term.b for term in terms])
+    def term(self, a: Tensor, b: Tensor) -> LoraTerm:
+        """The term of such factors."""
+        return LoraTerm(a, b)
 
-
-def unstacked(a: Tensor, b: Tensor) -> list[LoraTerm]:
-    """The K terms of such factors."""
-    return [LoraTerm(*pair) for pair in zip(a, b, strict=True)]
+    def apply(self, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        """:func:`apply`, at the adapter's scale."""
+        return apply(a, b, self.scale, x)
 
 
 def apply(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:

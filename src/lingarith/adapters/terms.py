@@ -7,7 +7,7 @@ Where ΔW cannot be handled from the factors alone it is formed, one projection 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, linalg
@@ -18,12 +18,6 @@ from .kronecker import KroneckerTerm
 from .lora import LoraTerm
 
 Term = LoraTerm | KroneckerTerm | DenseTerm
-KINDS: Mapping[str, type[LoraTerm] | type[KroneckerTerm] | type[DenseTerm]] = {
-    "lora": LoraTerm,
-    "kronecker": KroneckerTerm,
-    "dense": DenseTerm,
-}
-"""How a term's ``kind`` begins, and the term."""
 
 
 def mapped(term: Term, change: Callable[[Tensor], Tensor]) -> Term:
@@ -59,16 +53,16 @@ def collected(terms: Sequence[Term]) -> tuple[Term, ...]:
     """The same sum with at most one term of each kind: LoRA first, then Kronecker by (m, n), then dense."""
     lora = [term for term in terms if isinstance(term, LoraTerm)]
     products = [term for term in terms if isinstance(term, KroneckerTerm)]
-    made: list[Term] = []
+    sums: list[Term] = []
     if lora:
-        made.append(LoraTerm(torch.cat([term.a for term in lora]), torch.cat([term.b for term in lora], dim=1)))
+        sums.append(LoraTerm(torch.cat([term.a for term in lora]), torch.cat([term.b for term in lora], dim=1)))
     for size in sorted({(term.m, term.n) for term in products}):
         alike = [term for term in products if (term.m, term.n) == size]
-        made.append(KroneckerTerm(torch.cat([term.a for term in alike]), torch.cat([term.b for term in alike])))
+        sums.append(KroneckerTerm(torch.cat([term.a for term in alike]), torch.cat([term.b for term in alike])))
     dense = [term.change for term in terms if isinstance(term, DenseTerm)]
     if dense:
-        made.append(DenseTerm(torch.stack(dense).sum(0) if len(dense) > 1 else dense[0]))
-    return tuple(made)
+        sums.append(DenseTerm(torch.stack(dense).sum(0) if len(dense) > 1 else dense[0]))
+    return tuple(sums)
 
 
 def exact_rank(terms: Sequence[Term]) -> int:

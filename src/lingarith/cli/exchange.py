@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from . import options as o
-from .composing import Expression
-from .opening import open_backbone, open_store, print_json
+from .composing import Expression, composed
+from .flags import flags
+from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json
 
 
 def import_(
@@ -22,8 +22,8 @@ def import_(
     like: Annotated[
         str | None, typer.Option("--like", metavar="VECTOR", help="Bind it to the backbone of this vector instead.")
     ] = None,
-    store: o.StorePlace = o.DEFAULT_STORE,
-    as_json: o.Json = False,
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Put an adapter of PEFT's into the store, as a vector for expressions.
 
@@ -39,7 +39,11 @@ def import_(
         raise LingarithError("--backbone and --like both say what the vector belongs to; leave out one of them")
     vector, shelf = open_adapter(folder, name), open_store(store)
     if backbone:
-        model = open_backbone(backbone)
+        from ..model.backbone import load
+        from ..model.memory import prepare
+
+        prepare()
+        model = load(backbone)
         reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.shapes)
     else:
         facts, projections, reason = backbone_of(vector, shelf, like)
@@ -62,58 +66,42 @@ def import_(
     print(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
 
 
+@flags("sums")
 def export(
     expression: Expression,
+    given: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.", file_okay=False)],
     format: Annotated[str, typer.Option("--format", help="peft, serving, lokr or merged.")] = "peft",
-    space: o.Space = "factors",
-    rank: Annotated[
-        int | None, typer.Option("--rank", "--rank-out", help="In delta: cut the sum to its best rank k.")
-    ] = None,
-    kronecker: Annotated[
-        str | None,
-        typer.Option(
-            "--kronecker",
-            "--kronecker-out",
-            metavar="MxN",
-            help="With --rank k: to the best k Kronecker products instead.",
-        ),
-    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option("--backbone", "-b", help="For merged: its folder or name; without it that of the vectors."),
     ] = None,
-    store: o.StorePlace = o.DEFAULT_STORE,
-    as_json: o.Json = False,
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Write a sum of vectors for other programs; the backbone is not loaded.
 
     `peft`: a LoRA folder, exact. `serving`: the same for vLLM and SGLang. `lokr`: one Kronecker product as PEFT's
     LoKr. `merged`: the backbone's checkpoint with the sum added.
 
-    `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank 8 --format serving --out served-pt`
+    `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --format serving --out pt`
     """
-    from ..algebra import parse
     from ..disk.files import read_json
     from ..errors import LingarithError, did_you_mean
+    from ..formats.checkpoints import checkpoint
+    from ..formats.folders import ORIGIN, task_type_of
     from ..formats.lokr import write_lokr
-    from ..formats.merged import checkpoint, write_merged
-    from ..formats.peft import ORIGIN, task_type_of, write_peft
+    from ..formats.merged import write_merged
+    from ..formats.peft import write_peft
     from ..formats.serving import write_serving
-    from ..vectors.composed import Composed
-    from ..vectors.realise import Composition
 
     adapters: dict[str, Any] = {"peft": write_peft, "serving": write_serving, "lokr": write_lokr}
     if format not in (*adapters, "merged"):
         raise LingarithError(f"no format named {format!r}{did_you_mean(format, [*adapters, 'merged'])}")
     if backbone and format != "merged":
         raise LingarithError(f"--backbone goes with --format merged, and {format} needs none; leave it out")
-    combination, shelf = parse(expression), open_store(store)
-    vectors = {name: shelf.open(name) for name in combination.names}
-    composition = Composition(combination, vectors, o.space_of(space, rank, kronecker))
-    made = Composed(composition)
-    made.check_rank()
-    vector = made.vector(str(combination), {name: shelf.resolve(name) for name in combination.names})
+    composition, parents = composed(expression, given, open_store(store))
+    vector = composition.vector(str(composition.combination), parents)
     facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
     base, task_type = vector.origin["backbone"], task_type_of(composition.paths)
     if format == "merged":
@@ -129,7 +117,7 @@ def export(
         print_json(facts)
         return
     lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
-    print(f"{combination}\nin {composition.space}: {vector.adapter}{lost}")
+    print(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
     if format == "merged":
         print(f"added to {backbone or base['name']}; rounding to its type lost {facts['rounding']:.2%} of the update")
     if format == "serving":

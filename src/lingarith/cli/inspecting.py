@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from . import options as o
-from .composing import Expression
-from .opening import open_store, print_json
+from .composing import Expression, study_typed
+from .flags import flags
+from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json
 
 
+@flags("sums")
 def inspect(
     expression: Expression,
-    space: Annotated[
-        str | None, typer.Option("--space", help="Only factors, anchored, delta or peft-linear; all without it.")
-    ] = None,
-    rank_out: o.Rank = None,
-    kronecker_out: o.KroneckerOut = None,
+    given: dict[str, Any],
     per_module: Annotated[bool, typer.Option("--per-module", help="A line for each projection too.")] = False,
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page with heat maps to this file.", dir_okay=False)
     ] = None,
-    store: o.StorePlace = o.DEFAULT_STORE,
-    as_json: o.Json = False,
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
-    """What a composition really does in each space, from the vectors alone.
+    """What a composition really does in each space, or in the one that is named, from the vectors alone.
 
     `lingarith inspect '0.6*headlines[en] + 0.4*(news[pt] - news[en])' --page inspection.html`
     """
@@ -37,14 +34,14 @@ def inspect(
     from ..inspection.measure import inspect as look
     from ..inspection.page import page as drawn
     from ..inspection.words import as_text, facts
-    from ..vectors.realise import SPACES, Space
+    from ..vectors.composition import SPACES, Space
 
     combination = parse(expression)
     shelf = open_store(store)
     vectors = {name: shelf.get(name) for name in combination.names}
-    spaces = [Space(name) for name in SPACES if space is None]
-    if space is not None or rank_out is not None or kronecker_out is not None:
-        spaces.append(o.space_of(space or "delta", rank_out, kronecker_out))
+    spaces = [] if "space" in given else [Space(name) for name in SPACES]
+    if given:
+        spaces.append(study_typed({"space": "delta"} | given).sums.value)
     found = look(combination, vectors, spaces)
     if page is not None:
         write_atomically(page, drawn(found))

@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import DO_LESS, OUT_OF_MEMORY, LingarithError
-from . import adapting, composing, exchange, inspecting, languages, reporting, running, training, vectors
+from . import composing, exchange, inspecting, languages, making, reporting, vectors
 
 USAGE: Any = typer.BadParameter.__base__
 """A command line that cannot be understood; typer gives the class no public name."""
@@ -24,11 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(adapting.demo)
-app.command()(adapting.adapt)
-app.command()(running.run)
+app.command()(making.demo)
+app.command()(making.adapt)
+app.command()(making.run)
 app.command()(reporting.report)
-app.add_typer(training.app, name="train")
+app.add_typer(making.train, name="train")
 app.add_typer(vectors.app, name="vectors")
 app.command()(composing.compose)
 app.command()(inspecting.inspect)

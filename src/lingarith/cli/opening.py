@@ -1,32 +1,27 @@
-"""What most commands begin with: a backbone and a store."""
+"""What most commands begin and end with: a store, a lab; a table, sentences, JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
-    from ..model.backbone import Backbone
     from ..store.store import Store
+    from ..study.jobs import Progress
+    from ..study.lab import Lab
+    from ..study.study import Study
 
+DEFAULT_STORE = "lingarith-store"
+TYPED = "the command line"
+"""Where a study's keys come from, for messages."""
 
-def open_backbone(name: str, dtype: str = "auto", bits: int | None = None, device_map: str | None = None) -> Backbone:
-    """The backbone, without the noise that libraries make while loading."""
-    from ..model.backbone import load
-
-    prepare()
-    return load(name, dtype=dtype, bits=bits, device_map=device_map)
-
-
-def prepare() -> None:
-    """Set up the libraries before a backbone is loaded."""
-    from transformers.utils import logging
-
-    from ..model.memory import keep_memory
-
-    keep_memory()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+StorePlace = Annotated[
+    str, typer.Option("--store", envvar="LINGARITH_STORE", help="Where vectors lie: a folder, or s3://bucket/path.")
+]
+Json = Annotated[bool, typer.Option("--json", help="The same facts for a program.")]
 
 
 def open_store(place: str) -> Store:
@@ -36,6 +31,39 @@ def open_store(place: str) -> Store:
     return Store.at(place)
 
 
+def open_lab(study: Study, store: str, progress: Progress, *, trains: bool = True) -> Lab:
+    """A lab on a store; its backbone will be loaded without the noise that libraries make."""
+    from ..model.memory import prepare
+    from ..study.lab import Lab
+
+    prepare()
+    return Lab(study, open_store(store), progress=progress, trains=trains)
+
+
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def print_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = (), *, stderr: bool = False
+) -> None:
+    """A table without lines; the columns under the heads of ``right`` are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(stderr=stderr).print(table)
+
+
+def say(sentences: Iterable[str], *, stderr: bool = False) -> None:
+    """Sentences, each on lines of its own."""
+    from rich.console import Console
+
+    for sentence in sentences:
+        Console(stderr=stderr).print(sentence, markup=False, highlight=False)

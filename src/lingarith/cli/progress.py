@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..study.ingredients import Progress
+    from ..study.jobs import Progress
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .opening import print_json
+from .opening import Json, print_json
 
 
 def report(
@@ -19,7 +19,7 @@ def report(
             "--out", help="The folder to write to; without it the run's, or `report` for several.", file_okay=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Tables and verdict, for a program.")] = False,
+    as_json: Json = False,
 ) -> None:
     """One page, and tables as Markdown, CSV and LaTeX, of one run or several.
 
@@ -27,18 +27,19 @@ def report(
 
     `lingarith report runs/table1-newsroom runs/figure2-newsroom --out report`
     """
-    from ..report.files import read_runs, write_report
-    from ..report.results import results
+    from ..report.findings import findings
+    from ..report.runs import read_runs
+    from ..report.writing import write_report
 
-    found = {name: results(run) for name, run in read_runs(runs).items()}
+    found = {name: findings(run) for name, run in read_runs(runs).items()}
     folder = out or (runs[0] if len(runs) == 1 else Path("report"))
     written = write_report(found, folder)
     if as_json:
-        told = [{"run": name, "title": of.title, "verdict": of.said.splitlines()} for name, of in found.items()]
-        tables = [asdict(grid) for of in found.values() for grid in of.grids]
+        told = [{"run": name, "title": of.title, "verdict": of.sentences} for name, of in found.items()]
+        tables = [asdict(grid) for of in found.values() for grid in of.tables]
         print_json({"runs": told, "tables": tables, "files": list(map(str, written))})
         return
     for of in found.values():
-        if of.said:
-            print(of.said + "\n")
+        if of.sentences:
+            print("\n".join(of.sentences) + "\n")
     print(f"report: {written[0]}\ntables: {', '.join(map(str, written[1:]))}")

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from . import options as o
-from .opening import open_store, print_json
+from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json, print_table
 
 app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(store: o.StorePlace = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+def list_(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     """Every vector: name, hash, kind, steps, size and the backbone it belongs to."""
     from dataclasses import asdict
 
@@ -22,24 +21,18 @@ def list_(store: o.StorePlace = o.DEFAULT_STORE, as_json: o.Json = False) -> Non
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
-    from rich import print as show
-    from rich.table import Table
-
-    table = Table("Name", "Hash", "Kind", "Steps", "kB", "Backbone", box=None, pad_edge=False)
+    rows = []
     for entry in entries:
-        name = entry.name if entry.current else f"{entry.name}@{entry.hash[:6]}"
-        size = f"{entry.size_bytes / 1000:.0f}"
-        table.add_row(
-            name.replace("[", "\\["), entry.hash[:12], entry.kind, str(entry.steps or ""), size, entry.backbone[:8]
-        )
-    show(table)
+        name, size = entry.name if entry.current else f"{entry.name}@{entry.hash[:6]}", f"{entry.size_bytes / 1000:.0f}"
+        rows.append([name, entry.hash[:12], entry.kind or "", str(entry.steps or ""), size, entry.backbone[:8]])
+    print_table(["Name", "Hash", "Kind", "Steps", "kB", "Backbone"], rows)
 
 
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A name (xlsum[en]), an older one (xlsum[en]@3f2a), or a hash.")],
-    store: o.StorePlace = o.DEFAULT_STORE,
-    as_json: o.Json = False,
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
@@ -65,7 +58,7 @@ def show(
 
 
 @app.command()
-def verify(store: o.StorePlace = o.DEFAULT_STORE, as_json: o.Json = False) -> None:
+def verify(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     """Read every vector and compare it with its hash; exit code 2 if anything is wrong."""
     vectors = open_store(store)
     problems = vectors.verify()

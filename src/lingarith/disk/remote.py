@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from ..errors import LingarithError
+from .kept import cache_folder
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """What to install for a kind of URL."""
@@ -33,6 +31,8 @@ class Remote:
     @staticmethod
     def at(url: str) -> Remote:
         """What lies under a URL, nothing at first. Raises :class:`LingarithError` when nothing can lie there."""
+        import fsspec  # which takes a tenth of a second
+
         try:
             system, root = fsspec.core.url_to_fs(url)
         except ImportError as problem:
@@ -54,9 +54,7 @@ class Remote:
     @property
     def cache(self) -> Path:
         """The folder of this machine that stands for it, below $LINGARITH_CACHE or ``~/.cache/lingarith``."""
-        own = os.environ.get("LINGARITH_CACHE")
-        parent = Path(own) if own else Path.home() / ".cache" / "lingarith"
-        return parent / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        return cache_folder() / hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     def begun(self) -> bool:
         """Whether anything lies there."""

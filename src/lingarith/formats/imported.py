@@ -15,8 +15,9 @@ from ..errors import LingarithError
 from ..store.store import Store
 from ..vectors.outline import LazyTerms, lora_outline, outline
 from ..vectors.vector import Vector
+from .folders import CONFIG, ORIGIN
 from .lokr import open_lokr
-from .peft import CONFIG, ORIGIN, open_peft
+from .peft import open_peft
 
 READERS: Mapping[str, Callable[[Path, str], Vector]] = {"LORA": open_peft, "LOKR": open_lokr}
 """PEFT's name of an adapter, and who reads its folder."""
@@ -39,10 +40,10 @@ def open_adapter(folder: Path, name: str) -> Vector:
     vector = READERS[kind](folder, name)
     if not (folder / ORIGIN).exists():
         return vector
-    about = read_json(inside(folder, ORIGIN))
-    composed = {key: about[key] for key in ("expression", "space", "error", "parents") if key in about}
+    facts = read_json(inside(folder, ORIGIN))
+    composed = {key: facts[key] for key in ("expression", "space", "error", "parents") if key in facts}
     origin = {**vector.origin, "composed": composed}
-    match about.get("backbone"):
+    match facts.get("backbone"):
         case {"name": str(), "fingerprint": str()} as backbone:
             origin["backbone"] = backbone
     return Vector(name, vector.terms, vector.scale, origin)
@@ -58,9 +59,9 @@ def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[
     if like is not None:
         other = store.open(like)
         return other.origin["backbone"], shapes(other), f"that of {like}"
-    told = vector.origin["backbone"]
-    if "fingerprint" in told:
-        return told, shapes(vector), "as its folder says"
+    base = vector.origin["backbone"]
+    if "fingerprint" in base:
+        return base, shapes(vector), "as its folder says"
     known: dict[str, Vector] = {}
     for entry in store.entries() if store.exists() else ():
         if entry.backbone not in known:
@@ -69,7 +70,7 @@ def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[
     if len(fitting) == 1:
         return fitting[0].origin["backbone"], shapes(fitting[0]), "the only one in the store that it fits"
     raise LingarithError(
-        f"the folder of {vector.name} names its backbone ({told.get('name')!r}) and no fingerprint, and {len(fitting)} "
+        f"the folder of {vector.name} names its backbone ({base.get('name')!r}) and no fingerprint, and {len(fitting)} "
         f"backbones in {store.place} have its projections; say which by --like VECTOR or --backbone NAME"
     )
 
@@ -85,15 +86,15 @@ def on_backbone(vector: Vector, backbone: Mapping[str, Any], projections: Shapes
     misfit = _misfit(vector, projections)
     if misfit is not None:
         raise LingarithError(f"{vector.name} does not fit {backbone['name']}: {misfit}")
-    told = vector.origin["backbone"]
-    if told.get("fingerprint", backbone["fingerprint"]) != backbone["fingerprint"]:
+    base = vector.origin["backbone"]
+    if base.get("fingerprint", backbone["fingerprint"]) != backbone["fingerprint"]:
         raise LingarithError(
-            f"{vector.name} was made for backbone {told.get('name')} ({str(told['fingerprint'])[:8]}…), not for "
+            f"{vector.name} was made for backbone {base.get('name')} ({str(base['fingerprint'])[:8]}…), not for "
             f"{backbone['name']} ({str(backbone['fingerprint'])[:8]}…); import it for its own"
         )
     ours = outline(vector.terms)
-    held = next(iter(ours.values()))[0]
-    rank = len(held.a) if isinstance(held, LoraTerm) else 1
+    first = next(iter(ours.values()))[0]
+    rank = len(first.a) if isinstance(first, LoraTerm) else 1  # a vector has one LoRA rank
     zeros = {path: (lora_outline(size, rank),) for path, size in projections.items() if path not in ours}
 
     def read(path: str) -> tuple[Term, ...]:
@@ -101,7 +102,7 @@ def on_backbone(vector: Vector, backbone: Mapping[str, Any], projections: Shapes
             return vector.terms[path]
         return tuple(LoraTerm(torch.zeros(term.a.shape), torch.zeros(term.b.shape)) for term in zeros[path])
 
-    origin = {**vector.origin, "backbone": dict(backbone), "base": told.get("name"), "adapted": len(ours)}
+    origin = {**vector.origin, "backbone": dict(backbone), "base": base.get("name"), "adapted": len(ours)}
     return Vector(vector.name, LazyTerms({**ours, **zeros}, read), vector.scale, origin)
 
 

@@ -8,7 +8,6 @@ half of its longer side or more. Neither way holds more than one projection in m
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,24 +18,18 @@ from torch import Tensor
 
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.terms import Term
-from ..disk.files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..disk.tensors import TensorFile, pieces
+from ..disk.files import inside
+from ..disk.tensors import TensorFile
 from ..errors import LingarithError
-from ..vectors.composed import Composed
+from ..vectors.composition import Composition
 from ..vectors.outline import LazyTerms, Terms, check_terms
-from ..vectors.realise import Composition
 from ..vectors.vector import Vector
-from .peft import CONFIG, ORIGIN, PEFT_VERSION, SCHEMA, WEIGHTS, TaskType
+from .folders import WEIGHTS, PeftFormat, TaskType, origin_of
 
 WHOLE = 10_000
 """As r: no factor is a product of two; as alpha too, the scale is 1."""
 
-UNSUPPORTED = {
-    "modules_to_save": "it replaces whole modules",
-    "rank_pattern": "its modules have different ranks",
-    "alpha_pattern": "its modules have different scales",
-}
-"""Keys of an adapter's configuration that, when set, make it more than one scale and its factors."""
+LOKR = PeftFormat("LOKR", "LoKr", "alpha", unsupported={})
 
 FORMS = [{*w1, *w2} for w1 in (("w1",), ("w1_a", "w1_b")) for w2 in (("w2",), ("w2_a", "w2_b"))]
 """The tensors of a projection: each factor is held whole, or as a product of two."""
@@ -58,39 +51,17 @@ def write_lokr(
     same everywhere, when the folder holds anything that was not written here, on NaN or Inf, or on a
     full disk; the old folder is then still there.
     """
-    folder = folder.resolve()
-    must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
     composition.must_be_projections("PEFT's LoKr")
-    made = Composed(composition)
-    factor = _factor(made.terms.outline)
-    origin = dict(origin or {})
-    revision = (origin.get("backbone") or {}).get("revision")
-    config: dict[str, Any] = {
-        "peft_type": "LOKR",
-        "peft_version": PEFT_VERSION,
-        "task_type": task_type,
-        "base_model_name_or_path": base_model,
-        "revision": revision,
-        "inference_mode": True,
+    settings = {
         "r": WHOLE,
         "alpha": WHOLE,
-        "decompose_factor": factor,
+        "decompose_factor": _factor(composition.outline),
         "decompose_both": False,
         "rank_dropout": 0.0,
         "module_dropout": 0.0,
         "init_weights": True,
-        "modules_to_save": None,
-        "rank_pattern": {},
-        "alpha_pattern": {},
-        "target_modules": "|".join(re.escape(path) for path in composition.paths),
     }
-    with replacing(folder) as temporary:
-        outline = dict(_factors(made.terms.outline))
-        content = pieces(outline, _factors(made.terms), f"update for {folder}", {"format": "pt"})
-        write_file(temporary / WEIGHTS, content)
-        write_file(temporary / CONFIG, json_bytes(config))
-        about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": made.error}
-        write_file(temporary / ORIGIN, json_bytes(about))
+    LOKR.write(composition, folder, settings, _factors, base_model=base_model, task_type=task_type, origin=origin)
 
 
 def open_lokr(folder: Path, name: str) -> Vector:
@@ -100,8 +71,7 @@ def open_lokr(folder: Path, name: str) -> Vector:
     products of two are multiplied. Raises :class:`LingarithError` saying why, when the adapter is
     more than that or damaged, or when a file lies outside the folder.
     """
-    config = read_json(inside(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
-    scale = _scale(folder, config)
+    config, rank, alpha = LOKR.read(folder)
     file = TensorFile(inside(folder, WEIGHTS), mend="save the adapter again")
     held: dict[str, set[str]] = {}
     for key in file:
@@ -122,12 +92,8 @@ def open_lokr(folder: Path, name: str) -> Vector:
     def read(path: str) -> tuple[Term, ...]:
         return (_term(path, held[path], file),)
 
-    origin = {
-        "kind": "imported",
-        "adapter": {"kind": "kronecker", "r": config["r"], "alpha": config["alpha"]},
-        "backbone": {"name": config.get("base_model_name_or_path"), "revision": config.get("revision")},
-    }
-    return Vector(name, LazyTerms(outline, read), scale, origin)
+    origin = origin_of(config, kind="kronecker", r=rank, alpha=alpha)
+    return Vector(name, LazyTerms(outline, read), alpha / rank, origin)
 
 
 def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
@@ -149,7 +115,7 @@ def _factor(outline: Terms) -> int:
                 held = " + ".join(term.described() for term in terms)
                 raise LingarithError(
                     f"{path} holds {held}, and PEFT's LoKr holds one Kronecker product of one size with m = n; cut the "
-                    "sum to such a product (--space delta --rank 1 --kronecker 16x16), or write another format"
+                    "sum to such a product (--space delta --rank-out 1 --kronecker-out 16x16), or write another format"
                 )
     return factor
 
@@ -163,17 +129,3 @@ def _term(path: str, held: Iterable[str], tensors: Mapping[str, Tensor]) -> Kron
         return first @ second[0] if second else first
 
     return KroneckerTerm(factor("w1")[None], factor("w2")[None])
-
-
-def _scale(folder: Path, config: Mapping[str, Any]) -> float:
-    """alpha/r. Raises where the adapter is no plain LoKr."""
-    where = folder / CONFIG
-    if config.get("peft_type") != "LOKR":
-        raise LingarithError(f"{where}: an adapter of type {config.get('peft_type')!r} is no LoKr")
-    for key, reason in UNSUPPORTED.items():
-        if config.get(key):
-            raise LingarithError(f"{where}: an adapter with {key} cannot be read, since {reason}; only plain LoKr can")
-    rank, alpha = config.get("r"), config.get("alpha")
-    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise LingarithError(f"{where}: r={rank!r} and alpha={alpha!r} must be a positive integer and a number")
-    return alpha / rank

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,10 @@ from torch import Tensor
 from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
-from ..vectors.composed import Composed
+from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
-from ..vectors.realise import Composition, relative_error
-from .peft import ORIGIN, SCHEMA
+from .folders import ORIGIN, SCHEMA
 
-NEWSROOM = "newsroom"
 INDEX, SINGLE, CONFIG = "model.safetensors.index.json", "model.safetensors", "config.json"
 COPIED = {".json", ".jinja", ".model", ".tiktoken", ".txt"}
 """What stands beside the weights: configuration, tokenizer, templates."""
@@ -34,28 +31,6 @@ LICENCES = ("LICENSE", "LICENCE", "NOTICE")
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 ROWS = 512
 MEND = "download or save the backbone again"
-
-
-def checkpoint(name: str, revision: str | None = None) -> Path:
-    """The folder of a backbone: itself, the embedded ``newsroom``, or one of the hub that is in its cache.
-
-    Nothing is downloaded. Raises :class:`LingarithError` when there is none.
-    """
-    if name == NEWSROOM:
-        return Path(str(resources.files("lingarith.newsroom") / "backbone"))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError):
-        raise LingarithError(
-            f"there is no folder {name}, and the hub's cache does not hold it; give the backbone's folder, or fetch it "
-            f"with `hf download {name}`"
-        ) from None
 
 
 def write_merged(
@@ -77,18 +52,17 @@ def write_merged(
     must_be_ours(folder, names | _written(folder), ORIGIN)
     if folder == base.resolve():
         raise LingarithError(f"{folder} is the backbone itself; name another folder")
-    made = Composed(composition)
-    paths = {name: path for path, name in weights(made.terms.outline, shards).items()}
-    others = parameters(composition.rest, paths, shards)
+    paths = {name: path for path, name in weights(composition.outline, shards).items()}
+    others = parameters(composition.rest.outline, paths, shards)
     rounding = _Rounding()
     with replacing(folder) as temporary:
         for shard in shards:
-            tensors = _added(shard, lambda name: _change(name, paths, others, made), rounding)
+            tensors = _added(shard, lambda name: _change(name, paths, others, composition), rounding)
             content = pieces(_in_order(shard), tensors, f"update for {folder}", shard.metadata)
             write_file(temporary / shard.path.name, content)
         for path in beside:
             shutil.copyfile(path, temporary / path.name)
-        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": made.error}
+        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
         lost = relative_error(rounding.lost, rounding.whole)
         write_file(temporary / ORIGIN, json_bytes(about | {"rounding": lost, "files": sorted(names)}))
     return lost
@@ -107,7 +81,7 @@ def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for name in places:
         alike.setdefault(_end(name), []).append(name)
-    found: dict[str, str] = {}
+    tensors: dict[str, str] = {}
     for path, terms in outline.items():
         wanted = f"{path}.weight"
         fitting = [name for name in alike.get(_end(wanted), []) if places[name].shape == terms[0].size]
@@ -118,16 +92,16 @@ def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
                 f"{folder} is not the backbone of these vectors, or names its weights in another way: {len(best)} "
                 "tensors fit {} ({} × {}); give that backbone's own checkpoint".format(path, *terms[0].size)
             )
-        found[path] = wanted if wanted in best else best[0]
-        dtype = places[found[path]].dtype
+        tensors[path] = name = wanted if wanted in best else best[0]
+        dtype = places[name].dtype
         if dtype not in TYPES:
             raise LingarithError(
-                f"{found[path]} in {folder} is stored as {str(dtype).removeprefix('torch.')}, to which nothing can be "
+                f"{name} in {folder} is stored as {str(dtype).removeprefix('torch.')}, to which nothing can be "
                 "added; give the backbone as it was before it was quantised"
             )
-    if len(set(found.values())) < len(found):
+    if len(set(tensors.values())) < len(tensors):
         raise LingarithError(f"{folder} holds one tensor for several projections; give that backbone's own checkpoint")
-    return found
+    return tensors
 
 
 def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: list[TensorFile]) -> dict[str, str]:
@@ -139,7 +113,7 @@ def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: lis
     there is no tensor of that name and shape, or its type is none that can be added to.
     """
     places = {name: shard for shard in shards for name in shard.places}
-    found: dict[str, str] = {}
+    added_to: dict[str, str] = {}
     beginnings = {_beginnings(f"{path}.weight", name) for name, path in paths.items()}
     for parameter, change in rest.items():
         renamed = [end + parameter.removeprefix(begin) for begin, end in beginnings if parameter.startswith(begin)]
@@ -149,13 +123,13 @@ def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: lis
                 f"{shards[0].path.parent} has no tensor for {parameter} ({' × '.join(map(str, change.shape))}) to "
                 "which something can be added; give the checkpoint of the backbone that was fine-tuned in full"
             )
-        found[name] = parameter
-    for name in places.keys() - found.keys() - paths.keys() if rest else ():
-        alike = [known for known in found if places[known].places[known][:2] == places[name].places[name][:2]]
+        added_to[name] = parameter
+    for name in places.keys() - added_to.keys() - paths.keys() if rest else ():
+        alike = [known for known in added_to if places[known].places[known][:2] == places[name].places[name][:2]]
         twin = next((known for known in alike if torch.equal(places[known][known], places[name][name])), None)
         if twin is not None:
-            found[name] = found[twin]
-    return found
+            added_to[name] = added_to[twin]
+    return added_to
 
 
 def _beginnings(wanted: str, name: str) -> tuple[str, str]:
@@ -173,13 +147,13 @@ class _Rounding:
     whole: float = 0.0
 
 
-def _change(name: str, paths: Mapping[str, str], others: Mapping[str, str], made: Composed) -> Tensor | None:
+def _change(name: str, paths: Mapping[str, str], others: Mapping[str, str], composition: Composition) -> Tensor | None:
     """What is added to a tensor of the checkpoint; None where it stays."""
     if name in others:
-        return made.rest[others[name]]
+        return composition.rest[others[name]]
     if name not in paths:
         return None
-    first, *more = made.terms[paths[name]]
+    first, *more = composition.terms[paths[name]]
     change = first.delta()
     for term in more:
         change += term.delta()

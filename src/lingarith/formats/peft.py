@@ -9,35 +9,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term
-from ..disk.files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..disk.tensors import TensorFile, pieces
+from ..disk.files import inside
+from ..disk.tensors import TensorFile
 from ..errors import LingarithError
-from ..vectors.composed import Composed
+from ..vectors.composition import Composition
 from ..vectors.outline import LazyTerms, Terms, check_terms, lora_outline
-from ..vectors.realise import Composition
 from ..vectors.vector import Vector
-
-TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]
-
-SCHEMA = 1
-CONFIG, WEIGHTS, ORIGIN = "adapter_config.json", "adapter_model.safetensors", "lingarith.json"
-PEFT_VERSION = "0.21.0"
+from .folders import CONFIG, WEIGHTS, PeftFormat, TaskType, origin_of
 
 UNSUPPORTED = {
     "use_dora": "DoRA's magnitudes are no low-rank update",
     "use_qalora": "QALoRA pools the input",
     "lora_bias": "it adds biases",
-    "modules_to_save": "it replaces whole modules",
-    "rank_pattern": "its modules have different ranks",
-    "alpha_pattern": "its modules have different scales",
     "fan_in_fan_out": "its base keeps transposed weights",
     "layer_replication": "it repeats layers of the base",
     "target_parameters": "it adapts parameters that are no projection",
@@ -49,6 +41,8 @@ UNSUPPORTED = {
     "monteclora_config": "it samples its factors",
 }
 """Keys of an adapter's configuration that, when set, make it more than b·a."""
+
+LORA = PeftFormat("LORA", "LoRA", "lora_alpha", UNSUPPORTED)
 
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Initialisations that leave the base as it is; the others (PiSSA, OLoRA, …) change its weights."""
@@ -63,7 +57,7 @@ def write_peft(
     base_model: str,
     task_type: TaskType,
     origin: Mapping[str, Any] | None = None,
-    least_rank: int | None = None,
+    least_rank: int = 1,
 ) -> None:
     """Write a composition as an adapter for ``PeftModel.from_pretrained(base, folder)``.
 
@@ -74,29 +68,20 @@ def write_peft(
     the folder holds anything that this function did not write, on NaN or Inf, or on a full disk; the
     old folder is then still there.
     """
-    folder = folder.resolve()
-    must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
     composition.must_be_projections("PEFT's LoRA")
-    made = Composed(composition, least_rank or 1)
-    outline = dict(_factors(made.terms.outline))
-    rank = len(next(iter(outline.values())))
-    origin = dict(origin or {})
-    config = _config(rank, composition.paths, base_model, task_type, (origin.get("backbone") or {}).get("revision"))
-    with replacing(folder) as temporary:
-        content = pieces(outline, _factors(made.terms), f"update for {folder}", {"format": "pt"})
-        write_file(temporary / WEIGHTS, content)
-        write_file(temporary / CONFIG, json_bytes(config))
-        about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": made.error}
-        write_file(temporary / ORIGIN, json_bytes(about))
-
-
-def task_type_of(paths: Iterable[str]) -> TaskType:
-    """What PEFT calls a model with such projections: only encoder-decoders have a part called encoder.
-
-    >>> task_type_of(["encoder.block.0.layer.0.SelfAttention.q"]), task_type_of(["model.layers.0.self_attn.q_proj"])
-    ('SEQ_2_SEQ_LM', 'CAUSAL_LM')
-    """
-    return "SEQ_2_SEQ_LM" if any("encoder" in path.split(".") for path in paths) else "CAUSAL_LM"
+    factors = partial(_factors, least_rank=least_rank)
+    _, first = next(iter(factors(composition.outline)))
+    settings = {
+        "r": len(first),
+        "lora_alpha": len(first),
+        "lora_dropout": 0.0,
+        "use_rslora": False,
+        "use_dora": False,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "init_lora_weights": True,
+    }
+    LORA.write(composition, folder, settings, factors, base_model=base_model, task_type=task_type, origin=origin)
 
 
 def open_peft(folder: Path, name: str) -> Vector:
@@ -105,8 +90,8 @@ def open_peft(folder: Path, name: str) -> Vector:
     Its scale is α/r, or α/√r for rsLoRA. Raises :class:`LingarithError` saying why, when the adapter
     is more than LoRA (DoRA, biases, patterns …) or damaged, or when a file lies outside the folder.
     """
-    config = read_json(inside(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
-    scale, rank = _scale(folder, config)
+    config, rank, alpha = LORA.read(folder)
+    _check_plain(folder, config)
     if not (folder / WEIGHTS).exists() and (folder / "adapter_model.bin").exists():
         raise LingarithError(
             f"{folder} holds a pickle (adapter_model.bin), which can run code; save it as safetensors first"
@@ -131,16 +116,13 @@ def open_peft(folder: Path, name: str) -> Vector:
     def read(path: str) -> tuple[Term, ...]:
         return (LoraTerm(*(file[pairs[path][which]].float() for which in "AB")),)
 
-    origin = {
-        "kind": "imported",
-        "adapter": {"kind": "lora", "rank": rank, "alpha": config["lora_alpha"]},
-        "backbone": {"name": config.get("base_model_name_or_path"), "revision": config.get("revision")},
-    }
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    origin = origin_of(config, kind="lora", rank=rank, alpha=alpha)
     return Vector(name, LazyTerms(outline, read), scale, origin)
 
 
-def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
-    """The tensors under PEFT's names. Raises :class:`LingarithError` where a term is no LoRA."""
+def _factors(terms: Terms, least_rank: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors under PEFT's names, of a rank at least. Raises :class:`LingarithError` where a term is no LoRA."""
     for path, held in terms.items():
         for term in held:
             if not isinstance(term, LoraTerm):
@@ -148,42 +130,14 @@ def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
                     f"{term.described()} at {path} is no LoRA, which is all that PEFT adds there; "
                     "cut the sum to a rank (--space delta --rank-out)"
                 )
-            yield f"base_model.model.{path}.lora_A.weight", term.a
-            yield f"base_model.model.{path}.lora_B.weight", term.b
+            a, b = term.padded(least_rank)
+            yield f"base_model.model.{path}.lora_A.weight", a
+            yield f"base_model.model.{path}.lora_B.weight", b
 
 
-def _config(rank: int, paths: list[str], base_model: str, task_type: TaskType, revision: str | None) -> dict[str, Any]:
-    return {
-        "peft_type": "LORA",
-        "peft_version": PEFT_VERSION,
-        "task_type": task_type,
-        "base_model_name_or_path": base_model,
-        "revision": revision,
-        "inference_mode": True,
-        "r": rank,
-        "lora_alpha": rank,
-        "lora_dropout": 0.0,
-        "use_rslora": False,
-        "use_dora": False,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "init_lora_weights": True,
-        "modules_to_save": None,
-        "rank_pattern": {},
-        "alpha_pattern": {},
-        # A list would also match every module whose path *ends* in one of these; a pattern is matched whole.
-        "target_modules": "|".join(re.escape(path) for path in paths),
-    }
-
-
-def _scale(folder: Path, config: Mapping[str, Any]) -> tuple[float, int]:
-    """(scale, r). Raises where the adapter is no plain LoRA."""
+def _check_plain(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise :class:`LingarithError` for biases, and for a start that changes the base."""
     where = folder / CONFIG
-    if config.get("peft_type") != "LORA":
-        raise LingarithError(f"{where}: an adapter of type {config.get('peft_type')!r} cannot be read; only LoRA can")
-    for key, reason in UNSUPPORTED.items():
-        if config.get(key):
-            raise LingarithError(f"{where}: an adapter with {key} cannot be read, since {reason}; only plain LoRA can")
     if config.get("bias", "none") != "none":
         raise LingarithError(f"{where}: an adapter with bias={config['bias']!r} cannot be read, since it adds biases")
     start = config.get("init_lora_weights", True)
@@ -191,7 +145,3 @@ def _scale(folder: Path, config: Mapping[str, Any]) -> tuple[float, int]:
         raise LingarithError(
             f"{where}: an adapter that starts from {start!r} cannot be read, since that changes the base"
         )
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise LingarithError(f"{where}: r={rank!r} and lora_alpha={alpha!r} must be a positive integer and a number")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank

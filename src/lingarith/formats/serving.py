@@ -17,9 +17,9 @@ from typing import Any
 from ..adapters.lora import LoraTerm
 from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_atomically
 from ..errors import LingarithError
-from ..vectors.composed import Composed
-from ..vectors.realise import Composition
-from .peft import CONFIG, ORIGIN, WEIGHTS, TaskType, write_peft
+from ..vectors.composition import Composition
+from .folders import CONFIG, ORIGIN, WEIGHTS, TaskType
+from .peft import write_peft
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's ``max_lora_rank`` may be; an adapter of just that rank wastes nothing."""
@@ -40,12 +40,12 @@ def write_serving(
     """
     folder = folder.resolve()
     must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
-    shapes = Composed(composition).terms.outline.values()
+    shapes = composition.outline.values()
     exact = max((len(term.a) for terms in shapes for term in terms if isinstance(term, LoraTerm)), default=1)
     rank = next((rank for rank in RANKS if rank >= exact), None)
     if rank is None:
         raise LingarithError(
-            f"the sum has rank {exact}, and servers take {RANKS[-1]} at most; cut it (--space delta --rank 64)"
+            f"the sum has rank {exact}, and servers take {RANKS[-1]} at most; cut it (--space delta --rank-out 64)"
         )
     with replacing(folder) as temporary:
         write_peft(

@@ -101,13 +101,13 @@ class Sums:
 
 
 def _result(names: Sequence[str], gram: Tensor, sums: Tensor) -> Result:
-    onto, own = sums[:-1], _norm(sums[-1], gram)
+    onto, size = sums[:-1], _norm(sums[-1], gram)
     shares = _least_squares(gram, onto)
-    explained = _ratio(onto @ shares, own * own)
+    explained = _ratio(onto @ shares, size * size)
     present = gram.diagonal() > 0
     return Result(
-        cosine=_cosine(onto.sum(), own * _norm(gram.sum(), gram)),
-        ratio=_ratio(own, _norm(gram.sum(), gram)),
+        cosine=_cosine(onto.sum(), size * _norm(gram.sum(), gram)),
+        ratio=_ratio(size, _norm(gram.sum(), gram)),
         shares={n: s if there else None for n, s, there in zip(names, shares.tolist(), present, strict=True)},
         residual=None if explained is None else max(0.0, 1 - explained) ** 0.5,
     )

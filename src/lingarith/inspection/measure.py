@@ -19,9 +19,8 @@ from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
 from ..errors import LingarithError
-from ..vectors.composed import Composed
-from ..vectors.outline import Terms
-from ..vectors.realise import SPACES, Composition, Space, starting_point
+from ..vectors.composition import SPACES, Composition, Space, compose
+from ..vectors.outline import Terms, starting_point
 from ..vectors.vector import Vector
 from .figures import Figures, Sums
 
@@ -59,14 +58,16 @@ class Inspection:
         kinds: dict[str, list[str]] = defaultdict(list)
         for path in self.paths:
             kinds[place(path)[1]].append(path)
-        found: dict[str, float] = {}
+        outliers: dict[str, float] = {}
         for paths in kinds.values():
             middle = statistics.median(norms[path] for path in paths)
             if middle:
                 apart = {path: abs(math.log(max(norms[path] / middle, 1e-9))) for path in paths}
                 usual = 1.4826 * statistics.median(apart.values())
-                found |= {path: norms[path] / middle for path in paths if apart[path] > max(math.log(2), FAR * usual)}
-        return found
+                outliers |= {
+                    path: norms[path] / middle for path in paths if apart[path] > max(math.log(2), FAR * usual)
+                }
+        return outliers
 
 
 def inspect(
@@ -87,19 +88,17 @@ def inspect(
         gram.append(_products(summands, summands))
         signs.append(_signs(summands))
         moves.append(_moves(path, exact.parts, starts))
-        for cut, kept in _kept(exact.at(path)[0]).items():
+        for cut, kept in _kept(exact.at(path)).items():
             tails[cut].append((gram[-1].sum() - kept).clamp_min(0))
     results, refused = {}, {}
     for space in map(Space.of, spaces):
         try:
-            composition = Composition(combination, vectors, space)
-            Composed(composition).check_rank()
-            results[str(space)] = _compared(composition)
+            results[str(space)] = _compared(compose(combination, vectors, space))
         except LingarithError as problem:
             if space.name == "delta":
                 raise  # the sum is there, so it is the cut that cannot be had
             refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
-    everywhere = {cut: _padded(found) for cut, found in tails.items() if len(found) == len(gram)}
+    everywhere = {cut: _padded(rows) for cut, rows in tails.items() if len(rows) == len(gram)}
     sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
     return Inspection(combination, exact.paths, sums, refused, list(exact.rest))
 
@@ -129,7 +128,7 @@ def _compared(composition: Composition) -> Tensor:
     """⟨result, cᵢΔWᵢ⟩ for each summand and ‖result‖², a row for each projection."""
     rows = []
     for path in composition.paths:
-        result = composition.at(path)[0]
+        result = composition.at(path)
         rows.append(_products([result], [*_summands(composition, path), result])[0])
     return torch.stack(rows)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import accumulate, groupby
 
-from ..report.wording import percent
+from ..report.words import percent
 from .figures import Figures
 from .measure import Inspection
 from .words import FLIPPED, Grid, grid, signs, steps, two, warnings
@@ -63,19 +63,19 @@ def page(inspection: Inspection) -> str:
 def _style() -> str:
     """The style sheet of all reports."""
     report = files("lingarith.report").joinpath("page.html").read_text(encoding="utf-8")
-    found = re.search(r"<style>\n(.*?)</style>", report, re.DOTALL)
-    assert found
-    return found[1]
+    style = re.search(r"<style>\n(.*?)</style>", report, re.DOTALL)
+    assert style
+    return style[1]
 
 
 def sections(inspection: Inspection) -> dict[str, list[Map]]:
     """The heat maps: of the exact sum, then of what each other space makes of it."""
     places = grid(inspection.paths)
-    found = {path: inspection.figures([path]) for path in inspection.paths}
-    largest = max(figures.norm for figures in found.values()) or 1.0
+    by_path = {path: inspection.figures([path]) for path in inspection.paths}
+    largest = max(figures.norm for figures in by_path.values()) or 1.0
 
     def drawn(title: str, figure: Callable[[Figures], float | None], cell: Callable[[float], Cell]) -> Map:
-        values = {path: figure(figures) for path, figures in found.items()}
+        values = {path: figure(figures) for path, figures in by_path.items()}
         return _map(title, places, {path: Cell("–", 0) if v is None else cell(v) for path, v in values.items()})
 
     def share(space: str, name: str) -> Map:

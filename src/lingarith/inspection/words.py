@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..model.projections import ATTENTIONS
-from ..report.wording import percent
+from ..report.words import percent
 from .figures import Figures
 from .measure import Inspection, place
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
-from typing import Protocol
+from pathlib import Path
+from typing import Annotated, Protocol
 
 from ..errors import LingarithError, did_you_mean
-from .codes import language
-from .distances import Distances, Uriel
+from .codes import SEEN, language
+from .distances import Distances, Uriel, read_table
+from .uriel import MEASURES
 
 PRESETS = ("paper-table5",)
+FROM_DATA = ("vectors", "hidden-states", "subwords")
+"""The measures that are taken from a model and its data (:mod:`..study.relatedness`)."""
 
 Measured = Mapping[str, Mapping[str, float | None]]
 """Distances to the target by candidate and measure; None where one is not known."""
@@ -195,3 +199,72 @@ def _with_nearest(made: Related, name: str) -> Related:
     note = f"no source meets the rule; {first.language} is taken, the nearest by {name} ({distance:g})"
     nearest = replace(first, chosen=True, why=f"the nearest, but {first.why}")
     return replace(made, candidates=(nearest, *others), note=note)
+
+
+def printed(targets: Sequence[str], sources: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """What Table 5 of the paper has for these targets, by their codes; nothing if the sources are not the paper's."""
+    sets = preset(PRESETS[0]).sets if set(sources) == set(SEEN) else {}
+    return {target: sets[target] for target in targets if target in sets}
+
+
+@dataclass(frozen=True)
+class RelatedOptions:
+    """The rule and the distances that somebody asks for: limits, the nearest few, or a preset.
+
+    Raises :class:`LingarithError` for two rules at once.
+    """
+
+    syntactic: Annotated[float | None, "Take what is nearer than this; 0.7 without it."] = None
+    geographic: Annotated[float | None, "And nearer than this; 0.3 without it."] = None
+    either: Annotated[bool, "One of these limits is enough."] = False
+    top: Annotated[int | None, "Not limits: the nearest so many by --measure."] = None
+    preset: Annotated[str | None, "Not limits: `paper-table5`, what the paper prints."] = None
+    measure: Annotated[
+        str | None,
+        "Of URIEL: syntactic, geographic, genetic, phonological, inventory, featural. From data: vectors, "
+        "hidden-states, subwords. Or a column of --table.",
+    ] = None
+    table: Annotated[str | None, "Your own distances: CSV with source, target and measures."] = None
+    individual: Annotated[bool, "What macro-languages stand for: arb for ar, not ara."] = False
+    geographic_decimals: Annotated[int | None, "Round geographic distances; lang2vec gives one decimal."] = None
+
+    def __post_init__(self) -> None:
+        if sum([bool(self._limits) or self.either, self.top is not None, self.preset is not None]) > 1:
+            raise LingarithError("limits, --top and --preset are different rules; give one of them")
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+        if self.top is not None:
+            return Nearest(self.top)
+        if self.preset is not None:
+            return preset(self.preset)
+        return Limits({**Limits().below, **self._limits}, self.either)
+
+    def distances(self, from_data: Callable[[str], Distances]) -> list[Distances]:
+        """The distances that the rule goes by, the first one first; ``from_data`` takes those of :data:`FROM_DATA`.
+
+        Raises :class:`LingarithError` for an unknown measure, and one without a limit where the rule is limits.
+        """
+        tables = read_table(Path(self.table)) if self.table else {}
+        limited = list(Limits().below)
+        if self.top is None and (self.measure or (tables and not tables.keys() & set(limited))):
+            raise LingarithError(
+                f"there is no limit on {self.measure or ' and '.join(tables)}, only on syntactic and geographic "
+                "distances; say by --top how many languages to take"
+            )
+        names = [self.measure] if self.measure else list(tables) if self.top and tables else limited
+        return [tables[name] if name in tables else self._measured(name, tables, from_data) for name in names]
+
+    @property
+    def _limits(self) -> dict[str, float]:
+        limits = {"syntactic": self.syntactic, "geographic": self.geographic}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def _measured(self, name: str, tables: Mapping[str, Distances], from_data: Callable[[str], Distances]) -> Distances:
+        if name in FROM_DATA:
+            return from_data(name)
+        if name not in MEASURES:
+            known = (*tables, *MEASURES, *FROM_DATA)
+            raise LingarithError(f"there is no measure '{name}'{did_you_mean(name, known)}")
+        return Uriel(name, self.individual, self.geographic_decimals if name == "geographic" else None)

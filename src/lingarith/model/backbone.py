@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,13 @@ from transformers.utils import logging
 
 from ..adapters.terms import mapped
 from ..errors import LingarithError, did_you_mean
+from ..formats.checkpoints import folder_of
+from ..newsroom import NEWSROOM
+from ..unicode import composed
 from ..vectors.vector import Update
 from .projections import home, projections, sizes
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-NEWSROOM = "newsroom"
-"""The name of the embedded default."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Backbone:
         return int(self.tokenizer.eos_token_id)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, nothing added."""
+        """The tokens of each text, whichever way its letters are encoded; nothing added."""
         if not texts:
             return []
-        rows: Any = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        rows: Any = self.tokenizer(list(map(composed, texts)), add_special_tokens=False, verbose=False)["input_ids"]
         return list(rows)
 
     def framed(self, ids: Sequence[int], longest: int | None = None) -> list[int]:
@@ -114,8 +114,9 @@ class Backbone:
 
         A parameter that is tied has several places, and is replaced in all of them.
         """
-        own = dict(self.model.named_parameters())
-        instead = {id(own[name]): given for name, given in parameters.items()}
+        weights = dict(self.model.named_parameters())
+        # By identity: a tied parameter has one name here and several places.
+        instead = {id(weights[name]): tensor for name, tensor in parameters.items()}
         places = [
             (module, key, held)
             for module in self.model.modules()
@@ -142,11 +143,12 @@ class Backbone:
             return
         self.must_fit(update)
         dense = {f"{path}.weight": path for path, module in self.projections.items() if _is_dense(module)}
-        own, changed = dict(self.model.named_parameters()), {}
+        weights, changed = dict(self.model.named_parameters()), {}
         for name in (*dense, *update.rest):
-            device = own[name].device
+            device = weights[name].device
             change = update.delta(dense[name], device) if name in dense else update.rest[name]
-            summed = (own[name].data.float() + change.to(device)).to(own[name].dtype)
+            # In float32, and rounded once: in a half type ΔW would be rounded by itself too.
+            summed = (weights[name].data.float() + change.to(device)).to(weights[name].dtype)
             changed[name] = nn.Parameter(summed, requires_grad=False)
         packed = {
             path: _terms_as_function(update, path, home(module))
@@ -165,15 +167,15 @@ class Backbone:
             for term in update.terms[path]:
                 if term.size != size:
                     raise self._misfit(path, size, term.size)
-        own = dict(self.model.named_parameters()) if update.rest else {}
+        weights = dict(self.model.named_parameters()) if update.rest else {}
         for name, change in update.rest.items():
-            if name not in own or not own[name].is_floating_point():
+            if name not in weights or not weights[name].is_floating_point():
                 raise LingarithError(
                     f"the update does not fit {self.name}: {name} is no parameter there to which something can be "
                     "added; take the backbone that was trained, not quantised"
                 )
-            if own[name].shape != change.shape:
-                raise self._misfit(name, own[name].shape, change.shape)
+            if weights[name].shape != change.shape:
+                raise self._misfit(name, weights[name].shape, change.shape)
 
     def _misfit(self, what: str, ours: Sequence[int], its: Sequence[int]) -> LingarithError:
         here, there = (" × ".join(map(str, shape)) for shape in (ours, its))
@@ -257,13 +259,8 @@ def _without_bar() -> Iterator[None]:
 
 def _place(name: str) -> str | Path:
     """The folder that a name means, checked, or the name itself where it is one of the hub."""
-    if name == NEWSROOM:
-        folder = Path(str(resources.files("lingarith.newsroom") / "backbone"))
-        if not (folder / "model.safetensors").exists():
-            raise LingarithError("the newsroom backbone is missing; make it by `python -m tools.pretrain`")
-        return folder
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    folder = folder_of(name)
+    if folder is None:
         if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
             return name
         raise LingarithError(f"there is no folder {name}; give a folder with a model, a name on the hub, or {NEWSROOM}")
@@ -286,8 +283,8 @@ def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision:
     model.generation_config = GenerationConfig(decoder_start_token_id=start)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    found = projections(model)
-    if any(home(module).type == "meta" for module in found.values()):
+    linears = projections(model)
+    if any(home(module).type == "meta" for module in linears.values()):
         raise LingarithError(
             f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
             "use bits=8 or 4, or a smaller backbone"
@@ -296,7 +293,7 @@ def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision:
     whole = tokenizer("a")["input_ids"]
     at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
     closing = whole[at + len(plain) :] if model.config.is_encoder_decoder else []
-    return Backbone(name, revision, model, tokenizer, found, fingerprint(model, tokenizer), whole[:at], closing)
+    return Backbone(name, revision, model, tokenizer, linears, fingerprint(model, tokenizer), whole[:at], closing)
 
 
 _VOLATILE = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "use_cache"}

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..errors import LingarithError
 from ..text.corpora import PlainText
+from ..text.labelled import Labelled
 from ..text.prefix_lm import NO_LOSS, decoder_only, prefix_lm, split_position
-from ..text.tasks.labelled import Labelled
 from .backbone import Backbone
 from .chunks import Chunks, tokenised
 
@@ -76,12 +76,12 @@ class PrefixItems:
     @cached_property
     def chunks(self) -> Chunks:
         """All of them, by number."""
-        found = tokenised(self.backbone, self.text.documents, self.length, self.folder)
-        if not len(found):
+        chunks = tokenised(self.backbone, self.text.documents, self.length, self.folder)
+        if not len(chunks):
             raise LingarithError(
                 f"the plain text of {self.text.language} ({self.text.source}) has no document of two tokens or more"
             )
-        return found
+        return chunks
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -116,20 +116,20 @@ class Stream:
         """The examples of a step."""
         number, place = divmod(step, POOL)
         if self._pool[0] != number:
-            draws = range(number * POOL * self._size, (number + 1) * POOL * self._size)
-            items = [self._data.item(self._example_at(draw), self._seed, draw) for draw in draws]
+            items = []
+            for draw in range(number * POOL * self._size, (number + 1) * POOL * self._size):
+                epoch, turn = divmod(draw, len(self._data))
+                example = int(_epoch_order(self._seed, epoch, len(self._data))[turn])
+                items.append(self._data.item(example, self._seed, draw))
             self._pool = (number, _neighbours(items, self._size))
+        # Neighbours in the pool are alike in length: in its order, long texts would come one after another.
         turn = int(np.random.default_rng((self._seed, number)).permutation(POOL)[place])
         return self._pool[1][turn]
-
-    def _example_at(self, draw: int) -> int:
-        epoch, place = divmod(draw, len(self._data))
-        return int(_epoch_order(self._seed, epoch, len(self._data))[place])
 
 
 def _neighbours(items: list[Item], size: int) -> list[list[Item]]:
     """Batches of items alike in both lengths: halved again and again by the side that differs most."""
-    if len(items) == size:
+    if len(items) == size:  # reached, since there are a power of 2 times as many
         return [items]
     orders = [sorted(items, key=lambda item, s=side: (len(item[s]), len(item[1 - s]))) for side in (0, 1)]  # type: ignore[misc]
     ordered = orders[max((0, 1), key=lambda s: len(orders[s][-1][s]) - len(orders[s][0][s]))]
@@ -174,9 +174,9 @@ def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: 
     tokens = sum(len(source) + len(target) for source, target in items)
     if backbone.encoder_decoder:
         ids, mask = _padded([source for source, _ in items], pad)
-        labels, real = _padded([target for _, target in items], pad)
-        labels[real == 0] = NO_LOSS
-        # prepared on the CPU: labels shifted right behind the start token
+        labels, label_mask = _padded([target for _, target in items], pad)
+        labels[label_mask == 0] = NO_LOSS
+        # labels shifted right behind the start token
         decoder = backbone.model.prepare_decoder_input_ids_from_labels(labels)  # type: ignore[operator]
         inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder}
     else:
@@ -193,8 +193,8 @@ def collate(backbone: Backbone, items: Sequence[Item], *, bidirectional_prefix: 
                 )
             mask = prefix_mask(mask, [len(source) for source, _ in items], next(backbone.model.parameters()).dtype)
         inputs = {"input_ids": ids, "attention_mask": mask}
-    real = labels != NO_LOSS
-    return Batch(inputs, labels, real.flatten().nonzero().squeeze(1), real.sum(1).tolist(), tokens)
+    taught = labels != NO_LOSS  # rows × length
+    return Batch(inputs, labels, taught.flatten().nonzero().squeeze(1), taught.sum(1).tolist(), tokens)
 
 
 def alike(backbone: Backbone, groups: Sequence[Sequence[Item]]) -> list[list[int]]:
@@ -206,17 +206,18 @@ def alike(backbone: Backbone, groups: Sequence[Sequence[Item]]) -> list[list[int
     widths = [_widths(backbone, items) for items in groups]
     order = sorted(range(len(groups)), key=lambda k: (widths[k][0] - widths[k][-1], *widths[k]))
     price, full = PASS.get(backbone.device.type, LAUNCHED), FULL.get(backbone.device.type, math.inf)
-    least = [(0, 0)]  # of the first groups; where the last pass begins
+    # least[n]: what the first n groups in that order cost at best, and where their last pass begins.
+    least = [(0, 0)]
     for end in range(1, len(order) + 1):
         rows, widest = 0, [0] * len(widths[0])
-        found: list[tuple[int, int]] = []
-        for start in range(end - 1, -1, -1):
+        costs: list[tuple[int, int]] = []
+        for start in range(end - 1, -1, -1):  # the last pass takes one group more each time
             k = order[start]
             rows, widest = rows + len(groups[k]), list(map(max, widest, widths[k]))
-            if found and rows * sum(widest) > full:
+            if costs and rows * sum(widest) > full:
                 break
-            found.append((least[start][0] + price + rows * sum(widest), start))
-        least.append(min(found))
+            costs.append((least[start][0] + price + rows * sum(widest), start))
+        least.append(min(costs))
     passes, end = [], len(order)
     while end:
         start = least[end][1]
@@ -243,15 +244,16 @@ def prefix_mask(real: Tensor, prefixes: Sequence[int], dtype: torch.dtype) -> Te
     A position sees all of its row's prefix and, beyond it, what lies before; never padding.
     """
     length = real.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    prefix = torch.arange(length)[None, :] < torch.tensor(prefixes)[:, None]
-    allowed = (causal[None] | prefix[:, None, :]) & (real[:, None, :] == 1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()  # from × to
+    prefix = torch.arange(length)[None, :] < torch.tensor(prefixes)[:, None]  # rows × to
+    allowed = (causal[None] | prefix[:, None, :]) & (real[:, None, :] == 1)  # rows × from × to
     allowed |= torch.eye(length, dtype=torch.bool)  # a padded row must look somewhere, or it is NaN
     mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
     return mask[:, None]
 
 
 def _padded(rows: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Rows filled up on the right, and 1 where there is a token, 0 where not; both rows × length."""
     width = max(map(len, rows))
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     mask = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]

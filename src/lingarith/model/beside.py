@@ -49,13 +49,13 @@ def _low_rank(update: Update | None) -> bool:
 
 
 class Beside:
-    """K updates of low rank beside each other; ``of`` (rows) says which each row has.
+    """K updates of low rank beside each other; ``owners`` (rows) says which each row of the batch has.
 
     Raises :class:`LingarithError` for an update of another backbone.
     """
 
     def __init__(self, backbone: Backbone, updates: Sequence[Update]) -> None:
-        self.of = torch.zeros(0, dtype=torch.long)
+        self.owners = torch.zeros(0, dtype=torch.long)
         self._backbone = backbone
         for update in updates:
             backbone.must_fit(update)
@@ -72,15 +72,16 @@ class Beside:
 
     def _added(self, terms: Sequence[Sequence[Term]], device: torch.device) -> Callable[[Tensor], Tensor]:
         """All factors side by side: of what lies between them a row keeps its own, and the rest is 0."""
-        each = [(k, term) for k, some in enumerate(terms) for term in some if isinstance(term, LoraTerm)]
-        a = torch.cat([term.a for _, term in each]).to(device)
-        b = torch.cat([term.b for _, term in each], dim=1).to(device)
-        owner = torch.tensor([k for k, term in each for _ in term.a], device=device)
+        owned = [(k, term) for k, some in enumerate(terms) for term in some if isinstance(term, LoraTerm)]
+        a = torch.cat([term.a for _, term in owned]).to(device)  # R × in, where R is the sum of all ranks
+        b = torch.cat([term.b for _, term in owned], dim=1).to(device)  # out × R
+        owner = torch.tensor([k for k, term in owned for _ in term.a], device=device)  # R: whose each rank is
 
         def add(x: Tensor) -> Tensor:
-            of = self.of.to(device).repeat_interleave(len(x) // len(self.of))  # beams of a row are neighbours
-            own = (of[:, None] == owner).to(a.dtype)
-            between = x.to(a.dtype) @ a.T
-            return between * own.view(len(x), *[1] * (x.ndim - 2), -1) @ b.T
+            row_owner = self.owners.to(device).repeat_interleave(len(x) // len(self.owners))  # beams are neighbours
+            kept = (row_owner[:, None] == owner).to(a.dtype)  # rows × R: 1 where a rank is the row's own
+            between = x.to(a.dtype) @ a.T  # rows × … × R
+            # A product with 0 and 1 and not a gather: all rows then share two large matrix products.
+            return between * kept.view(len(x), *[1] * (x.ndim - 2), -1) @ b.T
 
         return add

@@ -38,10 +38,10 @@ class Chunks:
     def __getitem__(self, number: int) -> list[int]:
         start, end = int(self.ends[number - 1]) if number else 0, int(self.ends[number])
         if isinstance(self.tokens, Path):
-            found: list[int] = np.fromfile(self.tokens, "<u4", end - start, offset=4 * start).tolist()
+            chunk: list[int] = np.fromfile(self.tokens, "<u4", end - start, offset=4 * start).tolist()
         else:
-            found = self.tokens[start:end].tolist()
-        return found
+            chunk = self.tokens[start:end].tolist()
+        return chunk
 
 
 def tokenised(backbone: Backbone, documents: Sequence[str], length: int, folder: Path | None = None) -> Chunks:
@@ -49,8 +49,8 @@ def tokenised(backbone: Backbone, documents: Sequence[str], length: int, folder:
 
     A folder belongs to one text, tokenizer and length. Without one they are kept in memory.
     """
-    if folder and (found := _found(folder)):
-        return found
+    if folder and (kept := _kept(folder)):
+        return kept
     tokens, ends = array("I"), array("q")
     for start in range(0, len(documents), BLOCK):
         for chunk in chunks(backbone.encode(documents[start : start + BLOCK]), length):
@@ -64,7 +64,7 @@ def tokenised(backbone: Backbone, documents: Sequence[str], length: int, folder:
     return Chunks(folder / TOKENS, places)
 
 
-def _found(folder: Path) -> Chunks | None:
+def _kept(folder: Path) -> Chunks | None:
     """What is in the folder, if it is whole."""
     with suppress(OSError, ValueError):
         ends = np.fromfile(folder / ENDS, "<i8")

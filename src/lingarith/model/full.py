@@ -19,13 +19,13 @@ def parameters(backbone: Backbone) -> dict[str, Tensor]:
     Raises :class:`LingarithError` where weights are packed, or not in memory.
     """
     copies = {}
-    for name, own in backbone.model.named_parameters():
-        if not own.is_floating_point() or own.device.type == "meta":
+    for name, parameter in backbone.model.named_parameters():
+        if not parameter.is_floating_point() or parameter.device.type == "meta":
             raise LingarithError(
                 f"{backbone.name} cannot be fine-tuned in full: {name} is quantised or not in memory; load it whole, "
                 "or train an adapter"
             )
-        copies[name] = own.detach().to(torch.float32, copy=True)
+        copies[name] = parameter.detach().to(torch.float32, copy=True)
     packed = [path for path in backbone.projections if f"{path}.weight" not in copies]
     if packed:
         raise LingarithError(
@@ -38,8 +38,8 @@ def parameters(backbone: Backbone) -> dict[str, Tensor]:
 def changes(backbone: Backbone, trained: Mapping[str, Tensor]) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
     """What the trained parameters differ by from the backbone's: of its projections, and of the rest by name."""
     moved = {
-        name: trained[name].detach().cpu() - own.detach().cpu().float()
-        for name, own in backbone.model.named_parameters()
+        name: trained[name].detach().cpu() - parameter.detach().cpu().float()
+        for name, parameter in backbone.model.named_parameters()
     }
     terms: dict[str, tuple[Term, ...]] = {
         path: (DenseTerm(moved.pop(f"{path}.weight")),) for path in backbone.projections

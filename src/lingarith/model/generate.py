@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -20,26 +19,10 @@ from ..errors import LingarithError
 from ..vectors.vector import Update
 from .backbone import Backbone
 from .beside import Beside, groups
+from .options import Decoding
 
 FEWER = 0.8
 """Rows that have ended leave the batch when no more than this share goes on: each time, caches are copied."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How outputs are made: greedy with one beam, else beam search. Deterministic either way."""
-
-    beams: int = 1
-    max_input: int = 512
-    max_output: int = 64
-    """Tokens."""
-    batch_size: int = 64
-    """Rows of the longest inputs in a batch; shorter ones fill the same number of tokens with more rows."""
-
-    def __post_init__(self) -> None:
-        for name in ("beams", "max_input", "max_output", "batch_size"):
-            if getattr(self, name) < 1:
-                raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
 
 
 def generate(
@@ -70,14 +53,14 @@ def generate_each(
     before = 0
     for group in groups(updates):
 
-        def told(done: int, before: int = before) -> None:
+        def watch_all(done: int, before: int = before) -> None:
             if watch:
                 watch(before + done)
 
         beside = Beside(backbone, [update for update in group if update]) if len(group) > 1 else None
         with beside.open() if beside else backbone.using(group[0]):
-            made = _outputs(backbone, inputs, decoding, told, beside, len(group))
-        yield from made
+            outputs = _outputs(backbone, inputs, decoding, watch_all, beside, len(group))
+        yield from outputs
         before += len(group) * len(inputs)
 
 
@@ -97,16 +80,16 @@ def _outputs(
         )
     outputs, done, greedy = [[""] * len(inputs) for _ in range(count)], 0, decoding.beams == 1
     for rows in batches([len(ids) for ids in encoded for _ in range(count)], decoding):
-        places = [divmod(row, count) for row in rows]
+        places = [divmod(row, count) for row in rows]  # (example, update): rows of an example are neighbours
         # A decoder goes on where the input ends, so its padding lies on the left.
         side = "right" if backbone.encoder_decoder else "left"
-        given = {"input_ids": [encoded[example] for example, _ in places]}
-        batch = backbone.tokenizer.pad(given, padding_side=side, return_tensors="pt").to(backbone.device)
+        unpadded = {"input_ids": [encoded[example] for example, _ in places]}
+        batch = backbone.tokenizer.pad(unpadded, padding_side=side, return_tensors="pt").to(backbone.device)
         if beside:
-            beside.of = torch.tensor([which for _, which in places], device=backbone.device)
+            beside.owners = torch.tensor([which for _, which in places], device=backbone.device)
         with torch.inference_mode():
-            made = _greedy(backbone, batch, decoding, beside) if greedy else _beams(backbone, batch, decoding)
-        texts = backbone.tokenizer.batch_decode(made, skip_special_tokens=True)
+            tokens = _greedy(backbone, batch, decoding, beside) if greedy else _beams(backbone, batch, decoding)
+        texts = backbone.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         for (example, which), text in zip(places, texts, strict=True):
             outputs[which][example] = text.strip()
         done += len(rows)
@@ -118,12 +101,12 @@ def _outputs(
 def batches(lengths: Sequence[int], decoding: Decoding) -> Iterator[list[int]]:
     """The numbers of the rows of each batch, from the shortest inputs to the longest.
 
-    A batch takes as many tokens, padding and outputs included, as ``batch_size`` rows of ``max_input``.
+    A batch takes as many tokens, padding and outputs included, as ``generate_batch`` rows of ``max_input``.
 
-    >>> list(batches([9, 2, 1, 8], Decoding(max_input=8, max_output=2, batch_size=2)))
+    >>> list(batches([9, 2, 1, 8], Decoding(max_input=8, max_output=2, generate_batch=2)))
     [[2, 1], [3], [0]]
     """
-    room = decoding.batch_size * (decoding.max_input + decoding.max_output)
+    room = decoding.generate_batch * (decoding.max_input + decoding.max_output)
     rows: list[int] = []
     for k in sorted(range(len(lengths)), key=lambda k: (lengths[k], k)):
         if rows and (len(rows) + 1) * (lengths[k] + decoding.max_output) > room:
@@ -137,26 +120,25 @@ def batches(lengths: Sequence[int], decoding: Decoding) -> Iterator[list[int]]:
 def _greedy(backbone: Backbone, batch: Any, decoding: Decoding, beside: Beside | None) -> list[list[int]]:
     """The most likely next token, again and again; the tokens of each row, up to its EOS and with it."""
     state = _Encoded(backbone, batch) if backbone.encoder_decoder else _Prefix(backbone, batch)
-    made: list[list[int]] = [[] for _ in batch["input_ids"]]
-    going = list(range(len(made)))
+    written: list[list[int]] = [[] for _ in batch["input_ids"]]
+    going = list(range(len(written)))  # the rows that are still in the batch, some of them ended
     for _ in range(decoding.max_output):
-        chosen = _likeliest(state.following())
-        tokens = chosen.tolist()
-        for row, token in zip(going, tokens, strict=True):
-            if not (made[row] and made[row][-1] == backbone.eos):
-                made[row].append(token)
-        on = [place for place, row in enumerate(going) if made[row][-1] != backbone.eos]
-        if not on:
+        chosen = _likeliest(state.following())  # of each row that is going
+        for row, token in zip(going, chosen.tolist(), strict=True):
+            if not (written[row] and written[row][-1] == backbone.eos):
+                written[row].append(token)
+        unfinished = [place for place, row in enumerate(going) if written[row][-1] != backbone.eos]
+        if not unfinished:
             break
-        if len(on) <= FEWER * len(going):
-            going = [going[place] for place in on]
-            places = torch.tensor(on)  # not on a device: layers and their caches may lie on several
+        if len(unfinished) <= FEWER * len(going):
+            going = [going[place] for place in unfinished]
+            places = torch.tensor(unfinished)  # not on a device: layers and their caches may lie on several
             chosen = chosen[places]
             state.keep(places)
             if beside:
-                beside.of = beside.of[places]
+                beside.owners = beside.owners[places]
         state.append(chosen)
-    return made
+    return written
 
 
 def _likeliest(logits: Tensor) -> Tensor:
@@ -212,8 +194,8 @@ class _Prefix:
 
     def following(self) -> Tensor:
         """Logits of the next token (rows × vocabulary)."""
-        # Padding lies on the left, and takes no position.
-        places = (self.mask.cumsum(-1) - 1).clamp_min(0)[:, -self.last.shape[1] :]
+        # Padding lies on the left, and takes no position; after the first step ``last`` is one token wide.
+        places = (self.mask.cumsum(-1) - 1).clamp_min(0)[:, -self.last.shape[1] :]  # rows × width of ``last``
         logits: Tensor = self.model(
             input_ids=self.last,
             attention_mask=self.mask,
@@ -237,7 +219,7 @@ class _Prefix:
 
 def _beams(backbone: Backbone, batch: Any, decoding: Decoding) -> Tensor:
     """transformers' beam search."""
-    made: Tensor = backbone.model.generate(  # type: ignore[operator]
+    tokens: Tensor = backbone.model.generate(  # type: ignore[operator]
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         do_sample=False,
@@ -246,4 +228,4 @@ def _beams(backbone: Backbone, batch: Any, decoding: Decoding) -> Tensor:
         pad_token_id=backbone.tokenizer.pad_token_id,
         eos_token_id=backbone.eos,
     )
-    return made if backbone.encoder_decoder else made[:, batch["input_ids"].shape[1] :]
+    return tokens if backbone.encoder_decoder else tokens[:, batch["input_ids"].shape[1] :]

@@ -33,13 +33,16 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
     head = backbone.model.get_output_embeddings()  # type: ignore[operator]
     reworked = _reworked.get(backbone.model)
     whole = bool(reworked) or any(parameter.requires_grad for parameter in head.parameters())
-    hidden, logits, made = _forward(backbone, head, batch, whole)
-    if not whole and reworked is None:
-        _reworked[backbone.model] = whole = not _handed_on(logits, made)
+    hidden, logits, head_logits = _forward(backbone, head, batch, whole)
+    if not whole and reworked is None:  # the first batch of this model shows whether its logits are the head's
+        same = logits is head_logits or (
+            logits.device != head_logits.device and torch.equal(logits.to(head_logits.device), head_logits)
+        )
+        _reworked[backbone.model] = whole = not same
         if whole:
-            hidden, logits, made = _forward(backbone, head, batch, whole)
-    hidden = hidden.to(made.device)  # where layers lie on several devices, the head may be apart from the last
-    labels = batch.labels.flatten()[batch.taught].to(hidden.device)
+            hidden, logits, head_logits = _forward(backbone, head, batch, whole)
+    hidden = hidden.to(head_logits.device)  # where layers lie on several devices, the head may be apart from the last
+    labels = batch.labels.flatten()[batch.taught].to(hidden.device)  # T, of rows × length
     weights = torch.ones(len(labels)) if weights is None else weights
     weights = weights.to(hidden.device)
     if whole:
@@ -50,11 +53,12 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
 
 
 def _forward(backbone: Backbone, head: nn.Module, batch: Batch, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states of the taught tokens, the model's logits of them or of the first, and what its head made."""
+    """Hidden states of the taught tokens (T × width), the model's logits of them or of the first, and its head's."""
     seen: list[Tensor] = []
 
     def before(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        seen.append(inputs[0].flatten(0, 1)[batch.taught.to(inputs[0].device)])
+        seen.append(inputs[0].flatten(0, 1)[batch.taught.to(inputs[0].device)])  # rows × length × width → T × width
+        # The head is given one token, to see what the model does to its logits; pieces go through it later.
         return (seen[0] if whole else seen[0][:1].detach(),)
 
     def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -70,13 +74,8 @@ def _forward(backbone: Backbone, head: nn.Module, batch: Batch, whole: bool) -> 
     return seen[0], logits, seen[1]
 
 
-def _handed_on(logits: Tensor, made: Tensor) -> bool:
-    """Whether the model's logits are what its head made, if perhaps on another device."""
-    return logits is made or (logits.device != made.device and torch.equal(logits.to(made.device), made))
-
-
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # T × vocabulary → T
 
 
 def _piece(head: Any, hidden: Tensor) -> int:
@@ -99,10 +98,10 @@ class _InPieces(torch.autograd.Function):
             rows = slice(start, start + count)
             with torch.set_grad_enabled(wanted):
                 piece = hidden[rows].detach().requires_grad_(wanted)
-                found = _losses(head(piece), labels[rows])
-            losses[rows] = found.detach()
-            if wanted:
-                (gradients[rows],) = torch.autograd.grad(found, piece, weights[rows])
+                piece_losses = _losses(head(piece), labels[rows])
+            losses[rows] = piece_losses.detach()
+            if wanted:  # now, while the piece's logits are there: they are not kept for the way back
+                (gradients[rows],) = torch.autograd.grad(piece_losses, piece, weights[rows])
             start += count
         ctx.save_for_backward(gradients)
         ctx.mark_non_differentiable(losses)

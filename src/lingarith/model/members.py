@@ -14,33 +14,28 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint as recomputed
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..adapters import kronecker, lora
-from ..adapters.dense import Full
-from ..adapters.kronecker import Kronecker
-from ..adapters.lora import Lora
+from ..adapters.kinds import Adapter, Factored
 from ..adapters.terms import Term
 from ..disk.files import write_atomically
 from ..disk.tensors import read_safetensors, write_safetensors
 from ..errors import LingarithError
+from ..vectors.outline import FlatTensors
 from ..vectors.vector import Vector, content_hash
 from . import full
 from .backbone import Backbone
 from .batches import Item, Stream, TrainingData
-from .options import Adapter, TrainOptions
+from .options import TrainOptions
 from .projections import home
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
-FUNCTIONS: dict[type, ModuleType] = {Lora: lora, Kronecker: kronecker}
-"""Where the functions of an adapter are; full fine-tuning has parameters of the backbone in place of factors."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 ALIGNMENT = 16  # numbers: a factor begins where a line of the processor's cache does
 Flat = Mapping[torch.device, Tensor]
@@ -87,7 +82,7 @@ class Member:
         self._stream = Stream(training.data, options.seed, options.batch_size)
         factors, self.start_hash = _initial(backbone, options)
         self.layout = Layout.of(factors)
-        self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}
+        self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}  # N
         self._losses: dict[int, float] = {}
         """Validation losses, by step."""
         self._best: Flat = self.flat
@@ -97,9 +92,9 @@ class Member:
             leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
         training.folder.mkdir(parents=True, exist_ok=True)
-        place = training.folder / CHECKPOINT
-        if place.exists():
-            self._restore(read_safetensors(place, mend="delete it to train from the start"))
+        checkpoint = training.folder / CHECKPOINT
+        if checkpoint.exists():
+            self._restore(read_safetensors(checkpoint, mend="delete it to train from the start"))
 
     @property
     def going(self) -> bool:
@@ -226,7 +221,7 @@ class Stack:
         """K × N, as the flat tensors; so are the values."""
         for k, member in enumerate(members):
             for device, flat in member.flat.items():
-                flat.data, flat.grad = self.values[device][k], self.gradients[device][k]
+                flat.data, flat.grad = self.values[device][k], self.gradients[device][k]  # rows, not copies
         self._places = list(self.layout.views(self.gradients).values())
         self._whole = Part(self, range(len(members)))
 
@@ -253,17 +248,20 @@ class Part:
         self._options, self._layout, self._gradients = stack.options, stack.layout, stack.gradients
         self._factors = {key: nn.Parameter(rows) for key, rows in self._layout.views(self._rows(stack.values)).items()}
 
-    def on(self, backbone: Backbone) -> AbstractContextManager[None]:
-        """Context in which they are on the backbone, in their order."""
-        return _attached(backbone, self._factors, self._options)
+    @contextmanager
+    def on(self, backbone: Backbone) -> Iterator[None]:
+        """While open, they are on the backbone, in their order."""
+        options = self._options
+        with _on(backbone, self._factors, options.adapter), _checkpointing(backbone, options.activation_checkpointing):
+            yield
 
     def differentiate(self, loss: Tensor) -> None:
         """Add the gradient of a loss to the members' gradients."""
-        found = torch.autograd.grad(loss, list(self._factors.values()), materialize_grads=True)
-        own = self._rows(self._gradients)
-        for place, gradient in zip(self._layout.views(own).values(), found, strict=True):
+        gradients = torch.autograd.grad(loss, list(self._factors.values()), materialize_grads=True)
+        sums = self._rows(self._gradients)  # of some members a copy: K' × N
+        for place, gradient in zip(self._layout.views(sums).values(), gradients, strict=True):
             place.add_(gradient)
-        for device, rows in own.items() if self._which is not None else ():
+        for device, rows in sums.items() if self._which is not None else ():
             for k, row in zip(self._which or (), rows, strict=True):
                 self._gradients[device][k] = row
 
@@ -294,10 +292,10 @@ class Layout:
         sizes: dict[torch.device, int] = {}
         for device, at, shape in self.places.values():
             sizes[device] = at + -(-shape.numel() // ALIGNMENT) * ALIGNMENT
-        made = {device: torch.zeros(size, device=device) for device, size in sizes.items()}
-        for key, view in self.views(made).items():
+        rows = {device: torch.zeros(size, device=device) for device, size in sizes.items()}
+        for key, view in self.views(rows).items():
             view.copy_(factors[key])
-        return made
+        return rows
 
     def views(self, flat: Flat) -> dict[str, Tensor]:
         """The factors (… × shape) as views of flat tensors (… × N)."""
@@ -307,62 +305,50 @@ class Layout:
         }
 
 
-# ---------------------------------------------------------------- what depends on the adapter
+# ------------------------------------ adapters have factors, full fine-tuning the backbone's own parameters
 
 
 def _initial(backbone: Backbone, options: TrainOptions) -> tuple[dict[str, Tensor], str | None]:
     """What training starts from, where it belongs, and its hash; full fine-tuning starts from the backbone."""
-    if isinstance(options.adapter, Full):
+    adapter = options.adapter
+    if not isinstance(adapter, Factored):
         return full.parameters(backbone), None
-    start = options.adapter.init(backbone.shapes, options.init_seed)
-    stacked = FUNCTIONS[type(options.adapter)].stacked
+    start = adapter.init(backbone.shapes, options.init_seed)
     factors = {
-        f"{path}.{which}": factor[0].to(home(backbone.projections[path]))
+        f"{path}.{which}": factor.to(home(backbone.projections[path]))
         for path, term in start.items()
-        for which, factor in zip("ab", stacked([term]), strict=True)
+        for which, factor in zip("ab", adapter.factors(term), strict=True)
     }
-    return factors, content_hash(Vector("", {path: (term,) for path, term in start.items()}, 1.0).tensors())
+    return factors, content_hash(FlatTensors({path: (term,) for path, term in start.items()}))
 
 
 def _finished(
     backbone: Backbone, adapter: Adapter, factors: Mapping[str, Tensor]
 ) -> tuple[dict[str, tuple[Term, ...]], dict[str, Tensor]]:
     """The terms of the trained vector, and what it changes beside the projections."""
-    if isinstance(adapter, Full):
+    if not isinstance(adapter, Factored):
         return full.changes(backbone, factors)
-    unstacked = FUNCTIONS[type(adapter)].unstacked
-    own = {key: factor.cpu().clone()[None] for key, factor in factors.items()}
-    return {path: tuple(unstacked(own[f"{path}.a"], own[f"{path}.b"])) for path in backbone.projections}, {}
+    kept = {key: factor.cpu().clone() for key, factor in factors.items()}
+    return {path: (adapter.term(kept[f"{path}.a"], kept[f"{path}.b"]),) for path in backbone.projections}, {}
 
 
 def _on(backbone: Backbone, factors: Mapping[str, Tensor], adapter: Adapter) -> AbstractContextManager[None]:
     """The trainable vectors on the backbone: added by hooks, or the one in the place of its parameters."""
-    if isinstance(adapter, Full):
-        return backbone.replacing({name: own[0] for name, own in factors.items()})
-    apply = FUNCTIONS[type(adapter)].apply
-    return backbone.adding(
-        {
-            path: partial(apply, factors[f"{path}.a"], factors[f"{path}.b"], adapter.scale)
-            for path in backbone.projections
-        }
-    )
-
-
-@contextmanager
-def _attached(backbone: Backbone, factors: Mapping[str, Tensor], options: TrainOptions) -> Iterator[None]:
-    """The same, with activation checkpointing where it is asked for."""
-    with _on(backbone, factors, options.adapter), _checkpointing(backbone, options.activation_checkpointing):
-        yield
+    if not isinstance(adapter, Factored):
+        return backbone.replacing({name: stacked[0] for name, stacked in factors.items()})  # K is 1
+    pairs = {path: (factors[f"{path}.a"], factors[f"{path}.b"]) for path in backbone.projections}
+    return backbone.adding({path: partial(adapter.apply, a, b) for path, (a, b) in pairs.items()})
 
 
 @contextmanager
 def _checkpointing(backbone: Backbone, wanted: bool) -> Iterator[None]:
+    """While open, activations of layers are computed anew on the way back, if that is wanted."""
     # transformers' own switch works in training mode only, where dropout is on.
     layers = [m for m in backbone.model.modules() if wanted and isinstance(m, GradientCheckpointingLayer)]
     before = [vars(layer).get("forward") for layer in layers]  # device_map puts one there
     try:
         for layer in layers:
-            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+            layer.forward = partial(recomputed, layer.forward, use_reentrant=False)
         yield
     finally:
         for layer, forward in zip(layers, before, strict=True):

@@ -27,6 +27,15 @@ def keep_memory() -> None:
         libc.mallopt(m_trim_threshold, 1 << 30)
 
 
+def prepare() -> None:
+    """What a process does before it loads a backbone: keep memory, and let libraries be quiet."""
+    from transformers.utils import logging
+
+    keep_memory()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def used(device: torch.device) -> int:
     """Bytes that this process has on the device now; 0 where that cannot be told."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else _line(PROCESS / "status", "VmRSS")

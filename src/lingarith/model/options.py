@@ -1,52 +1,55 @@
-"""How a vector is trained."""
+"""How a vector is trained, and how outputs are written; torch is not loaded for it, so that help comes at once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ..adapters.dense import Full
-from ..adapters.kronecker import Kronecker
-from ..adapters.lora import Lora
 from ..errors import LingarithError
 
-Adapter = Lora | Kronecker | Full
+if TYPE_CHECKING:
+    from ..adapters.kinds import Adapter
+else:
+    Adapter = Any
+
+
+def _lora() -> Adapter:
+    from ..adapters.lora import Lora
+
+    return Lora()
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a vector is trained. The paper: rank 4, learning rate 2e-4, 5,000 steps."""
+    """How a vector is trained. The paper: rank 4, learning rate 2e-4, 5,000 steps.
 
-    steps: int = 5000
-    batch_size: int = 16
-    """Examples in a step, over all micro-batches."""
-    learning_rate: float = 2e-4
-    adapter: Adapter = field(default_factory=Lora)
-    warmup: float = 0.05
-    """Share of the steps in which the rate rises from 0."""
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    """Largest norm of the gradient over the whole vector."""
-    accumulation: int = 1
-    """Micro-batches in a step."""
-    max_input: int = 512
-    max_target: int = 128
-    """Tokens. Plain text is cut into chunks of ``max_input``."""
+    ``seed`` sets the order of examples and places of splits, ``init_seed`` where the factors start: one for all vectors
+    that are to be added in factor space.
+    """
+
+    steps: Annotated[int, "Optimiser steps."] = 5000
+    batch_size: Annotated[int, "Examples in a step, over all micro-batches."] = 16
+    learning_rate: Annotated[float, "Peak of the learning rate."] = 2e-4
+    adapter: Adapter = field(default_factory=_lora)
+    warmup: Annotated[float, "Share of the steps in which the learning rate rises from 0."] = 0.05
+    weight_decay: Annotated[float, "AdamW's."] = 0.0
+    clip: Annotated[float, "Largest norm of the gradient over the whole vector."] = 1.0
+    accumulation: Annotated[int, "Micro-batches in a step."] = 1
+    max_input: Annotated[int, "Tokens read, at most; plain text is cut into chunks of so many."] = 512
+    max_target: Annotated[int, "Tokens of a target in training, at most."] = 128
     seed: int = 0
-    """Order of examples and places of splits."""
     init_seed: int = 0
-    """Where the factors start; one for all vectors that are to be added in factor space."""
-    precision: str = "auto"
-    """float32 or bfloat16 (autocast); auto is bfloat16 on accelerators that have it."""
-    activation_checkpointing: bool = False
-    bidirectional_prefix: bool = False
-    checkpoint_every: int = 100
-    validate_every: int = 0
-    """0: only at the end."""
-    patience: int = 0
-    """Validations in a row without a lower loss after which training ends, and the vector is that of the lowest;
-    0: it does not end before its steps, and the vector is the last."""
+    precision: Annotated[
+        str, "Computing in float32 or bfloat16 (autocast); auto is bfloat16 on accelerators that have it."
+    ] = "auto"
+    activation_checkpointing: Annotated[bool, "Less memory, more time."] = False
+    bidirectional_prefix: Annotated[bool, "Decoders read the prefix in both directions."] = False
+    checkpoint_every: Annotated[int, "Steps between two checkpoints."] = 100
+    validate_every: Annotated[int, "Steps between two validation losses; 0: only at the end."] = 0
+    patience: Annotated[
+        int, "End after so many validations without a lower loss, with the vector of the lowest; 0: never."
+    ] = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "max_input", "max_target", "checkpoint_every"):
@@ -88,3 +91,21 @@ class TrainOptions:
         warm = max(1, round(self.warmup * self.steps))
         left = (self.steps - step) / max(1, self.steps - warm)
         return self.learning_rate * min((step + 1) / warm, left, 1.0)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How outputs are made: greedy with one beam, else beam search. Deterministic either way.
+
+    Shorter inputs fill the tokens that ``generate_batch`` of the longest take with more rows.
+    """
+
+    beams: Annotated[int, "Beams of the search; 1 is greedy."] = 1
+    max_input: Annotated[int, "Tokens read, at most."] = 512
+    max_output: Annotated[int, "Tokens written, at most."] = 64
+    generate_batch: Annotated[int, "Rows of the longest inputs that are written at a time."] = 64
+
+    def __post_init__(self) -> None:
+        for name in ("beams", "max_input", "max_output", "generate_batch"):
+            if getattr(self, name) < 1:
+                raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")

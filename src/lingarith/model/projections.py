@@ -30,23 +30,23 @@ def projections(model: nn.Module) -> dict[str, nn.Module]:
     """
     text = _text_model(model)
     prefix = next(name for name, module in model.named_modules() if module is text)
-    found: dict[str, nn.Module] = {}
+    linears: dict[str, nn.Module] = {}
     attentions = 0
     for name, module in text.named_modules(prefix=prefix):
         children = dict(module.named_children())
         for names in ATTENTIONS.values():
             if all(_is_linear(children.get(child)) for child in names):
                 attentions += 1
-                found |= {f"{name}.{child}": children[child] for child in names}
+                linears |= {f"{name}.{child}": children[child] for child in names}
                 break
     expected = _expected(model)
-    if not found:
+    if not linears:
         kinds = "; ".join(f"{family}: {' '.join(names)}" for family, names in ATTENTIONS.items())
         raise LingarithError(
             f"no attention projections were found in {type(model).__name__}; choose a backbone whose attentions hold "
             f"one of these sets: {kinds}"
         )
-    if len({id(getattr(module, "weight", module)) for module in found.values()}) != len(found):
+    if len({id(getattr(module, "weight", module)) for module in linears.values()}) != len(linears):
         raise LingarithError(
             f"attentions of {type(model).__name__} share a projection, so a change to one would change both; "
             "choose another backbone"
@@ -56,7 +56,7 @@ def projections(model: nn.Module) -> dict[str, nn.Module]:
             f"{type(model).__name__} has {expected} attentions, but {attentions} have all projections of their own; "
             "a vector on a part of the layers would be misleading, so choose another backbone"
         )
-    return found
+    return linears
 
 
 def sizes(projection: nn.Module) -> tuple[int, int]:

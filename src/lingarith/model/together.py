@@ -37,14 +37,14 @@ class Trial:
     bytes: int
 
 
-def best(found: Sequence[Trial]) -> int:
+def best(trials: Sequence[Trial]) -> int:
     """The quickest of the trials; fewer vectors in a pass unless more are clearly quicker.
 
     >>> best([Trial(1, 100.0, 0), Trial(2, 105.0, 0), Trial(4, 120.0, 0), Trial(8, 121.0, 0)])
     4
     """
-    chosen = found[0]
-    for trial in found[1:]:
+    chosen = trials[0]
+    for trial in trials[1:]:
         if trial.tokens_per_second > GAIN * chosen.tokens_per_second:
             chosen = trial
     return chosen.together
@@ -67,22 +67,22 @@ def trials(backbone: Backbone, trainings: Sequence[Training], *, most: int) -> l
     ``most`` limits the vectors of all trials taken together.
     """
     base, free = used(backbone.device), available(backbone.device)
-    found: list[Trial] = []
+    measured: list[Trial] = []
     count = 1
     while True:
         reset_peak(backbone.device)
         try:
             rate = _tokens_per_second(backbone, trainings[:count])
         except torch.OutOfMemoryError:
-            if not found:
+            if not measured:
                 raise
-            return found
-        found.append(Trial(count, rate, max(0, peak(backbone.device) - base)))
+            return measured
+        measured.append(Trial(count, rate, max(0, peak(backbone.device) - base)))
         following = min(2 * count, len(trainings))
-        fits = found[-1].bytes * following / count < MARGIN * free
-        slower = len(found) > 1 and rate < found[-2].tokens_per_second
-        if following == count or not fits or slower or sum(t.together for t in found) + following > most:
-            return found
+        fits = measured[-1].bytes * following / count < MARGIN * free
+        slower = len(measured) > 1 and rate < measured[-2].tokens_per_second
+        if following == count or not fits or slower or sum(t.together for t in measured) + following > most:
+            return measured
         count = following
 
 

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..adapters.dense import Full
+from ..adapters.kinds import Factored
 from ..errors import LingarithError
 from ..vectors.vector import Vector
 from .backbone import Backbone
-from .batches import Batch, Item, TrainingData, alike, collate, positions
+from .batches import Batch, TrainingData, alike, collate, positions
 from .losses import token_losses
 from .members import Member, Stack, Training
 from .options import TrainOptions
@@ -71,11 +71,11 @@ def groups(options: Sequence[TrainOptions]) -> list[list[int]]:
 
     Full fine-tuning shares none, since it has no frozen backbone.
     """
-    found: dict[object, list[int]] = {}
-    for position, one in enumerate(options):
-        key = position if isinstance(one.adapter, Full) else one.shared
-        found.setdefault(key, []).append(position)
-    return list(found.values())
+    passes: dict[object, list[int]] = {}
+    for position, each in enumerate(options):
+        key = each.shared if isinstance(each.adapter, Factored) else position
+        passes.setdefault(key, []).append(position)
+    return list(passes.values())
 
 
 def mean_loss(backbone: Backbone, data: TrainingData, options: TrainOptions, *, limit: int = 256) -> float:
@@ -122,9 +122,9 @@ def _prepared(backbone: Backbone, members: Sequence[Member], ahead: int = 0) -> 
     share, each = together.share(size), size // together.size
     micros, taught = [], [0] * len(members)
     for start in starts:
-        own = [rows[start : start + size] for rows in items]
-        for some in alike(backbone, own):
-            rows = [item for k in some for item in own[k][share]]
+        parts = [rows[start : start + size] for rows in items]
+        for some in alike(backbone, parts):
+            rows = [item for k in some for item in parts[k][share]]
             batch = collate(backbone, rows, bidirectional_prefix=options.bidirectional_prefix)
             counts = [sum(batch.counts[at : at + each]) for at in range(0, len(rows), each)]
             micros.append(_Micro(some, batch, counts))
@@ -133,13 +133,9 @@ def _prepared(backbone: Backbone, members: Sequence[Member], ahead: int = 0) -> 
     return _Prepared(
         micros,
         together.sum(torch.tensor(taught)).tolist(),
-        [_tokens(own) for own in items],
-        [sum(positions(backbone, own[start : start + size]) for start in starts) for own in items],
+        [sum(len(source) + len(target) for source, target in rows) for rows in items],
+        [sum(positions(backbone, rows[start : start + size]) for start in starts) for rows in items],
     )
-
-
-def _tokens(items: Sequence[Item]) -> int:
-    return sum(len(source) + len(target) for source, target in items)
 
 
 def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch | None) -> None:
@@ -171,8 +167,9 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
     """Gradients of each member's mean loss; the sums of losses (micro-batches × K)."""
     stack.clear()
     together, taught = processes(), torch.tensor(ready.taught)
-    found = torch.zeros(len(ready.micros), len(stack.members), device=backbone.device)
-    for sums, micro in zip(found, ready.micros, strict=True):
+    sums = torch.zeros(len(ready.micros), len(stack.members), device=backbone.device)
+    for row, micro in zip(sums, ready.micros, strict=True):
+        # A token weighs 1 / (its member's tokens in the step): the sum is each member's own mean, in parts.
         weights = (1 / taught[micro.members]).repeat_interleave(torch.tensor(micro.counts))
         part = stack.part(micro.members)
         # Activations that are computed anew on the way back need the attention that there was.
@@ -180,17 +177,17 @@ def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:
             with _autocast(backbone, stack.options.precision):
                 losses, mean = token_losses(backbone, micro.batch, weights)
             part.differentiate(mean)
-        for k, own in zip(micro.members, losses.split(micro.counts), strict=True):
-            sums[k] = own.sum()
-    for rows in stack.gradients.values():
-        together.sum(rows)
-    return together.sum(found)
+        for k, member_losses in zip(micro.members, losses.split(micro.counts), strict=True):
+            row[k] = member_losses.sum()
+    for gradients in stack.gradients.values():  # K × N
+        together.sum(gradients)
+    return together.sum(sums)
 
 
 def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) -> None:
     """A step of each member, its line in the log, and its validation where it is time."""
     norms = stack.norms()
-    totals = [sum(own) for own in zip(*sums.tolist(), strict=True)]
+    totals = [sum(losses) for losses in zip(*sums.tolist(), strict=True)]  # over micro-batches
     for k, member in enumerate(stack.members):
         options, loss = member.training.options, totals[k] / ready.taught[k]
         rate = options.rate(member.step)
@@ -203,8 +200,7 @@ def _update(backbone: Backbone, stack: Stack, ready: _Prepared, sums: Tensor) ->
         every, validation = options.validate_every, member.training.validation
         if validation and (not member.going or (every and member.step % every == 0)):
             with stack.part([k]).on(backbone):
-                found = mean_loss(backbone, validation, options)
-            member.validated(found)
+                member.validated(mean_loss(backbone, validation, options))
 
 
 def _autocast(backbone: Backbone, precision: str) -> torch.autocast:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from .world import story
-from .writer import LANGUAGES, write
+from .writer import LANGUAGES, body, headline
 
 SEPARATOR = " | "
 """Between a page's parts, as in the title bar of a browser."""
@@ -31,22 +31,23 @@ def page(split: str, language: str, number: int, *, other: str | None = None) ->
     """
     rng = random.Random(f"page/{split}/{language}/{number}")
     shape = rng.choices(list(SHAPES), list(SHAPES.values()))[0]
-    article = write(story(f"{split}-{language}", number), language)
+    if shape == "bulletin":
+        stories = (story(f"{split}-{language}-bulletin", 8 * number + k) for k in range(rng.randint(2, 4)))
+        return SEPARATOR.join(headline(one, language) for one in stories)
+    told = story(f"{split}-{language}", number)
+    (text, _), summary = body(told, language), headline(told, language)
     match shape:
         case "headline first":
-            return article.summary + SEPARATOR + article.text
+            return summary + SEPARATOR + text
         case "headline last":
-            return article.text + SEPARATOR + article.summary
-        case "bulletin":
-            stories = (story(f"{split}-{language}-bulletin", 8 * number + k) for k in range(rng.randint(2, 4)))
-            return SEPARATOR.join(write(one, language).summary for one in stories)
+            return text + SEPARATOR + summary
         case "two languages" if other:
-            twin = write(story(f"{split}-{language}", number), other)
+            (twin, _), twins_summary = body(told, other), headline(told, other)
             if rng.random() < 0.5:
-                return article.summary + SEPARATOR + twin.summary
-            return article.text + SEPARATOR + (twin.summary if rng.random() < 0.5 else twin.text)
+                return summary + SEPARATOR + twins_summary
+            return text + SEPARATOR + (twins_summary if rng.random() < 0.5 else twin)
         case _:
-            return article.text
+            return text
 
 
 def pretraining_page(number: int, languages: tuple[str, ...] = LANGUAGES) -> str:

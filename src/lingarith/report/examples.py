@@ -8,14 +8,12 @@ from statistics import fmean
 
 from ..languages.codes import right_to_left
 from ..scores.output import language_of
-from ..study.records import BASELINE, BEST, BEST_ON_TEST, RATES, Example, Record, Run
-from .selection import choice, on_test, protocol
-from .verdict import composition
-from .wording import short, weight_text
+from ..study.records import Example, Record, Run
+from .findings import spoken_of
+from .runs import outputs
+from .words import named
 
 EXAMPLES = 4
-UNWEIGHED = (BEST, BEST_ON_TEST, RATES)
-"""What is chosen by something else than λ or β."""
 
 
 @dataclass(frozen=True)
@@ -32,56 +30,60 @@ class Output:
 
 @dataclass(frozen=True)
 class Shown:
-    """An example as the page shows it: the baseline's and the composition's outputs side by side."""
+    """An example as the page shows it: the reference method's and the others' outputs side by side."""
 
     example: Example
     outputs: list[Output]
 
 
-def examples(run: Run, target: str, count: int = EXAMPLES) -> list[Shown]:
-    """Test examples from the one where the composition gains most over the baseline to the one
-    where it loses most, at even steps between: neither the best nor the worst alone."""
-    made_by = [_tested(run, target, name) for name in compared(run, target)]
-    articles = {e.id: e for e in run.examples if (e.target, e.split) == (target, "test")}
-    made = {i: [r[i] for r in made_by if i in r] for i in articles}
-    ids = sorted((i for i in made if made[i]), key=lambda i: (_lost(made[i]), i))
+def examples(run: Run, target: str, count: int = EXAMPLES, task: str | None = None) -> list[Shown]:
+    """Test examples from the one where the composition gains most over the reference to the one where it
+    loses most, at even steps between: neither the best nor the worst alone.
+
+    They are of the first task unless ``task`` names another, of the first seed, and where each source has
+    results of its own, of the first source.
+    """
+    task = next(iter(run.about.tasks)) if task is None else task
+    source = run.about.sources[0] if run.about.by_source else ""
+    by_place = outputs(run)
+    places = [(task, target, method, source) for method in _compared(run, task, target)]
+    of_methods = [by_place[place].get(run.about.seeds[0], {}) for place in places if place in by_place]
+    articles = {e.id: e for e in run.examples if (e.task, e.target, e.split) == (task, target, "test")}
+    records = {i: [by_id[i] for by_id in of_methods if i in by_id] for i in articles}
+    ids = sorted((i for i in records if records[i]), key=lambda i: (_lost(records[i]), i))
     last = len(ids) - 1
     steps = dict.fromkeys(round(k * last / max(1, count - 1)) for k in range(count)) if ids else {}
-    return [Shown(articles[ids[k]], [_output(run, record) for record in made[ids[k]]]) for k in steps]
+    return [Shown(articles[ids[k]], [_output(run, record) for record in records[ids[k]]]) for k in steps]
 
 
-def compared(run: Run, target: str) -> list[str]:
-    """The equations whose outputs stand side by side: in a study the reference and what it tries."""
-    if "reference" in run.about:
-        return [run.about["reference"], *run.about["tried"]]
-    return [BASELINE, *filter(None, [composition(run, target)])]
+def _compared(run: Run, task: str, target: str) -> list[str]:
+    """The methods whose outputs stand side by side: the reference, and what was handed over or is tried."""
+    if run.about.handed_over:
+        return [run.about.reference, *filter(None, [spoken_of(run, task, target)])]
+    return [run.about.reference, *run.about.tried]
 
 
-def _tested(run: Run, target: str, equation: str) -> dict[str, Record]:
-    picked = choice(run, target, equation, protocol(run)) or choice(run, target, equation, "oracle")
-    return on_test(run, target, equation, picked.weight if picked else None)
-
-
-def _lost(made: Sequence[Record]) -> float:
+def _lost(records: Sequence[Record]) -> float:
     """By how much the first output scores above the mean of the others."""
-    return made[0].score - fmean(record.score for record in made[1:] or made)
+    return records[0].score - fmean(record.score for record in records[1:] or records)
 
 
 def _output(run: Run, record: Record) -> Output:
     language = detected(run, record)
-    weight = None if record.equation in UNWEIGHED else record.weight
-    label = ", ".join(filter(None, [short(record.equation), weight_text(record.equation, weight)]))
+    label = named(record.method, () if record.weight is None else (record.weight,))
     return Output(label, record.output, record.score, record.kind, language, direction(language))
 
 
 def detected(run: Run, record: Record) -> str:
-    """The language that an output is in, as its kind says it, or else by py3langid; empty where nothing tells."""
-    sources = run.about.get("sources", [])
-    if record.kind in ("target", "copied"):
+    """The language that an output is in, as its kind says it, or else by py3langid; empty where nothing tells,
+    and of a label."""
+    if record.kind == "target":
+        return run.about.writes.get(record.task, record.target)
+    if record.kind == "copied":
         return record.target
-    if record.kind == "source" and len(sources) == 1:
-        return str(sources[0])
-    return language_of(record.output) or "" if record.output.strip() else ""
+    if record.kind == "source" and len(run.about.sources) == 1:
+        return run.about.sources[0]
+    return language_of(record.output) or "" if record.kind and record.output.strip() else ""
 
 
 def direction(language: str) -> str:

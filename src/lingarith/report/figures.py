@@ -1,4 +1,4 @@
-"""Figures as SVG text that follows the page's colours, and as one PNG for people without a browser."""
+"""Figures as SVG text that follows the page's colours."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import html
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LingarithError
 from ..study.records import ADD, ADD_SUBTRACT, ADD_SUBTRACT_RELATED, RANDOM, SCALED, UNCOUPLED, WRONG, Run
-from .selection import Curve, curve, equations, metric, protocol, targets
-from .similarity import Point, by_method
-from .table import AVERAGE, Row, rows
-from .wording import KIND_LABELS, name_of, symbol
+from .runs import targets_of
+from .similarity import Point
+from .words import KIND_LABELS, name_of, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,13 +46,17 @@ CURVES: dict[str, dict[str, Any]] = {
     WRONG: {"color": COLOURS["muted"], "marker": "+", "linestyle": "--"},
     RANDOM: {"color": COLOURS["muted"], "marker": "*", "linestyle": ":"},
 }
-"""How the curve of an equation is drawn: told apart by its mark and its dashes too."""
+"""How the curve of a method is drawn: told apart by its mark and its dashes too."""
 PLAIN: dict[str, Any] = {"color": COLOURS["add"], "marker": "o"}
-RINGS = (5.0, 11.0)
-"""Diameters in points of the ring around a weight that hardly any of the seeds and sources chose, and that all did."""
-MOST_NAMES = 40
+RING: dict[str, Any] = {
+    "marker": "o", "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.4, "linestyle": "",
+}  # fmt: skip
+"""Around the weight that was chosen."""
+THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.5}
+"""One of many lines."""
+MOST_NAMES = 15
 """Points beyond which names would lie upon each other."""
-BASELINE_LINE: dict[str, Any] = {"color": COLOURS["muted"], "linestyle": ":", "linewidth": 1.5}
+ALONE_LINE: dict[str, Any] = {"color": COLOURS["muted"], "linestyle": ":", "linewidth": 1.5}
 HATCHES = {"target": "", "source": "///", "other": "xxx", "empty": "|||", "copied": "\\\\\\"}
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -80,25 +84,158 @@ STYLE: Any = {
 }
 
 
-# ---------------------------------------------------------------- what a page takes
+# ---------------------------------------------------------------- curves of weights
 
 
-def curves(run: Run, by: str | None = None, prefix: str = "") -> dict[str, str]:
+@dataclass(frozen=True)
+class Curve:
+    """What a protocol maximised for a method at each weight: a line for each source and seed, and their choices."""
+
+    method: str
+    lines: Sequence[Mapping[float, float]]
+    chosen: Sequence[float]
+
+    @property
+    def alone(self) -> float:
+        """The weight at which the composition is the task vector alone."""
+        return 0.0 if self.method == UNCOUPLED else 1.0
+
+    @property
+    def mean(self) -> dict[float, float]:
+        """The mean of the lines, by weight."""
+        weights = sorted({weight for line in self.lines for weight in line})
+        return {weight: fmean(line[weight] for line in self.lines if weight in line) for weight in weights}
+
+    def over_alone(self) -> Curve:
+        """The same as differences to the task vector alone."""
+        return Curve(self.method, [{w: v - one[self.alone] for w, v in one.items()} for one in self.lines], self.chosen)
+
+
+def curves_of(run: Run, task: str, target: str, by: str) -> list[Curve]:
+    """The curves of a target under a protocol, in the order of the legend; values that are no numbers are left out."""
+    found = []
+    for method in CURVES:
+        own = {
+            (c.source, c.seed): c
+            for c in run.choices
+            if (c.task, c.target, c.method, c.protocol) == (task, target, method, by)
+        }
+        lines = [{w: v for w, v in c.curve if isinstance(w, float) and math.isfinite(v)} for c in own.values()]
+        chosen = [c.weight for c, line in zip(own.values(), lines, strict=True) if c.weight in line]
+        if any(lines):
+            found.append(Curve(method, lines, chosen))
+    return found
+
+
+def curves(run: Run, task: str, by: str | None = None, prefix: str = "") -> dict[str, str]:
     """An SVG per target: what the protocol ``by`` (the run's own if None) maximised, against λ and β.
 
-    Targets without a choice under that protocol are left out. ``prefix`` makes identifiers unique.
+    Where there is a line for each source or seed, they are gains over the task vector alone, at weights in equal
+    steps: thin lines for each of what the run tries, thick ones for the means, and below them how many of the
+    lines chose each weight. Targets without a choice under that protocol are left out. ``prefix`` makes
+    identifiers unique.
     """
+    by = run.about.protocol if by is None else by
+    value = "criterion without labels" if by == "unlabelled" else f"validation {run.about.tasks[task]}"
+    found = {}
     with _style():
-        return {
-            target: _svg(figure, f"{prefix}curve-{by or 'own'}-{target}", f"Value against the weight, {target}")
-            for target, figure in _curve_figures(run, protocol(run) if by is None else by)
-        }
+        for target in targets_of(run, task):
+            own = curves_of(run, task, target, by)
+            if own:
+                several = max(len(curve.lines) for curve in own) > 1
+                figure = (
+                    _draw_lines(target, own, value, run.about.tried) if several else _draw_curves(target, own, value)
+                )
+                found[target] = _svg(figure, f"{prefix}curve-{by}-{target}", f"Value against the weight, {target}")
+    return found
+
+
+def drawn(run: Run) -> list[str]:
+    """The methods of a run that have a curve, in the order of the legend."""
+    return [method for method in CURVES if any(c.method == method for c in run.choices)]
+
+
+def alone_value(curves: Sequence[Curve]) -> float | None:
+    """The plain task vector's validation value, read where a composition is nothing else: λ = 1 or
+    β = 0; None where no curve reaches there."""
+    values = [curve.mean[curve.alone] for curve in curves if curve.alone in curve.mean]
+    return values[0] if values else None
+
+
+def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """The curves by the letter of their weight, which has a panel."""
+    panels = {letter: [c for c in curves if symbol(c.method) == letter] for letter in "λβ"}
+    return {letter: members for letter, members in panels.items() if members}
+
+
+def _draw_curves(target: str, curves: Sequence[Curve], value: str) -> Figure:
+    """One line for each method, a ring around the weight that was chosen; λ and β share the vertical axis."""
+    panels, figure, alone = _panels(curves), _figure(3.2, 2.5), alone_value(curves)
+    ratios = [3 if letter == "λ" else 2 for letter in panels]
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    for axis, (letter, members) in zip(axes, panels.items(), strict=True):
+        if alone is not None:
+            axis.axhline(alone, **ALONE_LINE)
+        for curve in members:
+            style, mean = CURVES[curve.method], curve.mean
+            axis.plot(list(mean), list(mean.values()), markersize=3.5, linewidth=1.4, **style)
+            for weight in curve.chosen:
+                axis.plot([weight], [mean[weight]], clip_on=False, **style | RING)
+        ends = sorted({weight for curve in members for weight in curve.mean})
+        if len(ends) > 1:
+            ticks = (ends[0], (ends[0] + ends[-1]) / 2, ends[-1])
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.margins(x=0.07, y=0.12)
+        axis.set_xlabel(letter)
+    axes[0].set_ylabel(value)
+    axes[0].set_title(target)
+    return figure
+
+
+def _draw_lines(target: str, curves: Sequence[Curve], value: str, tried: Sequence[str]) -> Figure:
+    """Many lines for each method, and under each weight how many of them chose it."""
+    panels, rows = _panels(curves), 0.13 * len(curves)
+    figure = _figure(3.2, 2.4 + rows)
+    relative = all(curve.alone in line for curve in curves for line in curve.lines)
+    axes = figure.subplots(
+        2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=[1.9, rows],
+        width_ratios=[len({w for curve in members for w in curve.mean}) + 1 for members in panels.values()],
+    )  # fmt: skip
+    for (above, below), (letter, members) in zip(axes.T, panels.items(), strict=True):
+        weights = sorted({weight for curve in members for weight in curve.mean})
+        at = {weight: place for place, weight in enumerate(weights)}
+        if relative:
+            above.axhline(0, **ALONE_LINE)
+        for curve in members:
+            drawn, style = curve.over_alone() if relative else curve, CURVES[curve.method]
+            for line in drawn.lines if curve.method in tried else ():
+                above.plot([at[w] for w in sorted(line)], [line[w] for w in sorted(line)], color=style["color"], **THIN)
+            above.plot([at[w] for w in drawn.mean], list(drawn.mean.values()), markersize=3.5, linewidth=1.6, **style)
+            for weight, count in Counter(curve.chosen).items():
+                row = len(curves) - 1 - curves.index(curve)
+                below.text(at[weight], row, str(count), color=style["color"], fontsize=7, ha="center", va="center")
+        step = 1 + len(weights) // 9  # more labels would touch
+        below.set_xticks(range(len(weights))[::-step], [f"{weight:g}" for weight in weights[::-step]], fontsize=7)
+        below.set_xlabel(letter)
+        below.grid(False)
+        above.margins(x=0.07, y=0.08)
+        for axis in (above, below):
+            axis.tick_params(length=0)
+        below.spines["left"].set_visible(False)
+    axes[1][0].set_ylim(-0.6, len(curves) - 0.4)
+    axes[1][0].set_yticks(range(len(curves)), [name_of(curve.method).brief for curve in reversed(curves)], fontsize=7)
+    axes[0][0].set_ylabel(f"gain in {value}" if relative else value)
+    axes[0][0].set_title(target)
+    return figure
+
+
+# ---------------------------------------------------------------- kinds of output, and similarity
 
 
 def kinds(of: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "") -> dict[str, str]:
-    """An SVG per target: the share (0..1) of each kind of output, a bar for each equation.
+    """An SVG per target: the share (0..1) of each kind of output, a bar for each method.
 
-    ``of`` maps target → equation → kind → share.
+    ``of`` maps target → method → kind → share.
     """
     found = {}
     with _style():
@@ -109,15 +246,6 @@ def kinds(of: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "")
     return found
 
 
-def kinds_of(of: Sequence[Row]) -> dict[str, dict[str, Mapping[str, float]]]:
-    """The shares of rows, as :func:`kinds` takes them; averages are left out."""
-    found: dict[str, dict[str, Mapping[str, float]]] = {}
-    for row in of:
-        if row.target != AVERAGE:
-            found.setdefault(row.target, {})[row.equation] = row.kinds
-    return found
-
-
 def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
     """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
     found = {}
@@ -125,10 +253,11 @@ def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, s
         for measure, points in of.items():
             figure = _figure(3.2, 2.7)
             axis = figure.subplots()
-            axis.axhline(0, **BASELINE_LINE)
-            for method, own in by_method(points).items():
+            axis.axhline(0, **ALONE_LINE)
+            for method in dict.fromkeys(p.method for p in points):
+                own = [p for p in points if p.method == method]
                 style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
-                axis.plot([p.similarity for p in own], [p.gain for p in own], label=name_of(method), **style)
+                axis.plot([p.similarity for p in own], [p.gain for p in own], label=name_of(method).short, **style)
             _name_points(axis, points)
             if len({p.method for p in points}) > 1:
                 axis.legend(fontsize=7, frameon=False)
@@ -137,111 +266,6 @@ def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, s
             axis.set_ylabel("gain in points")
             found[measure] = _svg(figure, f"{prefix}similarity-{measure}", f"Gain against {measure} similarity")
     return found
-
-
-def legends(names: Sequence[str] = (ADD, ADD_SUBTRACT, UNCOUPLED), prefix: str = "") -> Mapping[str, str]:
-    """The two legends as SVG: ``curves``, of these equations, and ``kinds``."""
-    with _style():
-        both = (("curves", _curve_handles(names)), ("kinds", _kind_handles()))
-        return {name: _svg(_legend_figure(handles), f"{prefix}legend-{name}", "Legend") for name, handles in both}
-
-
-def drawn(run: Run) -> list[str]:
-    """The equations of a run that have a curve, in the order of the legend."""
-    return [name for name in CURVES if name in equations(run)]
-
-
-def save_png(run: Run, path: Path) -> None:
-    """Everything in one picture: a row per target with its curves and its kinds of output.
-
-    Raises :class:`LingarithError` when the run has neither choices nor test records, or the file
-    cannot be written.
-    """
-    shares = kinds_of(rows(run))
-    shown = [t for t in targets(run) if t in shares or _choices(run, t, protocol(run))]
-    if not shown:
-        raise LingarithError(f"nothing to draw in {path}: the run has neither choices nor test records")
-    with _style():
-        figure = _figure(9.0, 2.6 * len(shown) + 0.9, transparent=False)
-        bands = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
-        for target, band in zip(shown, bands, strict=True):
-            left, right = band.subfigures(1, 2, width_ratios=[1.1, 1])
-            _draw_curves(left, target, _choices(run, target, protocol(run)), _value_label(run, protocol(run)))
-            if target in shares:
-                _draw_kinds(right.subplots(), target, shares[target])
-        figure.legend(handles=_curve_handles(drawn(run)), loc="outside lower left", ncols=2, frameon=False)
-        figure.legend(handles=_kind_handles(), loc="outside lower right", ncols=3, frameon=False)
-        try:
-            figure.savefig(path, format="png", dpi=150)
-        except OSError as error:
-            raise LingarithError(f"{path} cannot be written ({error.strerror}); name another file") from None
-
-
-# ---------------------------------------------------------------- drawing
-
-
-def _curve_figures(run: Run, by: str) -> Iterator[tuple[str, Figure]]:
-    for target in targets(run):
-        found = _choices(run, target, by)
-        if found:
-            figure = _figure(3.2, 2.5)
-            _draw_curves(figure, target, found, _value_label(run, by))
-            yield target, figure
-
-
-def _choices(run: Run, target: str, by: str) -> list[Curve]:
-    found = [curve(run, target, equation, by) for equation in equations(run) if equation in CURVES]
-    return [c for c in found if c is not None]
-
-
-def _value_label(run: Run, by: str) -> str:
-    return "unlabelled criterion" if by == "unlabelled" else f"validation {metric(run)}"
-
-
-def baseline_value(found: Sequence[Curve]) -> float | None:
-    """The plain task vector's validation value, read where a composition is nothing else: λ = 1 or
-    β = 0; None where no curve reaches there."""
-    for c in found:
-        alone = 0.0 if c.equation == UNCOUPLED else 1.0
-        values = [value for weight, value in c.curve if abs(weight - alone) < 1e-9]
-        if values:
-            return values[-1]
-    return None
-
-
-def _draw_curves(figure: Any, target: str, found: Sequence[Curve], value_label: str) -> None:
-    """``figure`` is a Figure or a SubFigure; λ and β have a panel each, with one vertical axis."""
-    panels = {letter: [c for c in found if symbol(c.equation) == letter] for letter in "λβ"}
-    panels = {letter: members for letter, members in panels.items() if members}
-    if not panels:
-        return
-    ratios = [3 if letter == "λ" else 2 for letter in panels]
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    baseline = baseline_value(found)
-    for axis, (letter, members) in zip(axes, panels.items(), strict=True):
-        if baseline is not None and math.isfinite(baseline):
-            axis.axhline(baseline, **BASELINE_LINE)
-        for c in members:
-            _draw_curve(axis, c)
-        axis.set_xlabel(letter)
-    axes[0].set_ylabel(value_label)
-    axes[0].set_title(target)
-
-
-def _draw_curve(axis: Axes, c: Curve) -> None:
-    points = sorted((weight, value) for weight, value in c.curve if math.isfinite(value))
-    style = CURVES[c.equation]
-    axis.plot([w for w, _ in points], [v for _, v in points], markersize=3.5, linewidth=1.4, **style)
-    ring = style | {"marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.4, "linestyle": ""}
-    least, most = RINGS
-    for weight, value, share in c.chosen:
-        if math.isfinite(value):
-            axis.plot([weight], [value], clip_on=False, markersize=least + share * (most - least), **ring)
-    ends = [weight for weight, _ in points]
-    if ends and ends[0] < ends[-1]:
-        middle = (ends[0] + ends[-1]) / 2
-        axis.set_xticks([ends[0], middle, ends[-1]], [f"{tick:g}" for tick in (ends[0], middle, ends[-1])])
-        axis.margins(x=0.07, y=0.12)
 
 
 def _name_points(axis: Axes, points: Sequence[Point]) -> None:
@@ -260,7 +284,7 @@ def _draw_kinds(axis: Axes, target: str, members: Mapping[str, Mapping[str, floa
         shares = [100 * of[kind] for of in members.values()]
         axis.barh(places, shares, left=left, height=0.72, **_filling(kind))
         left = [a + b for a, b in zip(left, shares, strict=True)]
-    axis.set_yticks(places, [name_of(equation) for equation in members])
+    axis.set_yticks(places, [name_of(method).short for method in members])
     axis.tick_params(axis="y", length=0)
     axis.grid(False)
     axis.spines["left"].set_visible(False)
@@ -274,16 +298,23 @@ def _filling(kind: str) -> dict[str, Any]:
     return colours | {"hatch": HATCHES[kind], "linewidth": 0}
 
 
-def _curve_handles(names: Sequence[str]) -> list[Any]:
+# ---------------------------------------------------------------- legends
+
+
+def legends(methods: Sequence[str], *, several: bool = False, prefix: str = "") -> dict[str, str]:
+    """The two legends as SVG: ``curves``, of these methods (``several``: with many lines each), and ``kinds``."""
+    with _style():
+        both = (("curves", _curve_handles(methods, several)), ("kinds", _kind_handles()))
+        return {name: _svg(_legend_figure(handles), f"{prefix}legend-{name}", "Legend") for name, handles in both}
+
+
+def _curve_handles(methods: Sequence[str], several: bool) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=name_of(name), markersize=4, **CURVES[name]) for name in names]
-    ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "", "color": COLOURS["ink"]}
-    return [
-        *handles,
-        Line2D([], [], label="Task vector alone", **BASELINE_LINE),
-        Line2D([], [], label="Chosen weight", **ring),  # type: ignore[arg-type]
-    ]
+    handles = [Line2D([], [], label=name_of(name).short, markersize=4, **CURVES[name]) for name in methods]
+    alone = Line2D([], [], label="Task vector alone", **ALONE_LINE)
+    ring = Line2D([], [], label="Chosen weight", color=COLOURS["ink"], **RING)
+    return [*handles, alone, *([] if several else [ring])]
 
 
 def _kind_handles() -> list[Any]:

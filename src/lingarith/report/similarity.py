@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from ..errors import LingarithError
 from ..languages.distances import Uriel
 from ..study.records import Run
-from .comparison import Cell
-from .pairs import Pair
-from .table import AVERAGE
+from .cells import Cell
+from .words import AVERAGE
 
 MEASURES = ("syntactic", "geographic")
 """The URIEL distances by which the paper selects languages."""
+FEWEST = 5
+"""Pairs of source and target: fewer show nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,22 @@ class Point:
     gain: float
 
 
-def of_pairs(run: Run, of: Sequence[Pair]) -> dict[str, list[Point]]:
-    """Points of a run with rows by source, by measure."""
-    gains = [((pair.source,), pair.target, run.about["tried"][0], pair.composed - pair.alone) for pair in of]
-    return _points(gains)
-
-
-def of_cells(run: Run, of: Sequence[Cell]) -> dict[str, list[Point]]:
-    """Points of the methods that a study tries; with several sources, the nearest to the target counts."""
-    sources = tuple(run.about["sources"])
-    tried = [c for c in of if c.method in run.about["tried"] and c.target != AVERAGE and c.target not in sources]
-    return _points([(sources, c.target, c.method, c.gain) for c in tried if c.gain is not None])
-
-
-def _points(gains: Sequence[tuple[tuple[str, ...], str, str, float]]) -> dict[str, list[Point]]:
+def points(run: Run, cells: Sequence[Cell], *, fewest: int = FEWEST) -> dict[str, list[Point]]:
+    """The points of the methods that a study tries, by measure: of each source, or of several sources that are
+    combined the one that is nearest to the target. A measure with less than ``fewest`` pairs is left out."""
+    about = run.about
     found: dict[str, list[Point]] = {measure: [] for measure in MEASURES}
-    for measure, points in found.items():
-        for sources, target, method, gain in gains:
-            near = min(((d, s) for s in sources if (d := _distance(measure, s, target)) is not None), default=None)
-            if near:
-                points.append(Point(near[1], target, method, 1 - near[0], gain))
-    return {measure: points for measure, points in found.items() if len(points) > 1}
+    tried = about.tried[:1] if about.by_source else about.tried
+    for cell in cells:
+        sources = [cell.source] if about.by_source else about.sources_of.get(cell.target, about.sources)
+        if cell.method in tried and cell.gain is not None and cell.target not in (AVERAGE, *sources):
+            for measure, of in found.items():
+                near = min(
+                    ((d, s) for s in sources if (d := _distance(measure, s, cell.target)) is not None), default=None
+                )
+                if near:
+                    of.append(Point(near[1], cell.target, cell.method, 1 - near[0], cell.gain))
+    return {measure: of for measure, of in found.items() if len({(p.source, p.target) for p in of}) >= fewest}
 
 
 def _distance(measure: str, source: str, target: str) -> float | None:
@@ -78,11 +74,3 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
     """Ranks from 0, equal values sharing their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts + 1) / 2)[place]
-
-
-def by_method(points: Sequence[Point]) -> Mapping[str, list[Point]]:
-    """The points of each method."""
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.method, []).append(point)
-    return found

@@ -46,7 +46,7 @@ def f1(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[n
     >>> f1(["in the year 1775", "50"], [["1775", "year 1775"], ["50"]])
     array([ 80., 100.])
     """
-    return _best(outputs, references, _overlap)
+    return best_of(outputs, references, lambda output, answer: _overlap(normalised(output), normalised(answer)))
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
@@ -57,12 +57,16 @@ def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> 
     >>> exact_match(["The 1770s.", "1775"], [["1775", "1770s"], ["in 1775"]])
     array([100.,   0.])
     """
-    return _best(outputs, references, lambda output, reference: float(output == reference))
+    return best_of(outputs, references, lambda output, answer: float(normalised(output) == normalised(answer)))
 
 
-def _best(
+def best_of(
     outputs: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]
 ) -> NDArray[np.float64]:
+    """The score (0 to 1) of each output with the best of its references, times 100: (N,).
+
+    Raises LingarithError when nothing is given, the lengths differ or an output has no reference.
+    """
     if len(outputs) != len(references):
         raise LingarithError(
             f"there are {len(outputs)} outputs and references for {len(references)}; give some for each output"
@@ -76,7 +80,7 @@ def _best(
             )
     return np.array(
         [
-            100.0 * max(score(normalised(output), normalised(answer)) for answer in answers)
+            100.0 * max(score(output, answer) for answer in answers)
             for output, answers in zip(outputs, references, strict=True)
         ]
     )

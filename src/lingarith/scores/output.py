@@ -7,9 +7,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from ..disk.kept import kept
 from ..errors import LingarithError, did_you_mean
+from ..unicode import visible
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -39,7 +42,7 @@ def kind_of_output(
     Languages are BCP-47 codes of which the first part counts (``zh-Hans`` is ``zh``). A target
     that is not :func:`recognisable` is never recognised.
     """
-    output, article = " ".join(output.split()), " ".join(article.split())
+    output, article = (" ".join(visible(text).split()) for text in (output, article))
     if not any(character.isalnum() for character in output):
         return "empty"
     if _is_copied(output, article):
@@ -76,9 +79,11 @@ def language_of(text: str, candidates: Collection[str] | None = None) -> str | N
     return None if language == _NO_LANGUAGE or score <= _NO_FEATURE else language
 
 
+@cache
 def known_languages() -> frozenset[str]:
-    """The codes that ``language_of`` can return."""
-    return frozenset(_identifier().labels) - {_NO_LANGUAGE}
+    """The codes that ``language_of`` can return; kept, since py3langid takes most of a second to be loaded."""
+    known = kept("py3langid", {"version": version("py3langid")}, lambda: sorted(_identifier().labels))
+    return frozenset(known) - {_NO_LANGUAGE}
 
 
 def recognisable(language: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from ..errors import LingarithError
 
 Values = Sequence[float] | NDArray[np.floating]
+Groups = Sequence[NDArray[np.float64]]
+"""Scores of several groups that count alike, such as languages: each (seeds, examples), all with the same seeds."""
 
 EXACT_UP_TO = 12  # examples: 2^12 sign patterns are fewer than the usual number of draws
 _BLOCK = 2_000_000  # numbers drawn at once, which bounds the memory
@@ -66,6 +70,51 @@ def paired_test(a: Values, b: Values, draws: int = 10_000, seed: int = 0) -> flo
         swaps = rng.integers(0, 2, (rows, size), dtype=np.int8)
         count += int(np.sum(np.abs((1.0 - 2.0 * swaps) @ differences) >= extreme))
     return (1 + count) / (1 + draws)
+
+
+class Difference(NamedTuple):
+    """A mean difference, its interval, and the two-sided p-value of there being none."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def interval_of_groups(groups: Groups, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean of the groups' means, in their unit: (low, high).
+
+    Two levels are drawn: seeds for all groups together, examples in each group by itself.
+    """
+    rng = np.random.default_rng(seed)
+    seeds = len(groups[0])
+    means = np.zeros(draws)
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds): weights of the seeds
+    for group in groups:
+        for start in range(0, draws, 500):  # in pieces: a long test split would fill the memory
+            part = slice(start, min(start + 500, draws))
+            rows = drawn[part] @ group  # (500, examples)
+            picked = rng.integers(0, group.shape[1], rows.shape)
+            means[part] += np.take_along_axis(rows, picked, axis=1).mean(1) / len(groups)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def difference_of_groups(ours: Groups, theirs: Groups, level: float = 0.95, draws: int = 10_000) -> Difference:
+    """What ``ours`` score above ``theirs`` on the same examples, each group alike: :func:`interval_of_groups`
+    of the differences and the :func:`paired_test` of the examples, averaged over seeds."""
+    between = [a - b for a, b in zip(ours, theirs, strict=True)]
+    p = group_test([group.mean(0) for group in between], draws)
+    return Difference(fmean(float(g.mean()) for g in between), *interval_of_groups(between, level, draws), p)
+
+
+def group_test(differences: Sequence[NDArray[np.float64]], draws: int = 10_000) -> float:
+    """The :func:`paired_test` of groups of differences (examples), of which each group counts alike."""
+    total = sum(map(len, differences))
+    # Weighing an example by 1/n of its group makes the plain mean the mean over groups.
+    weighed = np.concatenate([group * total / len(group) for group in differences])
+    return paired_test(weighed, np.zeros(total), draws=draws)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

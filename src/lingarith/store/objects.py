@@ -42,7 +42,7 @@ TENSORS, MANIFEST = "vector.safetensors", "origin.json"
 
 def vector_hash(vector: Vector) -> str:
     """sha256 (hex) over tensors, scale, and origin without :data:`VOLATILE`; the name has no part in it."""
-    tensors = FlatTensors(vector.terms, vector.rest)
+    tensors = FlatTensors.of(vector)
     return _digest(content_hash(tensors), vector.scale, _plain(vector.name, vector.origin))
 
 
@@ -101,25 +101,25 @@ class Objects:
 
     def manifests(self) -> list[tuple[dict[str, Any], int]]:
         """The manifests of all objects that are whole, and what each object takes (bytes)."""
-        found = {}
+        whole = {}
         for digest in self._here():
             with suppress(LingarithError):
                 size = sum(file.stat().st_size for file in self.place(digest).iterdir())
-                found[digest] = (_read_manifest(self.place(digest), digest, ""), size)
+                whole[digest] = (_read_manifest(self.place(digest), digest, ""), size)
         if self.remote:
             sizes = self._elsewhere()
-            contents = self.remote.read_all([_key(digest, MANIFEST) for digest in sizes.keys() - found])
+            contents = self.remote.read_all([_key(digest, MANIFEST) for digest in sizes.keys() - whole])
             for key, content in contents.items():
                 with suppress(LingarithError):
                     digest = key.split("/")[1]
-                    found[digest] = (_checked(parse_json(content, key, ""), digest, key, ""), sizes[digest])
-        return list(found.values())
+                    whole[digest] = (_checked(parse_json(content, key, ""), digest, key, ""), sizes[digest])
+        return list(whole.values())
 
     def problems(self) -> list[str]:
         """What is wrong with objects, here or elsewhere; all that lie elsewhere are fetched for it."""
-        found = [self._problem(digest) for digest in self._here()]
-        found += [self._problem_elsewhere(digest) for digest in sorted(self._elsewhere())]
-        return [problem for problem in found if problem]
+        problems = [self._problem(digest) for digest in self._here()]
+        problems += [self._problem_elsewhere(digest) for digest in sorted(self._elsewhere())]
+        return [problem for problem in problems if problem]
 
     def place(self, digest: str) -> Path:
         """The folder of an object on this machine."""
@@ -129,9 +129,9 @@ class Objects:
         """The same, fetched if it is not whole here but elsewhere."""
         folder = self.place(digest)
         if self.remote and not (folder / MANIFEST).exists() and self.remote.has(_key(digest, MANIFEST)):
-            with naming(folder.parent), temporary_folder(folder.parent) as made:
-                self._fetch(digest, made, self.remote)
-                replace_folder(made, folder)
+            with naming(folder.parent), temporary_folder(folder.parent) as fresh:
+                self._fetch(digest, fresh, self.remote)
+                replace_folder(fresh, folder)
         return folder
 
     def _fetch(self, digest: str, folder: Path, remote: Remote) -> None:
@@ -172,12 +172,12 @@ class Objects:
 
     def _elsewhere(self) -> dict[str, int]:
         """The objects that lie elsewhere, whole or not, and what each takes (bytes)."""
-        found: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         for key, size in self.remote.sizes("objects").items() if self.remote else ():
             digest = key.split("/")[1]
             if HASH.fullmatch(digest):
-                found[digest] = found.get(digest, 0) + size
-        return found
+                sizes[digest] = sizes.get(digest, 0) + size
+        return sizes
 
 
 # ---------------------------------------------------------------- one object
@@ -198,7 +198,7 @@ def _write(folder: Path, vector: Vector, late: Callable[[], Mapping[str, Any]] |
     Raises OSError, and :class:`LingarithError` on NaN or Inf.
     """
     shapes = FlatTensors(outline(vector.terms), rest_outline(vector.rest))
-    tensors = FlatTensors(vector.terms, vector.rest)
+    tensors = FlatTensors.of(vector)
     write_file(folder / TENSORS, pieces(shapes, tensors.items(), f"vector {vector.name}"))
     origin = _plain(vector.name, {**vector.origin, **(late() if late else {})})
     digest = _digest(content_hash(TensorFile(folder / TENSORS)), vector.scale, origin)
@@ -244,10 +244,10 @@ def _checked(manifest: dict[str, Any], digest: str, where: object, mend: str) ->
 def fingerprint(origin: Mapping[str, Any], where: object) -> str:
     """That of the backbone that a vector belongs to. Raises :class:`LingarithError` when its origin has none."""
     backbone = origin.get("backbone")
-    found = backbone.get("fingerprint") if isinstance(backbone, Mapping) else None
-    if not isinstance(found, str) or not KEY.fullmatch(found):
-        raise LingarithError(f"{where}: its origin names no backbone (fingerprint {found!r}); train it again")
-    return found
+    value = backbone.get("fingerprint") if isinstance(backbone, Mapping) else None
+    if not isinstance(value, str) or not KEY.fullmatch(value):
+        raise LingarithError(f"{where}: its origin names no backbone (fingerprint {value!r}); train it again")
+    return value
 
 
 def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ from ..vectors.vector import Vector
 from .objects import HASH, KEY, Objects, fingerprint
 
 LONGEST_NAME = 100
-SMALL = ("recipes", "steps", "names")
+SMALL = ("recipes", "outputs", "losses", "names")
 """The folders of small files, names last."""
 MEND = "delete this file and train the vector again"
 
@@ -125,13 +125,18 @@ class Store:
         digest = self.objects.put(vector, late)
         reference = json_bytes({"name": vector.name, "hash": digest})
         backbone = fingerprint(vector.origin, f"vector {vector.name}")
-        keys = [] if recipe is None else [_recipe(recipe)]
-        keys.append(f"names/{backbone[:16]}/{quote(vector.name, safe='')}.json")
+        keys = [*([] if recipe is None else [_recipe(recipe)]), _name_key(vector.name, backbone)]
         for key in keys:
             write_atomically(self._path(key), reference)
         self.objects.push(digest)  # when all is here: a network that fails loses nothing
         self.push(*keys)
         return digest
+
+    def refer(self, name: str, digest: str, backbone: str) -> None:
+        """Let a name mean an object of the store, on a backbone."""
+        path, reference = self._path(_name_key(name, backbone)), json_bytes({"name": name, "hash": digest})
+        if not path.exists() or path.read_bytes() != reference:
+            self.write(_name_key(name, backbone), reference)
 
     def get(self, name_or_hash: str, backbone: str | None = None) -> Vector:
         """The vector that a name (``xlsum[en]``, ``xlsum[en]@3f2a``) or a whole hash means.
@@ -152,8 +157,7 @@ class Store:
             vector = self.objects.open(name_or_hash)
         else:
             vector = self.objects.open(self.resolve(name_or_hash, backbone), name_or_hash.partition("@")[0])
-        found = fingerprint(vector.origin, f"vector {vector.name}")
-        if backbone is not None and found != backbone:
+        if backbone is not None and fingerprint(vector.origin, f"vector {vector.name}") != backbone:
             raise self._other_backbone(vector.name, vector.origin, backbone)
         return vector
 
@@ -162,11 +166,21 @@ class Store:
 
         Raises :class:`LingarithError` when the object is there and damaged.
         """
+        reference = self._made(recipe)
+        return _in_memory(self.objects.open(reference[1], reference[0])) if reference else None
+
+    def made(self, recipe: str) -> str | None:
+        """The hash of what came out of a recipe, whose tensors are not read; None as in :meth:`by_recipe`."""
+        reference = self._made(recipe)
+        return reference[1] if reference else None
+
+    def _made(self, recipe: str) -> tuple[str, str] | None:
+        """(name, hash) of what came out of a recipe, if its object is there."""
         value = self.read(_recipe(recipe), MEND)
         if value is None:
             return None
-        name, digest = _reference(value, self._path(_recipe(recipe)))
-        return _in_memory(self.objects.open(digest, name)) if self.objects.has(digest) else None
+        reference = _reference(value, self._path(_recipe(recipe)))
+        return reference if self.objects.has(reference[1]) else None
 
     def resolve(self, name: str, backbone: str | None = None) -> str:
         """The hash that a name means on a backbone (see :meth:`get`). Raises :class:`LingarithError`."""
@@ -176,17 +190,17 @@ class Store:
         if at:
             return self._older(plain, prefix, backbone)
         names = self._names()
-        found = {path.parent.name: path for path in names if _decoded(path) == plain}
-        if not found:
-            own = [path for path in names if backbone is None or path.parent.name == backbone[:16]]
-            hint = did_you_mean(plain, map(_decoded, own)) or "; train it first"
+        paths = {path.parent.name: path for path in names if _decoded(path) == plain}
+        if not paths:
+            known = [path for path in names if backbone is None or path.parent.name == backbone[:16]]
+            hint = did_you_mean(plain, map(_decoded, known)) or "; train it first"
             raise LingarithError(f"no vector named {plain!r} in {self.place}{hint}")
-        if backbone is None and len(found) > 1:
-            each = [f"{plain}@{self._referred(path)[1][:12]} ({own})" for own, path in found.items()]
+        if backbone is None and len(paths) > 1:
+            each = [f"{plain}@{self._referred(path)[1][:12]} ({start})" for start, path in paths.items()]
             raise LingarithError(
                 f"{plain!r} in {self.place} exists for several backbones; name one of {', '.join(each)}"
             )
-        path = found.get(backbone[:16] if backbone else "", next(iter(found.values())))
+        path = paths.get(backbone[:16] if backbone else "", next(iter(paths.values())))
         digest = self._referred(path)[1]
         if backbone is not None and path.parent.name != backbone[:16]:
             raise self._other_backbone(plain, self.objects.open(digest).origin, backbone)
@@ -203,11 +217,11 @@ class Store:
             with suppress(LingarithError):
                 name, digest = self._referred(path)
                 current.setdefault(digest, set()).add(name)
-        found = []
+        entries = []
         for manifest, size in self.objects.manifests():
             names = current.get(manifest["hash"], set())
-            found += [_entry(name, manifest, size, name in names) for name in names | {manifest["name"]}]
-        return sorted(found, key=lambda entry: (entry.name, entry.backbone, not entry.current, entry.hash))
+            entries += [_entry(name, manifest, size, name in names) for name in names | {manifest["name"]}]
+        return sorted(entries, key=lambda entry: (entry.name, entry.backbone, not entry.current, entry.hash))
 
     def verify(self) -> list[str]:
         """What is wrong in the store, one sentence each; nothing when all is well.
@@ -277,18 +291,18 @@ class Store:
 
     def _older(self, name: str, prefix: str, backbone: str | None) -> str:
         """``name@prefix``: one of the objects that have this name in their manifest, or have it now."""
-        own = [e for e in self.entries() if e.name == name and backbone in (None, e.backbone)]
-        matching = sorted({entry.hash for entry in own if prefix and entry.hash.startswith(prefix)})
+        hashes = {e.hash for e in self.entries() if e.name == name and backbone in (None, e.backbone)}
+        matching = sorted(digest for digest in hashes if prefix and digest.startswith(prefix))
         if len(matching) == 1:
             return matching[0]
-        known = ", ".join(f"{name}@{digest[:12]}" for digest in sorted({entry.hash for entry in own}))
-        found = "several vectors match" if matching else "no vector matches"
-        raise LingarithError(f"{found} '{name}@{prefix}' in {self.place}; there are: {known or 'none of that name'}")
+        known = ", ".join(f"{name}@{digest[:12]}" for digest in sorted(hashes))
+        many = "several vectors match" if matching else "no vector matches"
+        raise LingarithError(f"{many} '{name}@{prefix}' in {self.place}; there are: {known or 'none of that name'}")
 
     def _other_backbone(self, name: str, origin: Mapping[str, Any], backbone: str) -> LingarithError:
-        own = f"{origin['backbone'].get('name', 'unnamed')} ({origin['backbone']['fingerprint'][:16]})"
+        its = f"{origin['backbone'].get('name', 'unnamed')} ({origin['backbone']['fingerprint'][:16]})"
         return LingarithError(
-            f"{name!r} in {self.place} belongs to backbone {own}, not to {backbone[:16]}; "
+            f"{name!r} in {self.place} belongs to backbone {its}, not to {backbone[:16]}; "
             "train it on this backbone, or use that one"
         )
 
@@ -335,6 +349,10 @@ def _entry(name: str, manifest: Mapping[str, Any], size: int, current: bool) -> 
         size_bytes=size,
         origin=origin,
     )
+
+
+def _name_key(name: str, backbone: str) -> str:
+    return f"names/{backbone[:16]}/{quote(name, safe='')}.json"
 
 
 def _recipe(recipe: str) -> str:

@@ -1,38 +1,29 @@
-"""Choosing the weight of an equation, λ or β, on stated grounds and never on a test split.
+"""Choosing the weight of a method on stated grounds, and never on a test split, by what compositions write or predict.
 
-============== ============================================================================
-``oracle``     the target's own labelled validation set: target labels are used, so the result
-               is not zero-shot (most likely what the paper's "held-out validation data" means)
-``sources``    each labelled source in turn plays the unseen target; the best on average
-``unlabelled`` no label: how often the output is in the target language, and how well the
-               composition predicts plain text of the target
-============== ============================================================================
+The protocols are those of :mod:`.weights`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from ..algebra import Combination, add, add_subtract_related, average, uncoupled
-from ..errors import LingarithError, did_you_mean
-from ..model.backbone import Backbone
-from ..model.batches import PrefixItems
-from ..model.options import TrainOptions
-from ..model.train import mean_loss
-from ..scores.output import recognisable, shares
+from ..algebra import Combination
+from ..errors import LingarithError
+from ..scores.output import recognisable
 from ..text.corpora import PlainText
-from ..text.tasks.labelled import Labelled, TaskExample
-from ..vectors.realise import Space
-from .evaluate import Bench, Outcome, mean
-from .halving import Race, race
-from .ingredients import Progress
-from .records import ADD, ADD_SUBTRACT, BASELINE, BEST, BEST_ON_TEST, EQUATIONS, RATES, UNCOUPLED, Choice
+from ..text.labelled import Labelled, TaskExample
+from ..text.rows import fingerprint
+from .halving import race
+from .lab import Lab
+from .options import AUTO
+from .outputs import Outputs, Wanted, mean
+from .recipes import TABLES, Ask, Method, sources_of
+from .records import Weight
+from .study import Labels
+from .weights import GRID, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
 
-PROTOCOLS = ("oracle", "sources", "unlabelled")
-GRID, HALVING = SEARCHES = ("grid", "halving")
-"""Every weight on all validation examples, or a race in which the worse half drops out (:mod:`.halving`)."""
 PROBE = 64
 """Articles of the target that the protocol ``unlabelled`` generates for, and prefixes it predicts."""
 PROBED_ON_TRAINED = (
@@ -43,239 +34,186 @@ UNGUIDED = (
     "{}: λ is chosen without any label. On the newsroom that scored 11 to 13 ROUGE-2 below the task vector alone; "
     "labelled validation examples of the target, or of a second source, give better grounds."
 )
+NO_GROUNDS = (
+    "{}: there are no labels to choose λ by, so the task vector alone is handed over; a few labelled validation "
+    "examples of the target, or of two sources, give grounds (--choose-by unlabelled does without, and did harm here)."
+)
 UNRECOGNISABLE = (
     "{}: py3langid, which tells the language of an output, does not know this one, so no output counts as being in "
     "the right language."
 )
-ALONE = 1.0
-NEUTRAL = {ADD: ALONE, ADD_SUBTRACT: ALONE, UNCOUPLED: 0.0, RATES: 0.0, BEST: 0.0, BEST_ON_TEST: 0.0}
-"""The weight at which an equation is the task vector alone; λ = 1 for others that have a λ.
-
-Where the weight is a learning rate or the place of a source, the lowest is taken among equals.
-"""
-TENTHS = tuple(k / 10 for k in range(11))
-NEAR_ONE = (0.92, 0.94, 0.96, 0.98)
-"""In ``factors`` a coefficient c scales a vector's update by c²: most happens near λ = 1."""
-
-
-def grid(equation: str, space: str) -> tuple[float, ...]:
-    """The weights that are tried: λ or β, both ends of [0, 1] included.
-
-    >>> grid("add", "delta")[-3:], grid("add", "factors")[-3:]
-    ((0.8, 0.9, 1.0), (0.96, 0.98, 1.0))
-    """
-    fine = space == "factors" and equation != UNCOUPLED
-    return tuple(sorted({*TENTHS, *(NEAR_ONE if fine else ())}))
 
 
 @dataclass(frozen=True)
-class Terms:
-    """The names that the equations are about: task vectors and language vectors of the sources, in
-    the same order, and the language vector of the target."""
+class Pick:
+    """A weight that was chosen, its value, and the value of each weight that was tried.
 
-    tasks: tuple[str, ...]
-    sources: tuple[str, ...]
-    target: str
-
-    def at(self, equation: str, weight: float | None) -> Combination:
-        """The composition of an equation at a weight. With several sources Eq. 1 and 2 take averages (Eq. 4).
-
-        >>> str(Terms(("xlsum[en]",), ("mc4[en]",), "mc4[pt]").at("add_subtract", 0.6))
-        '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])'
-        """
-        task, source = average(self.tasks), average(self.sources)
-        if equation == BASELINE or weight is None:
-            return task
-        if equation == ADD:
-            return add(task, self.target, weight)
-        if equation == ADD_SUBTRACT:
-            return add_subtract_related(self.tasks, self.target, self.sources, weight)
-        if equation == UNCOUPLED:
-            return uncoupled(task, self.target, source, weight)
-        raise LingarithError(f"no equation named {equation!r}{did_you_mean(equation, EQUATIONS)}")
-
-
-Curve = list[tuple[float, float]]
-
-
-def best(equation: str, curve: Curve) -> tuple[float, float]:
-    """The (weight, value) with the highest value; among equals, the one nearest the task vector alone.
-
-    >>> best("add", [(0.0, 1.0), (0.5, 3.0), (1.0, 3.0)])
-    (1.0, 3.0)
+    ``seen`` says how many examples each point of the curve rests on, where they are not the same for all.
     """
-    return max(curve, key=lambda point: (point[1], -abs(point[0] - NEUTRAL.get(equation, ALONE))))
+
+    weight: Weight
+    value: float
+    curve: Curve
+    seen: list[int] = field(default_factory=list)
 
 
-Play = tuple[Terms, Labelled]
-"""The names for a language in the place of the target, and its labelled validation examples."""
+Play = tuple[str, Mapping[Weight, Combination]]
+"""A language in the place of the target, and a method's compositions for it."""
 
 
-def labelled(
-    bench: Bench,
-    plays: Sequence[Play],
-    equation: str,
-    progress: Progress | None = None,
-    keep: Callable[[float, list[Outcome]], None] | None = None,
-) -> Curve:
-    """Mean score (0..100) on validation examples at each weight of the grid; with several plays their mean.
+def protocol_of(lab: Lab) -> str:
+    """The protocol that the study asks for or, with auto, the first that labels allow, for all its targets alike.
 
-    ``keep`` hears of each weight's outcomes as they come. Raises :class:`LingarithError` for a test split.
+    With auto and too few labels it is :data:`NOT_CHOSEN`: the task vector alone is tested and handed over, since
+    ``unlabelled`` is known to do worse. Raises :class:`LingarithError` when the data do not allow the protocol that
+    is asked for.
     """
-    _must_be_validation(plays)
-    values: dict[float, list[float]] = {}
-    for terms, data in plays:
-        for weight, outcomes in _tried(bench, terms, equation, data, f"choosing λ on {data.language}", progress):
-            if keep:
-                keep(weight, outcomes)
-            values.setdefault(weight, []).append(mean(outcomes))
-    return [(weight, round(sum(some) / len(some), 4)) for weight, some in values.items()]
-
-
-def played(terms: Terms, data: Sequence[Labelled]) -> list[Play]:
-    """Each source in the place of the target, with the terms of the others and its own validation examples.
-
-    ``data`` holds the sources' validation examples in the order of ``terms``.
-    Raises :class:`LingarithError` with fewer than two sources.
-    """
-    if len(data) < 2:
-        raise LingarithError(
-            "protocol 'sources' lets each labelled source play the target, so it needs two or more; "
-            "add a source or choose 'oracle' or 'unlabelled'"
+    wanted = lab.study.choice.choose_by
+    places = [(task, target) for task, labels in lab.study.tasks.items() for target in labels.targets]
+    sources = {place: sources_of(lab, place[1]) for place in places}
+    alone = any(len(some) < 2 for some in sources.values())
+    if wanted in (AUTO, ORACLE):
+        lacking = [target for task, target in places if not lab.has_labels(task, target, "validation")]
+        if wanted == AUTO and not lacking:
+            return ORACLE
+        if wanted == ORACLE and lacking:
+            raise LingarithError(
+                f"protocol 'oracle' needs labelled validation data of {lacking[0]}; choose 'unlabelled'"
+            )
+    if wanted in (AUTO, SOURCES):
+        unvalidated = alone or any(
+            not lab.has_labels(task, source, "validation") for (task, _), some in sources.items() for source in some
         )
-    plays = []
-    for k, held_out in enumerate(data):
-        others = [j for j in range(len(data)) if j != k]
-        tasks, away = tuple(terms.tasks[j] for j in others), tuple(terms.sources[j] for j in others)
-        plays.append((Terms(tasks, away, terms.sources[k]), held_out))
-    return plays
+        if wanted == AUTO and not unvalidated:
+            return SOURCES
+        if wanted == SOURCES and unvalidated:
+            raise LingarithError(
+                "protocol 'sources' lets each labelled source play the target, so it needs two or more with labelled "
+                "validation data; add a source or choose another protocol"
+            )
+    return NOT_CHOSEN if wanted == AUTO else wanted
 
 
-def halved(
-    bench: Bench,
-    plays: Sequence[Play],
-    equation: str,
-    progress: Progress | None = None,
-    keep: Callable[[float, list[Outcome]], None] | None = None,
-) -> Race:
-    """The weights of the grid raced by :func:`.halving.race` on labelled validation examples.
+def protocols(lab: Lab, ask: Ask, method: Method, target: str, protocol: str) -> list[str]:
+    """The protocols by which a method's weight is chosen: its own, or the study's and the oracle beside it."""
+    if method.by:
+        return [method.by]
+    beside = [ORACLE] if lab.has_labels(ask.kind, target, "validation") else []
+    return list(dict.fromkeys([*([protocol] if protocol else []), *beside]))
 
-    With several plays every play counts alike, as in the grid, however many examples it has.
-    ``keep`` hears of outcomes as they come. Raises :class:`LingarithError` for a test split.
-    """
-    _must_be_validation(plays)
-    neutral, most = NEUTRAL.get(equation, ALONE), max(len(data.examples) for _, data in plays)
+
+def chosen(
+    lab: Lab, outputs: Outputs, ask: Ask, method: Method, target: str, sources: Sequence[str], protocol: str
+) -> Pick:
+    """The best of a method's compositions for a target by a protocol."""
+    if protocol == UNLABELLED:
+        curve = list(
+            zip(method.tried, _evidence(lab, outputs, ask.kind, target, list(method.tried.values())), strict=True)
+        )
+        return Pick(*best(method.name, curve), curve)
+    plays = list(played(lab, ask, method, sources)) if protocol == SOURCES else [(target, method.tried)]
+    split = "test" if protocol == ON_TEST else "validation"
+    data = [lab.labels(ask.kind, language, split) for language, _ in plays]
+    weights = list(method.tried)
+    if lab.study.choice.search == GRID or split == "test" or neutral(method.name) not in method.tried:
+        means: dict[Weight, list[float]] = {weight: [] for weight in weights}
+        for (_, tried), examples in zip(plays, data, strict=True):
+            wanted = Wanted(ask.kind, examples, [tried[weight] for weight in weights])
+            for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
+                means[weight].append(round(mean(outcomes), 4))
+        curve = [(weight, round(sum(some) / len(some), 4)) for weight, some in means.items()]
+        return Pick(*best(method.name, curve), curve)
+    return _raced(outputs, ask.kind, method, plays, data)
+
+
+def _raced(outputs: Outputs, task: str, method: Method, plays: Sequence[Play], data: Sequence[Labelled]) -> Pick:
+    """The weights raced by :func:`.halving.race`; with several plays every play counts alike, as in the grid."""
 
     def scores(weights: Sequence[float], count: int) -> list[list[float]]:
         found: list[list[float]] = [[] for _ in weights]
-        taken = [replace(data, examples=data.examples[:count]) for _, data in plays]
-        usual = sum(len(data.examples) for data in taken) / len(taken)
-        for (terms, _), data in zip(plays, taken, strict=True):
-            compositions, share = [terms.at(equation, weight) for weight in weights], usual / len(data.examples)
-            for weight, own, outcomes in zip(weights, found, bench.outcomes_of(compositions, data), strict=True):
-                if keep:
-                    keep(weight, outcomes)
+        usual = sum(min(count, len(one.examples)) for one in data) / len(data)
+        for (_, tried), examples in zip(plays, data, strict=True):
+            wanted = Wanted(task, examples, [tried[weight] for weight in weights], count)
+            share = usual / len(wanted.examples.examples)
+            for own, outcomes in zip(found, outputs.written(wanted), strict=True):
                 own += [share * outcome.score for outcome in outcomes]
-        if progress:
-            progress(f"choosing λ on {plays[0][1].language}, {equation}", count, most)
         return found
 
-    return race(grid(equation, Space.of(bench.space).name), neutral, most, scores)
+    most = max(len(one.examples) for one in data)
+    numbers = [weight for weight in method.tried if not isinstance(weight, str)]
+    made = race(numbers, neutral(method.name), most, scores)
+    curve: Curve = [(weight, round(value, 4)) for weight, value, _ in made.points]
+    finalists = [point for point in curve if point[0] in made.finalists]
+    return Pick(*best(method.name, finalists), curve, [seen for *_, seen in made.points])
 
 
-def unlabelled(
-    bench: Bench,
-    terms: Terms,
-    equation: str,
-    articles: Labelled,
-    text: PrefixItems,
-    options: TrainOptions,
-    progress: Progress | None = None,
-) -> Curve:
-    """Evidence at each weight without any label, 0..100.
+def played(lab: Lab, ask: Ask, method: Method, sources: Sequence[str]) -> Iterator[Play]:
+    """Each source as the target of the same method from the others, where it exists."""
+    for held_out in sources:
+        named = dict(lab.orders)
+        others = [source for source in sources if source != held_out]
+        for like in list(TABLES[lab.study.table].methods(ask, held_out, others)):
+            if (like.name, like.source) == (method.name, method.source):
+                needed = {name for one in like.tried.values() for name in one.names}
+                needed |= {lab.orders[name].like for name in needed}
+                named |= {name: order for name, order in lab.orders.items() if name in needed}
+                yield held_out, like.tried
+        lab.orders = named  # what the other methods would need is asked for by nobody
 
-    It is the share of outputs for ``articles`` (of the target, without references) that are in the
-    target language (1 where none can be told to be), times the geometric mean probability of a token of
-    plain ``text``, which is best text that the language vector was not trained on.
+
+def _evidence(lab: Lab, outputs: Outputs, task: str, target: str, compositions: Sequence[Combination]) -> list[float]:
+    """Evidence for each composition without any label, 0..100.
+
+    It is the share of outputs for articles of the target that are in the target language (1 where none can be told
+    to be), times the geometric mean probability of a token of plain text, best such as the language vector was not
+    trained on.
     """
-    label = f"choosing λ without labels on {articles.language}"
+    text, labels = lab.held_out(target) or lab.plain(target), lab.study.tasks[task]
+    articles = probe_articles(text, labels)
+    written = outputs.written(Wanted(task, articles, compositions))
+    prefixes = replace(text, documents=[example.article for example in articles.examples])
+    losses = outputs.losses(prefixes, lab.study.language_training.max_input, compositions)
+    told = recognisable(target)
     return [
-        (weight, evidence(bench, terms.at(equation, weight), outcomes, text, options))
-        for weight, outcomes in _tried(bench, terms, equation, articles, label, progress)
+        round(100 * (sum(o.kind == "target" for o in outcomes) / len(outcomes) if told else 1.0) * math.exp(-loss), 4)
+        for outcomes, loss in zip(written, losses, strict=True)
     ]
 
 
-def probe_articles(text: PlainText, prompt: str) -> Labelled:
+def probe_articles(text: PlainText, labels: Labels) -> Labelled:
     """Documents of plain text as articles without references, for the protocol ``unlabelled``."""
     documents = text.documents[:: max(1, len(text.documents) // PROBE)][:PROBE]
+    task = labels.task
     examples = tuple(
-        TaskExample(id=f"probe-{k}", input=prompt.replace("{text}", document), target="", article=document)
+        TaskExample(f"probe-{k}", task.asked(text.language, {task.article: document}), "", document)
         for k, document in enumerate(documents)
     )
-    return Labelled(
-        task="probe",
-        language=text.language,
-        split="unlabelled",
-        source=text.source,
-        examples=examples,
-        fingerprint=text.fingerprint,
-    )
+    contents = fingerprint(example.input for example in examples)  # not the text's: another prompt is other data
+    return Labelled("probe", text.language, "unlabelled", text.source, examples, contents)
 
 
-def probe_prefixes(backbone: Backbone, text: PlainText, articles: Labelled, length: int) -> PrefixItems:
-    """The documents of :func:`probe_articles` as plain text to go on with, in chunks of ``length`` tokens."""
-    return PrefixItems(backbone, replace(text, documents=[e.article for e in articles.examples]), length)
+def check_probes(labels: Labels) -> None:
+    """Raise :class:`LingarithError` unless plain text alone can be asked of a task whose outputs have a language."""
+    task = labels.task
+    if set(task.fields) != {task.article}:
+        raise LingarithError(
+            f"protocol 'unlabelled' has no {' or '.join(sorted({*task.fields} - {task.article}))} to ask of plain "
+            f"text for the task '{task.name}'; choose another"
+        )
+    if task.writes != "target":
+        raise LingarithError(
+            f"protocol 'unlabelled' goes by the language of outputs, and those of the task '{task.name}' are not in "
+            "the target's; choose another"
+        )
 
 
-def evidence(
-    bench: Bench, expression: Combination, outcomes: Sequence[Outcome], text: PrefixItems, options: TrainOptions
-) -> float:
-    """The evidence of :func:`unlabelled` for one composition, whose ``outcomes`` are given."""
-    told = recognisable(text.text.language)
-    share = shares([outcome.kind for outcome in outcomes])["target"] if told else 1.0
-    with bench.backbone.using(bench.update(expression)):
-        loss = mean_loss(bench.backbone, text, options, limit=64)
-    return round(100 * share * math.exp(-loss), 4)
-
-
-def _tried(
-    bench: Bench, terms: Terms, equation: str, data: Labelled, label: str, progress: Progress | None
-) -> Iterator[tuple[float, list[Outcome]]]:
-    """Each weight of the grid with what its composition writes."""
-    weights = grid(equation, Space.of(bench.space).name)
-
-    def watch(done: int) -> None:
-        if progress:
-            progress(f"{label}, {equation}", done, len(weights) * len(data.examples))
-
-    outcomes = bench.outcomes_of([terms.at(equation, weight) for weight in weights], data, watch)
-    return zip(weights, outcomes, strict=True)
-
-
-def choice(target: str, terms: Terms, protocol: str, equation: str, found: Curve | Race) -> Choice:
-    """The choice that a protocol's curve of an equation, or a race, amounts to."""
-    if isinstance(found, Race):
-        curve, seen = [(weight, round(value, 4)) for weight, value, _ in found.points], [n for *_, n in found.points]
-        weight, value = best(equation, [point for point in curve if point[0] in found.finalists])
-    else:
-        curve, seen = found, []
-        weight, value = best(equation, curve)
-    return Choice(target, equation, protocol, weight, value, str(terms.at(equation, weight)), curve, seen=seen)
-
-
-def hand_over(made: Sequence[Choice]) -> str:
-    """The equation that gains most over the task vector alone; the latter if none gains.
-
-    All curves contain it (λ = 1, β = 0), so this never looks at a test split.
-    """
-
-    def gain(choice: Choice) -> float:
-        return choice.value - dict(choice.curve)[NEUTRAL[choice.equation]]
-
-    top = max(made, key=gain)
-    return top.equation if gain(top) > 0 and top.weight != NEUTRAL[top.equation] else BASELINE
-
-
-def _must_be_validation(plays: Sequence[Play]) -> None:
-    if any(data.split == "test" for _, data in plays):
-        raise LingarithError("a weight is never chosen on a test split; give validation data")
+def notes_on(lab: Lab, target: str, protocol: str) -> list[str]:
+    """What a reader must know of a target's weights."""
+    written = any(target in some.targets and some.task.writes == "target" for some in lab.study.tasks.values())
+    sentences = {
+        NO_GROUNDS: protocol == NOT_CHOSEN,
+        UNGUIDED: protocol == UNLABELLED,
+        PROBED_ON_TRAINED: protocol == UNLABELLED and lab.held_out(target) is None,
+        UNRECOGNISABLE: written and not recognisable(target),
+    }
+    return [sentence.format(target) for sentence, holds in sentences.items() if holds]

@@ -1,148 +1,133 @@
-"""Outputs of a composition scored against references, one record for each example."""
+"""Expressions of vectors that the store holds: what they score on labelled examples, and what they write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..algebra import Combination, parse
+from ..algebra import Combination
 from ..errors import LingarithError
-from ..languages.codes import SEEN, UNSEEN
-from ..model.backbone import Backbone
-from ..model.generate import Decoding, generate_each
-from ..scores.answers import f1
-from ..scores.output import kind_of_output, recognisable
-from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer, Tokenizer, rouge2
-from ..text.tasks.labelled import Labelled
-from ..vectors.realise import Space, realise
-from ..vectors.vector import Update, Vector
-
-ROUGE2, F1 = "ROUGE-2", "F1"
-"""How outputs are scored: summaries, answers."""
-
-
-Place = tuple[str, str, str]
-"""Target, split, and an expression's hash."""
+from ..model.generate import generate
+from ..scores.output import shares
+from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
+from ..text.rows import place, read_rows, text_of
+from ..vectors.composition import Composition, compose
+from .lab import Lab
+from .outputs import Stored, Wanted, mean
+from .scoring import Outcome
+from .study import Labels, Study
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One output with its score (0..100) and its kind (target, source, other, empty, copied)."""
+class Against:
+    """What an expression gains over another one on the same examples: 95 % bootstrap interval, and the paired test."""
 
-    id: str
-    output: str
+    expression: str
     score: float
-    kind: str
+    gain: float
+    interval: tuple[float, float]
+    p: float
 
 
-@dataclass
-class Bench:
-    """A backbone with what is needed to try compositions on it.
+@dataclass(frozen=True)
+class Evaluation:
+    """The mean score of an expression, 0..100, with its 95 % bootstrap interval.
 
-    Identical compositions are generated once: outcomes are kept by target, split and the
-    expression's hash, for as many of the split's first examples as were asked for.
+    ``beside`` are the figures that stand beside the metric (0..100), ``kinds`` the shares of the kinds of output
+    (0..1), of which there are none where the task writes labels. ``scoring`` says in words how outputs are scored.
     """
 
-    backbone: Backbone
-    vectors: Mapping[str, Vector]
-    space: str | Space
-    decoding: Decoding = field(default_factory=Decoding)
-    score_model: Path | None = None
-    sources: Sequence[str] = ("en",)
-    metric: str = ROUGE2
-    done: dict[Place, list[Outcome]] = field(default_factory=dict)
+    expression: str
+    space: str
+    task: str
+    language: str
+    split: str
+    examples: int
+    metric: str
+    score: float
+    interval: tuple[float, float]
+    scoring: str
+    beside: Mapping[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    against: Against | None = None
+    outcomes: Sequence[Outcome] = ()
 
-    def __post_init__(self) -> None:
-        if self.score_model is not None:
-            SentencePieceTokenizer(self.score_model)  # what is wrong with it is said before anything is generated
 
-    def update(self, expression: Combination) -> Update | None:
-        """The update of an expression; None for the empty one, which is the bare backbone."""
-        return realise(expression, self.vectors, self.space) if expression.names else None
+def evaluate(
+    lab: Lab, expression: Combination, language: str, split: str, baseline: Combination | None = None
+) -> Evaluation:
+    """What an expression scores, and what it gains over ``baseline``; outputs are kept in the store.
 
-    def outcomes(
-        self, expression: Combination | str, data: Labelled, watch: Callable[[int], None] | None = None
-    ) -> list[Outcome]:
-        """What the composition writes for each example, scored; ``watch`` hears how many are done."""
-        if isinstance(expression, str):
-            expression = parse(expression)
-        return next(self.outcomes_of([expression], data, watch))
+    Raises :class:`LingarithError` for data and vectors that are not there, and a cut that is none.
+    """
+    task, _ = only_task(lab.study)
+    data = lab.labels(task, language, split)
+    scoring = lab.scoring(task)
+    _composed(lab, expression)
+    compositions = [expression, *([] if baseline is None else [baseline])]
+    for name in dict.fromkeys(name for one in compositions for name in one.names):
+        lab.stored(name)
+    outcomes, *others = Stored(lab, "evaluating").written(Wanted(task, data, compositions))
+    scores, references = [o.score for o in outcomes], [example.references for example in data.examples]
+    beside = {name: of([o.output for o in outcomes], references) for name, of in scoring.metric.beside.items()}
+    kinds = [o.kind for o in outcomes if o.kind]
+    against = None
+    if baseline is not None:
+        before = [o.score for o in others[0]]
+        interval, p = bootstrap_difference(scores, before), paired_test(scores, before)
+        against = Against(str(baseline), mean(others[0]), mean(outcomes) - mean(others[0]), interval, p)
+    return Evaluation(
+        str(expression), str(lab.study.sums.value), task, language, split, len(data.examples),
+        scoring.metric.name, mean(outcomes), bootstrap_interval(scores), scoring.said_of(data),
+        beside, shares(kinds) if kinds else {}, against, outcomes,
+    )  # fmt: skip
 
-    def outcomes_of(
-        self, expressions: Sequence[Combination], data: Labelled, watch: Callable[[int], None] | None = None
-    ) -> Iterator[list[Outcome]]:
-        """The same of several compositions, in their order, each as soon as it is there."""
-        size, places = len(data.examples), [(data.language, data.split, one.key) for one in expressions]
-        have = sum(min(size, len(self.done.get(place, ()))) for place in places)
-        lacking: dict[int, dict[Place, Combination]] = {}
-        for place, expression in zip(places, expressions, strict=True):
-            known = len(self.done.setdefault(place, []))
-            if known < size:
-                lacking.setdefault(known, {})[place] = expression
 
-        def told(done: int) -> None:
-            if watch:
-                watch(have + done)
+def write(lab: Lab, expression: Combination, inputs: Sequence[str]) -> list[str]:
+    """What the backbone writes for each input with the expression on it."""
 
-        making = {known: self._made(known, some, data, told) for known, some in lacking.items()}
-        for place in places:
-            while len(self.done[place]) < size:
-                next(making[len(self.done[place])])
-            yield self.done[place][:size]
+    def watch(done: int) -> None:
+        lab.progress("writing", done, len(inputs))
 
-    def _made(
-        self, known: int, some: Mapping[Place, Combination], data: Labelled, watch: Callable[[int], None]
-    ) -> Iterator[None]:
-        """Compositions of which only the first ``known`` examples are done, one after another."""
-        rest = replace(data, examples=data.examples[known:])
-        inputs = [example.input for example in rest.examples]
-        updates = map(self.update, some.values())
-        written = generate_each(self.backbone, updates, inputs, self.decoding, watch=watch)
-        for place, outputs in zip(some, written, strict=True):
-            self.done[place] += self.score(outputs, rest)
-            yield
+    with lab.backbone.using(_composed(lab, expression).update()):
+        return generate(lab.backbone, inputs, lab.study.writing, watch=watch)
 
-    def score(self, outputs: Sequence[str], data: Labelled) -> list[Outcome]:
-        """Score and kind of each output."""
-        if self.metric == F1:
-            scores = f1(outputs, [example.references for example in data.examples])
-        else:
-            scores = rouge2(outputs, [example.target for example in data.examples], self.tokenizer(data.language))
-        sources = [source for source in self.sources if source != data.language]
-        # A headline alone is too short to be told from its language's neighbours among all languages.
-        candidates = [code for code in (*SEEN, *UNSEEN, data.language, *sources) if recognisable(code)]
-        kinds = (
-            kind_of_output(output, example.article, data.language, sources, candidates)
-            for example, output in zip(data.examples, outputs, strict=True)
-        )
-        return [
-            Outcome(example.id, output, round(float(score), 4), kind)
-            for example, output, score, kind in zip(data.examples, outputs, scores, kinds, strict=True)
+
+def asked(study: Study, language: str, texts: Sequence[str], file: Path | None = None) -> list[tuple[str, str]]:
+    """Each article with what the model reads of it: of these texts, or the rows of a file.
+
+    Raises :class:`LingarithError` for a task that reads more than one text, unless the file has its fields, and for a
+    prompt that names the language where none is given.
+    """
+    _, labels = only_task(study)
+    task = labels.task
+    if "{language" in task.prompt and not language:
+        raise LingarithError(f"the prompt {task.prompt!r} names the language; say by --lang which it is")
+    if file:
+        columns = study.data.columns
+        rows = [
+            {slot: text_of(row, columns.get(name, name), place(file, number)) for slot, name in task.fields.items()}
+            for number, row in read_rows(file)
         ]
-
-    def tokenizer(self, language: str) -> Tokenizer | None:
-        """How ROUGE-2 cuts texts of a language: None is rouge_score's own way, for English."""
-        if language == "en":
-            return None
-        if self.score_model is not None:
-            return SentencePieceTokenizer(self.score_model)
-        return CallableTokenizer(self.backbone.tokenizer.tokenize)
-
-    def scoring(self, language: str) -> str:
-        """The same in words, for reports."""
-        if self.metric == F1:
-            return "F1 over words, normalised as SQuAD does"
-        if language == "en":
-            return "ROUGE-2 F of rouge_score with its English tokenizer, no stemmer"
-        if self.score_model is not None:
-            model = SentencePieceTokenizer(self.score_model)
-            return f"ROUGE-2 F over pieces of {self.score_model.name} (sha256 {model.sha256[:12]})"
-        return f"ROUGE-2 F over the pieces of the backbone's own tokenizer ({self.backbone.name})"
+    elif set(task.fields) != {task.article}:
+        fields = " and ".join(task.fields.values())
+        raise LingarithError(f"the task '{task.name}' reads {fields}; give a --file whose rows have these fields")
+    else:
+        rows = [{task.article: text} for text in texts]
+    if not rows:
+        raise LingarithError("there is no article; give texts, --file, or lines on standard input")
+    return [(row[task.article], task.asked(language or "en", row)) for row in rows]
 
 
-def mean(outcomes: Sequence[Outcome]) -> float:
-    """Mean score, 0..100. Raises :class:`LingarithError` where there is nothing to average."""
-    if not outcomes:
-        raise LingarithError("nothing was evaluated: the data has no examples")
-    return sum(outcome.score for outcome in outcomes) / len(outcomes)
+def only_task(study: Study) -> tuple[str, Labels]:
+    """The one task of a study. Raises :class:`LingarithError` where there are several."""
+    if len(study.tasks) > 1:
+        raise LingarithError(f"one task at a time, and not {' and '.join(study.tasks)}; name one by --task")
+    return next(iter(study.tasks.items()))
+
+
+def _composed(lab: Lab, expression: Combination) -> Composition:
+    """The expression over vectors of the store."""
+    names = [name for name in expression.names for _ in lab.stored(name).names]
+    return compose(expression, lab.vectors(names), lab.study.sums.value)

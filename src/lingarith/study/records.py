@@ -9,50 +9,60 @@ a line was cut off by a crash: reading leaves it out and the next line takes its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from .. import plain
+from ..disk.files import TEMPORARY, write_atomically
 from ..errors import LingarithError
 
 BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED = "baseline", "add", "add_subtract", "uncoupled"
-EQUATIONS = {
-    BASELINE: "Baseline (task vector alone)",
-    ADD: "Add (Eq. 1)",
-    ADD_SUBTRACT: "Add and Subtract (Eq. 2)",
-    UNCOUPLED: "Uncoupled (task + β·language)",
-}
-"""The rows of a table, in their order, and what they are called there."""
-
 MULTILINGUAL, ADD_ALL, ADD_RELATED = "multilingual", "add_all", "add_related"
 BEST, BEST_ON_TEST, ADD_SUBTRACT_RELATED = "best", "best_on_test", "add_subtract_related"
 LORA, MULTI_LORA, KRONECKER, MULTI_KRONECKER = "lora", "multi_lora", "kronecker", "multi_kronecker"
 FULL = "full"
 RATES, SCALED, WRONG, RANDOM = "rates", "scaled", "wrong", "random"
-CONTROLS = {
-    RATES: "Task-only, best learning rate",
-    SCALED: "λ · task vector alone",
-    WRONG: "A wrong language's vector",
-    RANDOM: "A random vector of equal norm",
-}
+EQUATIONS = (BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED)
+"""What an adaptation compares, in the order of its table."""
+CONTROLS = (RATES, SCALED, WRONG, RANDOM)
 """What gains are held against: compositions that know no more of the target than the baseline does."""
+
+
+class Name(NamedTuple):
+    """What a method is called: in full, in a sentence or a row, and at the head of a column."""
+
+    full: str
+    short: str
+    brief: str
+
+
 METHODS = {
-    **EQUATIONS,
-    BEST: "Best single source",
-    BEST_ON_TEST: "Best single source, chosen on test",
-    MULTILINGUAL: "Multilingual",
-    ADD_ALL: "Add all (Eq. 3)",
-    ADD_RELATED: "Add related (Eq. 3)",
-    ADD_SUBTRACT_RELATED: "Add and Subtract related (Eq. 4)",
-    LORA: "LoRA",
-    MULTI_LORA: "Multilingual LoRA",
-    KRONECKER: "Kronecker",
-    MULTI_KRONECKER: "Multilingual Kronecker",
-    FULL: "Full fine-tuning",
-    **CONTROLS,
+    BASELINE: Name("Baseline (task vector alone)", "Baseline", "Baseline"),
+    ADD: Name("Add (Eq. 1)", "Add", "Add"),
+    ADD_SUBTRACT: Name("Add and Subtract (Eq. 2)", "Add and Subtract", "Add−Sub"),
+    UNCOUPLED: Name("Uncoupled (task + β·language)", "Uncoupled", "Uncoupled"),
+    BEST: Name("Best single source", "Best source", "Best"),
+    BEST_ON_TEST: Name("Best single source, chosen on test", "Best source, on test", "Best†"),
+    MULTILINGUAL: Name("Multilingual", "Multilingual", "Multi"),
+    ADD_ALL: Name("Add all (Eq. 3)", "Add all", "All"),
+    ADD_RELATED: Name("Add related (Eq. 3)", "Add related", "Related"),
+    ADD_SUBTRACT_RELATED: Name("Add and Subtract related (Eq. 4)", "Add and Subtract related", "Rel−Sub"),
+    LORA: Name("LoRA", "LoRA", "LoRA"),
+    MULTI_LORA: Name("Multilingual LoRA", "Multilingual LoRA", "M-LoRA"),
+    KRONECKER: Name("Kronecker", "Kronecker", "Kron"),
+    MULTI_KRONECKER: Name("Multilingual Kronecker", "Multilingual Kronecker", "M-Kron"),
+    FULL: Name("Full fine-tuning", "Full fine-tuning", "Full"),
+    RATES: Name("Task-only, best learning rate", "Best learning rate", "Rates"),
+    SCALED: Name("λ · task vector alone", "λ · task alone", "λ·task"),
+    WRONG: Name("A wrong language's vector", "Wrong language", "Wrong"),
+    RANDOM: Name("A random vector of equal norm", "Random vector", "Random"),
 }
-"""The rows of the tables of studies, and what they are called there."""
+"""The rows of all tables, and what they are called there."""
+
+Weight = float | str
+"""What a protocol chooses: λ, β or a learning rate; or a source language, by its code (:data:`BEST`)."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +77,17 @@ class Example:
     alternatives: tuple[str, ...] = ()
     task: str = ""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alternatives", tuple(self.alternatives))  # JSON has no tuples
-
 
 @dataclass(frozen=True)
 class Record:
-    """One output. ``weight`` is λ (Eq. 1, 2) or β (uncoupled), None for the baseline; ``score`` is
-    ROUGE-2 (answers: F1) in 0..100; ``kind`` is target, source, other, empty or copied
-    (:mod:`..scores.output`). A study has several tasks, sources of one task vector, or seeds: then
-    the last three say which."""
+    """One output. ``weight`` is None for a method without one; ``score`` is in 0..100; ``kind`` is target,
+    source, other, empty or copied (:mod:`..scores.output`), or nothing where the task writes labels. A study
+    has several tasks, sources of one task vector, or seeds: then the last three say which."""
 
     target: str
     split: str
-    equation: str
-    weight: float | None
+    method: str
+    weight: Weight | None
     id: str
     output: str
     score: float
@@ -93,30 +99,24 @@ class Record:
 
 @dataclass(frozen=True)
 class Choice:
-    """The weight that a protocol chose for an equation and a target, and on what grounds.
+    """The weight that a protocol chose for a method and a target, and on what grounds.
 
     ``value`` is what the protocol maximised at each weight of ``curve`` (oracle and sources: mean
-    score; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight. In a
-    study a weight can also be a learning rate (:data:`RATES`) or the place of a language among the
-    run's ``sources`` (:data:`BEST`). ``seen`` says how many examples each point of the curve rests
-    on, where they are not the same for all.
+    score; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight. ``seen``
+    says how many examples each point of the curve rests on, where they are not the same for all.
     """
 
     target: str
-    equation: str
+    method: str
     protocol: str
-    weight: float
+    weight: Weight
     value: float
     expression: str
-    curve: list[tuple[float, float]]
+    curve: list[tuple[Weight, float]]
     task: str = ""
     source: str = ""
     seed: int = 0
     seen: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        # JSON has no pairs
-        object.__setattr__(self, "curve", [(weight, value) for weight, value in self.curve])
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,71 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Everything in a run folder. ``about`` is ``run.json``: plain facts, among them task, space,
-    protocol, sources, targets, backbone, score (how ROUGE-2 was tokenised, by language)."""
+class Fixed:
+    """A composition without a weight to choose, which therefore has no line among the choices."""
 
-    about: dict[str, Any]
+    task: str
+    target: str
+    method: str
+    source: str
+    seed: int
+    expression: str
+
+
+@dataclass(frozen=True)
+class About:
+    """``run.json``: all that the lines of a run do not say themselves.
+
+    ``study`` holds every key of the study, flat, as TOML has it. ``tasks`` maps each task to what its
+    metric is called in print, ``methods`` each method to its full name in the order of the table.
+    ``reference`` is the method that all others are compared with, ``tried`` those that the verdict speaks
+    of, ``against`` the controls and baselines that they have to beat. ``by_source`` says that each source
+    has results of its own. ``score`` says by task and target how outputs were scored, ``data`` holds the
+    fingerprint of the test data by "task/target". ``handed_over`` names the method of the adapter that was
+    written for each target. A listing, which tests nothing, has a ``grid`` in place of results.
+    """
+
+    identity: str
+    """Of all that the results depend on: a folder belongs to one run."""
+    title: str
+    table: str
+    """The recipe: "adapt", "table1" …"""
+    study: dict[str, Any] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    sources_of: dict[str, list[str]] = field(default_factory=dict)
+    """The sources that are combined for a target, where those are not all."""
+    writes: dict[str, str] = field(default_factory=dict)
+    """The language of a task's right outputs, where that is not the target's: "en" of translations into English."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    methods: dict[str, str] = field(default_factory=dict)
+    reference: str = BASELINE
+    tried: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+    by_source: bool = False
+    fixed: list[Fixed] = field(default_factory=list)
+    backbone: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Any] = field(default_factory=dict)
+    space: str = ""
+    protocol: str = ""
+    """Which chose the weights that are tested; ``protocols`` are all that chose any."""
+    protocols: list[str] = field(default_factory=list)
+    score: dict[str, dict[str, str]] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
+    """Versions of the libraries."""
+    command: str = ""
+    handed_over: dict[str, str] = field(default_factory=dict)
+    grid: Grid | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything in a run folder."""
+
+    about: About
     examples: list[Example] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
@@ -156,31 +216,72 @@ class Run:
 
 Line = Example | Record | Choice | Ingredient
 Kind = TypeVar("Kind", Example, Record, Choice, Ingredient)
-FILES: dict[str, type] = {
-    "examples.jsonl": Example,
-    "records.jsonl": Record,
-    "choices.jsonl": Choice,
-    "vectors.jsonl": Ingredient,
+FILES: Mapping[type[Line], str] = {
+    Example: "examples.jsonl",
+    Record: "records.jsonl",
+    Choice: "choices.jsonl",
+    Ingredient: "vectors.jsonl",
 }
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "float | None": (int, float, type(None)),
-    "list": (list,),
-    "tuple": (list,),
-    "dict": (dict,),
-}
-"""What a field can be in JSON, by its annotation."""
+
+# ---------------------------------------------------------------- read
+
+
+def read_run(folder: Path, *, whole: bool = False) -> Run:
+    """Everything in a run folder. Raises :class:`LingarithError` when it is none; see :func:`read_lines`."""
+    try:
+        values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError
+    except (OSError, ValueError):
+        raise LingarithError(
+            f"{folder} is no run folder: it has no readable run.json; "
+            "name one made by `lingarith adapt` or `lingarith run`"
+        ) from None
+    return Run(
+        plain.record(About, values, str(folder / "run.json"), mend="run the command again that made it"),
+        read_lines(folder, Example, whole=whole),
+        read_lines(folder, Record, whole=whole),
+        read_lines(folder, Choice, whole=whole),
+        read_lines(folder, Ingredient, whole=whole),
+    )
+
+
+def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[Kind]:
+    """The lines of one kind in a run folder; none if their file is not there yet.
+
+    Raises :class:`LingarithError` naming file and line where a line is no JSON or does not fit (see
+    :func:`.plain.record`); with ``whole`` also where the last line was cut off.
+    """
+    path = folder / FILES[kind]
+    if not path.exists():
+        return []
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest and whole:
+        raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
+    found = []
+    mend = "delete that line and run again"
+    for number, text in enumerate(lines, 1):
+        where = f"{path}, line {number}"
+        try:
+            values = json.loads(text) if text else {}
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise LingarithError(f"{where}: no JSON object; {mend}")
+        if values:
+            found.append(plain.record(kind, values, where, mend=mend))
+    return found
+
+
+# ---------------------------------------------------------------- written
 
 
 def append(folder: Path, lines: Iterable[Line]) -> None:
-    """Add lines to the file of their type. Raises :class:`LingarithError` when that fails (disk full)."""
+    """Add lines to the file of their kind. Raises :class:`LingarithError` when that fails (disk full)."""
     texts: dict[str, list[str]] = {}
-    names = {kind: name for name, kind in FILES.items()}
     for line in lines:
-        texts.setdefault(names[type(line)], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+        texts.setdefault(FILES[type(line)], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
     for name, rows in texts.items():
         try:
             with open(folder / name, "ab") as file:
@@ -193,54 +294,51 @@ def append(folder: Path, lines: Iterable[Line]) -> None:
             ) from problem
 
 
-def read_lines(path: Path, kind: type[Kind], *, whole: bool = False) -> list[Kind]:
-    """The lines of one file; none if it is not there yet.
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: lines are added once, and only by the run that it belongs to."""
 
-    Raises :class:`LingarithError` naming file and line where a line is no JSON, lacks a field or has
-    a value of another type in it; with ``whole`` also where the last line was cut off.
-    """
-    if not path.exists():
-        return []
-    found = []
-    *lines, rest = path.read_bytes().split(b"\n")
-    if rest and whole:
-        raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
-    for number, text in enumerate(lines, 1):
-        if not text:
-            continue
-        try:
-            values = json.loads(text)
-        except ValueError:
-            values = None
-        if not isinstance(values, dict):
-            raise LingarithError(f"{path}, line {number}: no JSON object; delete that line and run again")
-        missing = [f.name for f in fields(kind) if f.name not in values and f.default is f.default_factory is MISSING]
-        if missing:
-            raise LingarithError(f"{path}, line {number}: no field {missing[0]!r}; delete that line and run again")
-        for f in fields(kind):
-            if f.name in values and not isinstance(values[f.name], TYPES[str(f.type).split("[")[0]]):
+    path: Path
+    written: set[tuple[Any, ...]] = field(default_factory=set)
+    """What tells apart the lines that are there."""
+
+    def open(self, about: About) -> Run:
+        """What is there already. Raises :class:`LingarithError` if it belongs to another run."""
+        if (self.path / "run.json").exists():
+            run = read_run(self.path)
+            if run.about.identity != about.identity:
                 raise LingarithError(
-                    f"{path}, line {number}: {f.name!r} is {values[f.name]!r}; delete that line and run again"
+                    f"{self.path} holds another run (other data, options or backbone); choose another --out"
                 )
-        found.append(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}))
-    return found
+            for lines in (run.examples, run.records, run.choices, run.ingredients):
+                self.written.update(map(_key, lines))
+            return run
+        if self.path.exists() and not self.path.is_dir():
+            raise LingarithError(f"{self.path} is a file; choose another --out")
+        if self.path.exists() and any(not path.name.startswith(TEMPORARY) for path in self.path.iterdir()):
+            raise LingarithError(f"{self.path} is not empty and holds no run; choose another --out")
+        self.close(about)
+        return read_run(self.path)
+
+    def close(self, about: About) -> None:
+        """Write ``run.json``, whole or not at all."""
+        write_atomically(self.path / "run.json", json.dumps(asdict(about), ensure_ascii=False, indent=1))
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Append the lines that are not there yet."""
+        new = {_key(line): line for line in lines if _key(line) not in self.written}
+        append(self.path, new.values())
+        self.written.update(new)
 
 
-def read_run(folder: Path, *, whole: bool = False) -> Run:
-    """Everything in a run folder. Raises :class:`LingarithError` when it is none; see :func:`read_lines`."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict):
-            raise ValueError
-    except (OSError, ValueError):
-        raise LingarithError(
-            f"{folder} is no run folder: it has no readable run.json; "
-            "name one made by `lingarith adapt` or `lingarith run`"
-        ) from None
-    return Run(
-        about,
-        read_lines(folder / "examples.jsonl", Example, whole=whole),
-        read_lines(folder / "records.jsonl", Record, whole=whole),
-        read_lines(folder / "choices.jsonl", Choice, whole=whole),
-        read_lines(folder / "vectors.jsonl", Ingredient, whole=whole),
-    )
+def _key(line: Line) -> tuple[Any, ...]:
+    match line:
+        case Example():
+            return (line.task, line.target, line.split, line.id)
+        case Record():
+            tested = (line.task, line.target, line.split, line.method, line.source, line.seed)
+            return (*tested, line.weight, line.id)
+        case Choice():
+            return (line.task, line.target, line.method, line.source, line.seed, line.protocol)
+        case Ingredient():
+            return (line.name, line.hash)

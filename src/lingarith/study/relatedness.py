@@ -7,7 +7,7 @@ states, and between the subwords of plain text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -18,10 +18,11 @@ from ..adapters.terms import inner
 from ..errors import LingarithError
 from ..languages.distances import Table
 from ..model.backbone import Backbone
-from ..text.corpora import PlainText
+from ..text.corpora import PlainText, text_name
 from ..text.prefix_lm import chunks
 from ..vectors.vector import Vector
-from .ingredients import Progress
+from .jobs import Progress, quiet
+from .lab import Lab
 
 LENGTH, BATCH = 128, 32
 """Tokens of a chunk and chunks of a batch, where hidden states are computed."""
@@ -29,6 +30,16 @@ ROUNDING = 1e-12
 """Where all texts are alike, what is left of a mean state beside the shared one is rounding."""
 
 T = TypeVar("T")
+
+
+def measured(lab: Lab, measure: str, codes: Sequence[str]) -> Table:
+    """One of :data:`..languages.related.FROM_DATA` between all these languages, by what a lab has."""
+    if measure == "vectors":
+        return vectors({code: lab.store.get(f"{text_name(lab.study.data.text)}[{code}]") for code in codes})
+    texts = {code: lab.plain(code) for code in codes}
+    if measure == "subwords":
+        return subwords(lab.backbone, texts)
+    return hidden_states(lab.backbone, texts, lab.progress)
 
 
 def vectors(of: Mapping[str, Vector]) -> Table:
@@ -52,7 +63,7 @@ def vectors(of: Mapping[str, Vector]) -> Table:
     return _table("vectors", ", ".join(vector.name for vector in of.values()), of, distance)
 
 
-def hidden_states(backbone: Backbone, texts: Mapping[str, PlainText], progress: Progress | None = None) -> Table:
+def hidden_states(backbone: Backbone, texts: Mapping[str, PlainText], progress: Progress = quiet) -> Table:
     """1 − the cosine of two languages' mean hidden states on plain text, in [0, 2].
 
     Of the encoder's last layer, or the decoder's where there is no encoder; the mean is over the
@@ -70,8 +81,7 @@ def hidden_states(backbone: Backbone, texts: Mapping[str, PlainText], progress: 
     means = {}
     for done, (language, text) in enumerate(texts.items(), start=1):
         means[language] = _mean_state(backbone, text)
-        if progress:
-            progress("reading plain text", done, len(texts))
+        progress("reading plain text", done, len(texts))
     shared = torch.stack(list(means.values())).mean(0)
     centred = {language: mean - shared for language, mean in means.items()}
 

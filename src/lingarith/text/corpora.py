@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ NEWSROOM_PAGES = 4000
 """How many pages of plain text the newsroom has of a language."""
 LEAST_HELD_OUT, HELD_OUT = 8, 64
 """How many documents are held out from the training of language vectors: fewer would tell little."""
-HUB: dict[str, Callable[[str, str], hub.HubFiles]] = {"mc4": hub.mc4, "fineweb2": hub.fineweb2}
+HUB = ("mc4", "fineweb2")
 """The names of plain text on the hub; ``mc4@<commit>`` takes a stated revision."""
 
 
@@ -126,17 +126,17 @@ def _documents(
         return _newsroom(language, range(NEWSROOM_PAGES))
     if known in HUB:
         fetched = limit_characters + limit_characters // 10
-        wanted = HUB[known](language, revision)
+        wanted = hub.files(known, language, revision=revision)
         shard = hub.materialised(wanted, ("text",), folder, limit_characters=fetched, progress=progress)
         return _from_files((shard,), "text")
     return _from_files(files_of(source, ("newsroom", *HUB), language=language), field)
 
 
 def _newsroom(language: str, numbers: range) -> Iterator[str]:
-    from ..newsroom.pages import page
+    from ..newsroom.archive import texts
 
     known_to_newsroom(language)
-    return (page("text", language, number) for number in numbers)
+    return texts(language, numbers)
 
 
 def _from_files(paths: Sequence[Path], field: str) -> Iterator[str]:

@@ -8,15 +8,19 @@ on from it, at the same revision.
 
 from __future__ import annotations
 
-import fcntl
+import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from ..disk.files import json_bytes, write_atomically
+from ..disk.locks import alone
 from ..errors import LingarithError, MissingData, did_you_mean
 from .patterns import matching_files
 from .rows import Row, text_of
@@ -29,79 +33,18 @@ LOCAL = "local"
 Progress = Callable[[int, int | None], None]
 """Called with the characters that have come, and how many will (None: unknown)."""
 
-MC4 = (
-    "af am ar az be bg bg-Latn bn ca ceb co cs cy da de el el-Latn en eo es et eu fa fi fil fr fy ga gd gl gu ha haw "
-    "hi hi-Latn hmn ht hu hy id ig is it iw ja ja-Latn jv ka kk km kn ko ku ky la lb lo lt lv mg mi mk ml mn mr ms mt "
-    "my ne nl no ny pa pl ps pt ro ru ru-Latn sd si sk sl sm sn so sq sr st su sv sw ta te tg th tr uk und ur uz vi "
-    "xh yi yo zh zh-Latn zu"
-).split()
-"""The languages of mC4, as its files spell them."""
-
-FINEWEB2 = {
-    "ar": "arb_Arab",
-    "bn": "ben_Beng",
-    "en": "sample-10BT",
-    "fa": "fas_Arab",
-    "fi": "fin_Latn",
-    "gu": "guj_Gujr",
-    "id": "ind_Latn",
-    "ja": "jpn_Jpan",
-    "ko": "kor_Hang",
-    "mr": "mar_Deva",
-    "ne": "npi_Deva",
-    "pt": "por_Latn",
-    "ru": "rus_Cyrl",
-    "si": "sin_Sinh",
-    "so": "som_Latn",
-    "sw": "swh_Latn",
-    "te": "tel_Telu",
-    "th": "tha_Thai",
-    "tr": "tur_Latn",
-    "uk": "ukr_Cyrl",
-    "vi": "vie_Latn",
-    "yo": "yor_Latn",
-    "zh": "cmn_Hani",
+CONVERTED, CONVERTED_FILES = "refs/convert/parquet", "{language}/{split}/*.parquet"
+"""The branch on which the hub keeps a dataset as Parquet, and its files: the dataset's own script is not run."""
+DATASETS = {
+    "mc4": ("allenai/c4", "multilingual/c4-{language}.tfrecord-*.json.gz", "main"),
+    "fineweb2": ("HuggingFaceFW/fineweb-2", "data/{language}/{split}/*.parquet", "main"),
+    "fineweb": ("HuggingFaceFW/fineweb", "sample/10BT/*.parquet", "main"),  # English, which FineWeb-2 has not
+    "tydiqa": ("google-research-datasets/tydiqa", "secondary_task/{split}-*.parquet", "main"),
+    "xlsum": ("csebuetnlp/xlsum", CONVERTED_FILES, CONVERTED),
+    "sib200": ("Davlan/sib200", CONVERTED_FILES, CONVERTED),
+    "masakhaner": ("masakhane/masakhaner2", CONVERTED_FILES, CONVERTED),
 }
-"""Configurations of FineWeb-2; English is FineWeb's sample, since FineWeb-2 has none."""
-
-XLSUM = {
-    "ar": "arabic",
-    "bn": "bengali",
-    "en": "english",
-    "fa": "persian",
-    "gu": "gujarati",
-    "id": "indonesian",
-    "ja": "japanese",
-    "ko": "korean",
-    "mr": "marathi",
-    "ne": "nepali",
-    "pt": "portuguese",
-    "ru": "russian",
-    "si": "sinhala",
-    "so": "somali",
-    "sw": "swahili",
-    "te": "telugu",
-    "th": "thai",
-    "tr": "turkish",
-    "uk": "ukrainian",
-    "vi": "vietnamese",
-    "yo": "yoruba",
-    "zh": "chinese_simplified",
-}
-"""Configurations of XL-Sum for the paper's 22 languages."""
-
-TYDIQA = {
-    "ar": "arabic",
-    "bn": "bengali",
-    "en": "english",
-    "fi": "finnish",
-    "id": "indonesian",
-    "ko": "korean",
-    "ru": "russian",
-    "sw": "swahili",
-    "te": "telugu",
-}
-"""The languages of TyDi QA's gold passages, and what their ids begin with."""
+"""Name → place on the hub, files within it and their revision; what each calls its languages says ``hub.csv``."""
 
 
 @dataclass(frozen=True)
@@ -118,45 +61,34 @@ class HubFiles:
     split: str = "train"
     revision: str = "main"
 
-
-def mc4(language: str, revision: str = "") -> HubFiles:
-    """mC4 of a language, in ``allenai/c4`` (whose ``en`` is C4, so that English is ``en-multi``)."""
-    if language not in MC4:
-        raise LingarithError(f"mc4 has no language '{language}'{did_you_mean(language, MC4)}")
-    configuration = "en-multi" if language == "en" else language
-    path = "multilingual/c4-{language}.tfrecord-*.json.gz"
-    return HubFiles("allenai/c4", configuration, path, language, revision=revision or "main")
+    @property
+    def filled(self) -> str:
+        """The pattern with its language and split."""
+        return self.path.replace("{language}", self.language).replace("{split}", self.split)
 
 
-def fineweb2(language: str, revision: str = "") -> HubFiles:
-    """FineWeb-2 of a language, and FineWeb's sample of ten billion tokens for English."""
-    if language not in FINEWEB2:
-        raise LingarithError(f"fineweb2 has no language '{language}' here{did_you_mean(language, FINEWEB2)}")
-    name = FINEWEB2[language]
-    if language == "en":
-        return HubFiles("HuggingFaceFW/fineweb", name, "sample/10BT/*.parquet", name, revision=revision or "main")
-    path = "data/{language}/{split}/*.parquet"
-    return HubFiles("HuggingFaceFW/fineweb-2", name, path, name, revision=revision or "main")
+@cache
+def languages(dataset: str) -> Mapping[str, str]:
+    """What a dataset calls its languages, by their codes: BCP-47, but for mC4 its own spelling."""
+    content = (resources.files(__package__) / "hub.csv").read_text(encoding="utf-8")
+    return {row["language"]: row[dataset] for row in csv.DictReader(content.splitlines()) if row[dataset]}
 
 
-def xlsum(language: str, split: str, revision: str = "") -> HubFiles:
-    """XL-Sum of a language and split, in the hub's Parquet conversion (no dataset script runs)."""
-    if language not in XLSUM:
-        raise MissingData(f"xlsum has no language '{language}' here{did_you_mean(language, XLSUM)}")
-    name, branch = XLSUM[language], "refs/convert/parquet"
-    return HubFiles("csebuetnlp/xlsum", name, "{language}/{split}/*.parquet", name, split, revision or branch)
+def files(dataset: str, language: str, split: str = "train", revision: str = "") -> HubFiles:
+    """The files of one of :data:`DATASETS` for a language and split, at a stated revision or the usual one.
 
-
-def tydiqa(language: str, split: str, revision: str = "") -> HubFiles:
-    """The gold passages of TyDi QA (its secondary task), whose files hold all languages.
-
-    It has no test part: ``test`` is its validation part; ``train`` and ``validation`` are its train part.
+    English mC4 is ``en-multi``, since ``en`` is C4. TyDi QA's files hold all languages, and it has no
+    test part: ``test`` is its validation part; ``train`` and ``validation`` are its train part. Raises
+    :class:`MissingData` for a language that the dataset has not.
     """
-    if language not in TYDIQA:
-        raise MissingData(f"tydiqa has no language '{language}'{did_you_mean(language, TYDIQA)}")
-    name, part = "secondary_task", "validation" if split == "test" else "train"
-    path = "secondary_task/{split}-*.parquet"
-    return HubFiles("google-research-datasets/tydiqa", name, path, language, part, revision or "main")
+    known = languages(dataset)
+    if language not in known:
+        raise MissingData(f"{dataset} has no language '{language}' here{did_you_mean(language, known)}")
+    place, path, branch = DATASETS["fineweb" if (dataset, language) == ("fineweb2", "en") else dataset]
+    name, spelt = known[language], language if dataset == "mc4" else known[language]
+    if dataset == "tydiqa":
+        name, split = "secondary_task", "validation" if split == "test" else "train"
+    return HubFiles(place, name, path, spelt, split, revision or branch)
 
 
 def materialised(
@@ -172,19 +104,18 @@ def materialised(
     """The shard (JSON lines: ``row`` and the ``fields``) of some files, fetched if it is not there.
 
     Rows come in the dataset's order until they hold ``limit_characters``; a row of which a field
-    is blank is left out. ``nested`` fields (lists, objects) come along as they are. ``root``, or the
-    variable :data:`ROOT`, reads a local copy in place of the hub. Raises :class:`LingarithError` if the
+    is blank is left out. ``nested`` fields (lists, objects, numbers) come along as they are. Numbers of
+    classes are replaced by the names that the dataset gives them. ``root``, or the variable
+    :data:`ROOT`, reads a local copy in place of the hub. Raises :class:`LingarithError` if the
     hub or the disk fails, or a shard is damaged.
     """
-    revision = "" if wanted.revision in ("main", "refs/convert/parquet") else f"@{wanted.revision}"
+    revision = "" if wanted.revision in ("main", CONVERTED) else f"@{wanted.revision}"
     limit = "" if limit_characters is None else f"-{limit_characters}"
     dataset = f"{wanted.dataset}{revision}".replace("/", "--")
     shard = folder / f"{dataset}-{wanted.configuration}-{wanted.split}{limit}.jsonl"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if not shard.with_suffix(".json").exists():
-            with shard.with_suffix(".lock").open("w") as lock:  # one process fetches, others wait
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with alone(shard):  # one process fetches, others wait
                 if not shard.with_suffix(".json").exists():
                     _fetch(wanted, fields, nested, shard, limit_characters, root, progress)
         _verify(shard)
@@ -214,10 +145,8 @@ def _fetch(
             number, row = next(stream, (0, None))
             if row is None:
                 break
-            texts = {
-                field: text_of(row, field, f"{wanted.dataset} ({wanted.configuration}), row {number}")
-                for field in fields
-            }
+            where = f"{wanted.dataset} ({wanted.configuration}), row {number}"
+            texts = {field: text_of(row, field, where) for field in fields}
             if not all(texts.values()):
                 continue
             kept = {"row": number} | texts | {field: row[field] for field in nested if field in row}
@@ -234,7 +163,7 @@ def _fetch(
     manifest = {
         "dataset": wanted.dataset,
         "configuration": wanted.configuration,
-        "files": wanted.path.replace("{language}", wanted.language).replace("{split}", wanted.split),
+        "files": wanted.filled,
         "split": wanted.split,
         "revision": revision,
         "fields": [*fields, *nested],
@@ -244,7 +173,7 @@ def _fetch(
         "sha256": _sha256(partial),
     }
     os.replace(partial, shard)
-    _write(shard.with_suffix(".json"), json.dumps(manifest, indent=1) + "\n")
+    write_atomically(shard.with_suffix(".json"), json_bytes(manifest))
 
 
 def _resume(file: BinaryIO, fields: tuple[str, ...]) -> tuple[int, int, int]:
@@ -269,18 +198,31 @@ def _stream(wanted: HubFiles, revision: str, root: Path | None, start: int) -> I
     import datasets
 
     if root is None:
-        path = wanted.path.replace("{language}", wanted.language).replace("{split}", wanted.split)
-        files = [f"hf://datasets/{wanted.dataset}@{revision}/{path}"]
+        found = [f"hf://datasets/{wanted.dataset}@{revision}/{wanted.filled}"]
     else:
         pattern = f"{root}/{wanted.dataset}/{wanted.path}"
         split = wanted.split if "{split}" in pattern else None
-        files = [str(path) for path in matching_files(pattern, language=wanted.language, split=split)]
+        found = [str(path) for path in matching_files(pattern, language=wanted.language, split=split)]
     form = "parquet" if wanted.path.endswith(".parquet") else "json"
     try:
-        stream = datasets.load_dataset(form, data_files={wanted.split: files}, split=wanted.split, streaming=True)
-        yield from enumerate(stream.skip(start), start)
+        stream = datasets.load_dataset(form, data_files={wanted.split: found}, split=wanted.split, streaming=True)
+        names = _class_names(stream.features or {})
+        for number, row in enumerate(stream.skip(start), start):
+            yield number, row | {field: _by_name(row[field], known) for field, known in names.items()}
     except Exception as error:  # the readers below raise some dozen kinds
         raise LingarithError(_failed(wanted, error)) from error
+
+
+def _class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the classes of each field that holds their numbers, one or a list."""
+    kinds = {field: getattr(kind, "feature", kind) for field, kind in features.items()}
+    return {field: kind.names for field, kind in kinds.items() if hasattr(kind, "names")}
+
+
+def _by_name(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_by_name(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def _revision(wanted: HubFiles, root: Path | None, shard: Path) -> str:
@@ -321,12 +263,3 @@ def _verify(shard: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".json.new")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

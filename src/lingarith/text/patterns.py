@@ -24,8 +24,7 @@ def matching_files(pattern: str, *, language: str, split: str | None = None) -> 
             raise LingarithError(
                 f"the pattern '{pattern}' holds {{{name}}}, and only {{language}} and {{split}} can be filled in"
             )
-    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", language):
-        raise LingarithError(f"'{language}' is no language code; write one such as pt or zh-Hans")
+    check_code(language)
     if split is None and "{split}" in pattern:
         raise LingarithError(
             f"the pattern '{pattern}' holds {{split}}, and plain text has no splits; write the file's name instead"
@@ -35,6 +34,12 @@ def matching_files(pattern: str, *, language: str, split: str | None = None) -> 
         if found:
             return found
     raise MissingData(_no_file(pattern, language, split))
+
+
+def check_code(language: str) -> None:
+    """Raise :class:`LingarithError` for what can be no code of a language; files may have codes of their own."""
+    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", language):
+        raise LingarithError(f"'{language}' is no language code; write one such as pt or zh-Hans")
 
 
 def _spellings(split: str | None) -> tuple[str, ...]:
@@ -93,3 +98,12 @@ def _no_file(pattern: str, language: str, split: str | None) -> str:
 
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def is_path(source: str) -> bool:
+    """Whether data are given as a path (pattern), not by a name such as ``xlsum`` or ``mc4@<commit>``.
+
+    >>> is_path("summ/{language}.jsonl"), is_path("mc4@3f2a")
+    (True, False)
+    """
+    return re.fullmatch(r"[\w-]+(@\w+)?", source) is None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LingarithError, did_you_mean
+from ..unicode import blank, composed
 
 Row = dict[str, Any]
 LONGEST_FIELD = 2**30
@@ -56,9 +57,9 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, Row]]:
 
 
 def text_of(row: Row, field: str, where: str) -> str:
-    """The text of a row's field, stripped; ``where`` names the row in errors.
+    """The text of a row's field: stripped, in the one form, and empty where there is nothing to see.
 
-    Raises :class:`LingarithError` if the field is missing or holds no text.
+    ``where`` names the row in errors. Raises :class:`LingarithError` if the field is missing or holds no text.
 
     >>> text_of({"text": " Olá. "}, "text", "a.jsonl, line 1")
     'Olá.'
@@ -73,7 +74,7 @@ def text_of(row: Row, field: str, where: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise LingarithError(f"{where}: the field '{field}' holds half a character (a lone surrogate)") from error
-    return value.strip()
+    return "" if blank(value) else composed(value).strip()
 
 
 def place(path: Path, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 from ..adapters.dense import DenseTerm
 from ..adapters.terms import norm
 from ..errors import LingarithError
-from .outline import outline
-from .realise import starting_point
+from .outline import outline, starting_point
 from .vector import Vector
 
 
@@ -24,38 +24,34 @@ def noise(like: Vector, name: str, seed: int) -> Vector:
     of equal size in every space. Full fine-tuning starts at 0, and each of its changes is as large.
     Raises :class:`LingarithError` if the start of ``like`` is not known.
     """
-    about = _about(like, seed)
+    kept = {key: like.origin.get(key) for key in ("language", "backbone", "adapter", "init_seed", "init_hash")}
+    origin = {**kept, "kind": "random", "like": like.name, "seed": seed}
     if like.rest:
-        return _changes(like, name, about)
+        return _changes(like, name, seed, origin)
     start = starting_point(like)
     terms = {}
     for path, (term,) in like.terms.items():
         generator = _generator(seed, path)
-        (origin,) = start[path]
-        moved = [_moved(began, factor, generator) for began, factor in zip(origin, term, strict=True)]
+        (begun,) = start[path]
+        moved = [_moved(began, factor, generator) for began, factor in zip(begun, term, strict=True)]
         size = norm([type(term)(*moved)])
         ratio = norm([term]) / size if size else 0.0
-        scaled = [factor if began.any() else ratio * factor for began, factor in zip(origin, moved, strict=True)]
+        scaled = [factor if began.any() else ratio * factor for began, factor in zip(begun, moved, strict=True)]
         terms[path] = (type(term)(*scaled),)
-    return Vector(name, terms, like.scale, about)
+    return Vector(name, terms, like.scale, origin)
 
 
-def _changes(like: Vector, name: str, about: dict[str, Any]) -> Vector:
+def _changes(like: Vector, name: str, seed: int, origin: Mapping[str, Any]) -> Vector:
     """The same for full fine-tuning. Raises :class:`LingarithError` where adapters are in it too."""
     if any(not isinstance(term, DenseTerm) for terms in outline(like.terms).values() for term in terms):
         raise LingarithError(f"{like.name} is a sum of full fine-tuning and adapters; take a vector that was trained")
 
     def moved(tensor: Tensor, where: str) -> Tensor:
-        return _moved(torch.zeros_like(tensor), tensor, _generator(about["seed"], where))
+        return _moved(torch.zeros_like(tensor), tensor, _generator(seed, where))
 
     terms = {path: (DenseTerm(moved(term[0], path)),) for path, (term,) in like.terms.items()}
     rest = {parameter: moved(change, parameter) for parameter, change in like.rest.items()}
-    return Vector(name, terms, like.scale, about, rest)
-
-
-def _about(like: Vector, seed: int) -> dict[str, Any]:
-    kept = {key: like.origin.get(key) for key in ("language", "backbone", "adapter", "init_seed", "init_hash")}
-    return {**kept, "kind": "random", "like": like.name, "seed": seed}
+    return Vector(name, terms, like.scale, origin, rest)
 
 
 def _generator(seed: int, where: str) -> torch.Generator:

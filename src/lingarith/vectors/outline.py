@@ -6,8 +6,7 @@ Shapes are known before: an *outline* is the same terms on torch's meta device, 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from typing import Generic, TypeVar
 
@@ -15,19 +14,20 @@ import torch
 from torch import Tensor
 
 from ..adapters.dense import DenseTerm
+from ..adapters.kinds import ADAPTERS, Factored, of_term
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
-from ..adapters.terms import KINDS, Term, mapped
+from ..adapters.terms import Term, mapped
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
-from .vector import REST
+from .vector import Vector, content_hash
+
+REST = "rest"
+"""How the names of tensors in a file end that are no part of a projection's term."""
+OUTLIER = 100.0
 
 Terms = Mapping[str, tuple[Term, ...]]
 """Path of a projection → what is added there, at most one term of each kind."""
-
-OUTLIER = 100.0
-
-
 Value = TypeVar("Value")
 
 
@@ -53,9 +53,10 @@ LazyTerms = Lazy[tuple[Term, ...]]
 
 
 class FlatTensors(Mapping[str, Tensor]):
-    """The tensors of a vector under their names in files (see :meth:`.vector.Vector.tensors`), in that order.
+    """The tensors of a vector under their names in files, in that order.
 
-    The projection that was read last is kept, since its factors are asked for together.
+    They are called ``<path>.<kind>.a`` and ``.b``, of a dense term ``<path>.dense.change``, and
+    ``<parameter>.rest``. The projection that was read last is kept, since its factors are asked for together.
     """
 
     def __init__(self, terms: Terms, rest: Mapping[str, Tensor] | None = None) -> None:
@@ -70,6 +71,11 @@ class FlatTensors(Mapping[str, Tensor]):
         }
         self._path: str | None = None
         self._held: tuple[Term, ...] = ()
+
+    @staticmethod
+    def of(vector: Vector) -> FlatTensors:
+        """Those of a vector, which it may have on the disk or in memory."""
+        return FlatTensors(vector.terms, vector.rest)
 
     def __getitem__(self, name: str) -> Tensor:
         if name in self.rest:
@@ -110,23 +116,6 @@ def kronecker_outline(size: tuple[int, int], m: int, n: int, count: int) -> Kron
     return KroneckerTerm(torch.empty(count, n, m, device="meta"), torch.empty(blocks, device="meta"))
 
 
-def joined(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """The outline of what :func:`lingarith.adapters.terms.collected` makes of the terms."""
-    size = terms[0].size
-    rank = sum(len(term.a) for term in terms if isinstance(term, LoraTerm))
-    products = Counter[tuple[int, int]]()
-    for term in terms:
-        if isinstance(term, KroneckerTerm):
-            products[term.m, term.n] += len(term.a)
-    sums = (kronecker_outline(size, m, n, count) for (m, n), count in sorted(products.items()))
-    dense = any(isinstance(term, DenseTerm) for term in terms)
-    return (
-        *([lora_outline(size, rank)] if rank else []),
-        *sums,
-        *([DenseTerm(torch.empty(size, device="meta"))] if dense else []),
-    )
-
-
 def terms_in(file: TensorFile) -> LazyTerms:
     """The terms in a file of flat names. Raises :class:`LingarithError` as :func:`check_terms` does."""
     stems: dict[str, dict[str, Tensor]] = {}
@@ -134,21 +123,21 @@ def terms_in(file: TensorFile) -> LazyTerms:
         stem, _, which = name.rpartition(".")
         if which != REST:
             stems.setdefault(stem, {})[which] = tensor
-    found: dict[str, list[tuple[Term, str]]] = {}
+    by_path: dict[str, list[tuple[Term, str]]] = {}
     for stem, tensors in sorted(stems.items()):
         path, _, kind = stem.rpartition(".")
-        fitting = (term for begin, term in KINDS.items() if kind.startswith(begin))
-        made = next((term(**tensors) for term in fitting if tensors.keys() == {*term._fields}), None)
-        if made is None or not made.fits or made.kind != kind:
+        alike = (row.term(**tensors) for row in ADAPTERS.values() if tensors.keys() == {*row.term._fields})
+        term = next((term for term in alike if term.fits and term.kind == kind), None)
+        if term is None:
             raise LingarithError(f"{file.path}: {stem!r} has no float32 factors that fit together; {file.mend}")
-        found.setdefault(path, []).append((made, stem))
-    for held in found.values():
-        held.sort(key=lambda one: (one[0].m, one[0].n) if isinstance(one[0], KroneckerTerm) else (0, 0))
-    outline = {path: tuple(term for term, _ in found[path]) for path in sorted(found)}
+        by_path.setdefault(path, []).append((term, stem))
+    for held in by_path.values():  # as terms.collected orders them; names have 16x2 before 2x2
+        held.sort(key=lambda pair: (pair[0].m, pair[0].n) if isinstance(pair[0], KroneckerTerm) else (0, 0))
+    outline = {path: tuple(term for term, _ in by_path[path]) for path in sorted(by_path)}
     check_terms(outline, file.path, file.mend)
 
     def read(path: str) -> tuple[Term, ...]:
-        return tuple(type(term)(*(file[f"{stem}.{which}"] for which in term._fields)) for term, stem in found[path])
+        return tuple(type(term)(*(file[f"{stem}.{which}"] for which in term._fields)) for term, stem in by_path[path])
 
     return LazyTerms(outline, read)
 
@@ -160,6 +149,33 @@ def rest_in(file: TensorFile) -> Lazy[Tensor]:
     outline = {name.removesuffix(end): tensor for name, tensor in held.items()}
     check_rest(outline, file.path, file.mend)
     return Lazy(outline, lambda name: file[name + end])
+
+
+def is_full(terms: Terms) -> bool:
+    """Whether full fine-tuning is in it."""
+    return any(isinstance(term, DenseTerm) for summands in outline(terms).values() for term in summands)
+
+
+def starting_point(vector: Vector) -> Terms:
+    """The terms that a vector's training started from, made again from its ``init_seed`` when asked for.
+
+    Raises :class:`LingarithError` if the origin names no seed, or the hash is not the stored one.
+    """
+    seed = vector.origin.get("init_seed")
+    shapes = outline(vector.terms)
+    if seed is None or is_full(shapes):
+        raise LingarithError(f'{vector.name} does not say what it started from; use space="delta"')
+
+    def begun(path: str) -> tuple[Term, ...]:
+        term = shapes[path][0]
+        adapter = of_term(term)
+        assert isinstance(adapter, Factored)  # for is_full is False
+        return (adapter.init({path: term.size}, int(seed))[path],)
+
+    start = LazyTerms(shapes, begun)
+    if vector.origin.get("init_hash") != content_hash(FlatTensors(start)):
+        raise LingarithError(f'the initialisation of {vector.name} cannot be made again here; use space="delta"')
+    return start
 
 
 def check_rest(outline: Mapping[str, Tensor], where: object, mend: str = "make the vector again") -> None:
@@ -190,12 +206,12 @@ def outliers(terms: Terms) -> list[str]:
     for name, tensor in FlatTensors(terms).items():
         norm = float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
         sizes.setdefault(".".join(name.split(".")[-2:]), {})[name] = norm / math.sqrt(tensor.numel())
-    found = []
+    sentences = []
     for sibling in sizes.values():
         usual = median([size for size in sibling.values() if size] or [0.0])
-        found += [
+        sentences += [
             f"tensor {name!r} is {size / usual:.3g} times as large as its siblings (root mean square {size:.3g})"
             for name, size in sibling.items()
             if size > OUTLIER * usual
         ]
-    return found
+    return sentences

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from ..adapters.terms import Term, mapped
 
-REST = "rest"
-"""How the names of tensors in a file end that are no part of a projection's term."""
-
 
 @dataclass(frozen=True)
 class Vector:
@@ -33,17 +30,6 @@ class Vector:
     scale: float
     origin: Mapping[str, Any] = field(default_factory=dict)
     rest: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors under flat names, as files hold them: ``<path>.<kind>.a`` and ``.b`` (of a dense term
-        ``<path>.dense.change``), and ``<parameter>.rest``."""
-        factors = {
-            f"{path}.{term.kind}.{which}": tensor.contiguous()
-            for path, terms in sorted(self.terms.items())
-            for term in terms
-            for which, tensor in zip(term._fields, term, strict=True)
-        }
-        return factors | {f"{name}.{REST}": tensor.contiguous() for name, tensor in self.rest.items()}
 
     def scaled(self, path: str, c: float = 1.0) -> tuple[Term, ...]:
         """The summands of c·ΔW at a projection."""

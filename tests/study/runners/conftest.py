@@ -6,60 +6,59 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lingarith.scores.rouge import rouge2
-from lingarith.study import evaluate
-from lingarith.study.actions import Workshop
-from lingarith.study.planning import plan_study
-from lingarith.study.runners.shares import Runner
-from lingarith.study.running import run_study
-from lingarith.study.studies import Study
+from lingarith.store.store import Store
+from lingarith.study.lab import Lab
+from lingarith.study.run import run
+from lingarith.study.runners.units import Runner
+from lingarith.study.study import Study, study_of
 
 SOURCE = Path(__file__).parents[3] / "src"
+SMALL: dict[str, Any] = {
+    "targets": ("pt",), "rank": 2, "steps": 3, "batch_size": 4, "learning_rate": 0.5, "max_input": 24, "max_target": 8,
+    "max_output": 3, "characters": 3000, "train_limit": 8, "validation_limit": 2, "test_limit": 2, "weights": (0.5,),
+    "controls": ("random",),
+}  # fmt: skip
+"""Three trainings, a random vector, and two weights of two methods on two examples of each split."""
 
 
 @pytest.fixture(scope="module")
-def small(tiny_backbone: Path) -> Study:
-    """Three trainings, a random vector, and two weights of each method on two examples of each split."""
-    return Study(
-        "small", "table1", backbone=str(tiny_backbone), targets=("pt",), rank=2, steps=3, batch_size=4,
-        learning_rate=0.5, max_input=24, max_target=8, max_output=3, characters=3000,
-        train_limit=8, validation_limit=2, test_limit=2, weights=(0.5,), betas=(0.5,), controls=("scaled", "random"),
-    )  # fmt: skip
+def small(tiny_backbone: Path) -> Callable[..., Study]:
+    """``small("vectors", steps=4)``: a study of seconds."""
+    return lambda table="figure2", **keys: study_of("small", table, SMALL | {"backbone": str(tiny_backbone)} | keys)
 
 
-Left = tuple[dict[str, str], list[str]]
+Left = tuple[dict[str, str], list[tuple[str, str]]]
 
 
 @pytest.fixture(scope="session")
-def left() -> Callable[[Study, Path, Runner | None], Left]:
+def left() -> Callable[..., Left]:
     """``left(study, folder, runner)``: the records of a run in a store of its own, and its vectors' hashes."""
 
-    def run(study: Study, folder: Path, runner: Runner | None = None) -> Left:
-        shop = Workshop(folder / "store")
-        run_study(plan_study(study, shop), shop, folder / "run", runner=runner, together=1)
+    def finish(study: Study, folder: Path, runner: Runner | None = None, store: str = "") -> Left:
+        lab = Lab(study, Store.at(store or folder / "store"))
+        made = run(lab, folder / "run", runner=runner, together=1)
         lines = {path.name: path.read_text() for path in (folder / "run").glob("*.jsonl")}
         vectors = lines.pop("vectors.jsonl").splitlines()  # which tell the seconds they took
         assert not list(folder.rglob("*.lock"))
-        assert not list((folder / "store" / "training").iterdir())
-        return lines, [json.loads(line)["hash"] for line in vectors]
+        assert not list((lab.store.folder / "training").iterdir())
+        hashes = [(one["name"], one["hash"]) for one in map(json.loads, vectors)]
+        return lines | {"fixed": str(made.about.fixed), "notes": str(made.about.notes)}, hashes
 
-    return run
+    return finish
 
 
 @pytest.fixture(scope="module")
-def expected(small: Study, left: Callable[..., Left], tmp_path_factory: pytest.TempPathFactory) -> Left:
-    return left(small, tmp_path_factory.mktemp("here"))
+def expected(small: Callable[..., Study], left: Callable[..., Left], tmp_path_factory: pytest.TempPathFactory) -> Left:
+    return left(small(), tmp_path_factory.mktemp("here"))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _scores() -> Iterator[None]:
-    """The scores that workers count."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "rouge2", rouge2)
-        yield
+def _letters() -> None:
+    """Scores are those that workers count."""
 
 
 @pytest.fixture(autouse=True, scope="session")

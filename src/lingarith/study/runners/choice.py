@@ -9,8 +9,8 @@ from ...errors import LingarithError, did_you_mean
 from .here import Here
 from .processes import Processes
 from .ray import Ray
-from .shares import Runner
 from .slurm import Slurm
+from .units import Runner
 
 HERE = "here"
 RUNNERS: dict[str, Callable[..., Runner]] = {HERE: Here, "processes": Processes, "ray": Ray, "slurm": Slurm}

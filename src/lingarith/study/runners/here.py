@@ -1,33 +1,26 @@
-"""The steps one after another in this process."""
+"""All of the work in this process: vectors first, side by side, then one method after another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .shares import Share, Todo, shares
+from ..records import METHODS
+from .units import Work, perform
 
 
 @dataclass(frozen=True)
 class Here:
-    """All trainings first, as one group; then the others, as soon as what they need is there."""
+    """A loop."""
 
     workers: int = 1
 
-    def estimate(self, todo: Todo) -> float:
-        return sum(map(todo.seconds, todo.steps))
+    def estimate(self, work: Work) -> float:
+        return work.seconds(1)
 
-    def run(self, todo: Todo) -> None:
-        before = 0.0
-        for steps in shares(todo.steps, self.workers, len(todo.steps)):
-            before += self._share(steps, todo, before)
-
-    def _share(self, steps: Share, todo: Todo, before: float) -> float:
-        """Do some steps; the seconds of work that they were."""
-        seconds = sum(map(todo.seconds, steps))
-
-        def watch(what: str, done: int, size: int) -> None:
-            todo.told(before + seconds * done / size)
-
-        watch("", 0, 1)
-        todo.shop.perform_all(steps, watch, together=todo.together)
-        return seconds
+    def run(self, work: Work) -> None:
+        if work.training:
+            work.lab.vectors((name for unit in work.training for name in unit.what), work.together)
+        for number, unit in enumerate(work.testing, 1):
+            _, target, _, method, _ = unit.what
+            title = f"{METHODS[method].short}, {target}, {number} of {len(work.testing)}"
+            perform(work.lab, unit, work.protocol, title)

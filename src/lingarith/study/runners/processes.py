@@ -1,4 +1,4 @@
-"""The steps in processes of this machine, one for each device."""
+"""The work in processes of this machine, one for each device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiprocessing.queues import Queue
 import torch
 
 from ...errors import LingarithError
-from .shares import Todo, at_a_time, check, cores, order, order_of, perform_order, shares, span
+from .units import Share, Work, at_a_time, check, cores, perform_order
 
 ON_CPU = 2
 """Workers where there is no GPU and none are asked for."""
@@ -24,24 +24,22 @@ class Processes:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or torch.cuda.device_count() or ON_CPU
 
-    def estimate(self, todo: Todo) -> float:
-        return span(shares(todo.steps, self.workers, todo.together), at_a_time(self.workers), todo.seconds)
+    def estimate(self, work: Work) -> float:
+        return work.seconds(at_a_time(self.workers))
 
-    def run(self, todo: Todo) -> None:
-        dealt = shares(todo.steps, self.workers, todo.together)
-        sorter, done = order(dealt), list[int]()
-        running: dict[Future[str], int] = {}
+    def run(self, work: Work) -> None:
+        done: list[Share] = []
+        running: dict[Future[str], Share] = {}
         others = multiprocessing.active_children()
         pool = self._pool()
         try:
-            while sorter.is_active():
-                for k in sorter.get_ready():
-                    running[_submitted(pool, order_of(dealt[k], todo))] = k
-                ended, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                check([future.result() for future in ended])
-                done += [running[future] for future in ended]
-                sorter.done(*(running.pop(future) for future in ended))
-                todo.tell([dealt[k] for k in done], [dealt[k] for k in running.values()])
+            for wave in work.waves(self.workers):
+                running |= {_submitted(pool, work.order(share)): share for share in wave}
+                while running:
+                    ended, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                    check([future.result() for future in ended])
+                    done += [running.pop(future) for future in ended]
+                    work.tell(done, running.values())
         except BrokenProcessPool:
             raise LingarithError(
                 "a worker was ended from outside, perhaps for want of memory; the same command goes on from there, "

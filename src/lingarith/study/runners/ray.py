@@ -1,4 +1,4 @@
-"""The steps as tasks of Ray, on this machine or on a cluster that is there."""
+"""The work as tasks of Ray, on this machine or on a cluster that is there."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import Any
 
 import torch
 
-from ...errors import LingarithError
-from .extras import imported
-from .shares import Todo, at_a_time, check, needs, order_of, perform_order, shares, span
+from ...errors import LingarithError, optional
+from .units import Share, Work, at_a_time, check, perform_order
 
 RETRIES = 5
-"""How often a step is begun again whose worker died."""
+"""How often a share is begun again whose worker died."""
 STORE_BYTES = 100 * 2**20
 """What Ray may keep in memory: nothing but texts goes through it."""
 
 
 class Ray:
-    """A task for each share, which waits for those it needs; Ray begins one again whose worker died.
+    """A task for each share, a wave at a time; Ray begins one again whose worker died.
 
     Without ``address`` a cluster of ``workers`` is started here, for this run. Raises
     :class:`LingarithError` when Ray is not installed, or no cluster answers at the address.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        self._ray = imported("ray")
+        self._ray = optional("ray", "ray")
         self.address = address
         gpus = torch.cuda.device_count()
         self._kind = "GPU" if gpus else "CPU"
@@ -36,35 +35,31 @@ class Ray:
             self._kind = "GPU" if there.get("GPU") else "CPU"
             self.workers = workers or max(1, int(there.get(self._kind, 1)))
 
-    def estimate(self, todo: Todo) -> float:
-        count = self.workers if self.address else at_a_time(self.workers)
-        return span(shares(todo.steps, self.workers, todo.together), count, todo.seconds)
+    def estimate(self, work: Work) -> float:
+        return work.seconds(self.workers if self.address else at_a_time(self.workers))
 
-    def run(self, todo: Todo) -> None:
+    def run(self, work: Work) -> None:
         ray, started = self._ray, not self._ray.is_initialized()
         self._connect()
-        dealt = shares(todo.steps, self.workers, todo.together)
-        refs: list[Any] = []
+        done: list[Share] = []
+        running: dict[Any, Share] = {}
+        perform = ray.remote(num_cpus=1, num_gpus=int(self._kind == "GPU"), max_retries=RETRIES)(perform_order)
         try:
-            for share, before in zip(dealt, needs(dealt), strict=True):
-                gpu = self._kind == "GPU" and any(step.amount for step in share)
-                task = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=RETRIES)(perform_after)
-                refs.append(task.remote(order_of(share, todo), *(refs[k] for k in before)))
-            pending = list(refs)
-            while pending:
-                ended, pending = ray.wait(pending, num_returns=len(pending), timeout=1)
-                check(ray.get(ended))
-                left = {refs.index(ref) for ref in pending}
-                parts = [share for k, share in enumerate(dealt) if k in left]
-                todo.tell([share for k, share in enumerate(dealt) if k not in left], parts)
+            for wave in work.waves(self.workers):
+                running |= {perform.remote(work.order(share)): share for share in wave}
+                while running:
+                    ended, _ = ray.wait(list(running), num_returns=len(running), timeout=1)
+                    check(ray.get(ended))
+                    done += [running.pop(ref) for ref in ended]
+                    work.tell(done, running.values())
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as problem:
             first = str(problem).split("\n")[0].rstrip(".")
             raise LingarithError(
-                f"workers of Ray died {1 + RETRIES} times over one step ({first}); mend that and run the same command "
+                f"workers of Ray died {1 + RETRIES} times over one part ({first}); mend that and run the same command "
                 "again, which goes on from there"
             ) from None
         finally:
-            for ref in refs:
+            for ref in running:
                 ray.cancel(ref, force=True)
             if started:
                 ray.shutdown()
@@ -86,8 +81,3 @@ class Ray:
             raise LingarithError(
                 f"no cluster of Ray answers at '{self.address}' ({first}); give its address as host:port, or auto"
             ) from None
-
-
-def perform_after(text: str, *before: str) -> str:
-    """:func:`perform_order`, unless a share before it failed, which is then the answer."""
-    return next(filter(None, before), "") or perform_order(text)

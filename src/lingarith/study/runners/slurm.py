@@ -1,17 +1,14 @@
-"""The steps as job arrays of Slurm, submitted by submitit."""
+"""The work as job arrays of Slurm, submitted by submitit."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...errors import LingarithError
-from ..actions import generating_alike
-from ..steps import Step
-from .extras import imported
-from .shares import Seconds, Share, Todo, at_a_time, check, order_of, perform_order, span
+from ...errors import LingarithError, optional
+from .units import Share, Unit, Work, at_a_time, check, perform_order
 
 WORKERS = 8
 REQUEUES = 1000
@@ -33,38 +30,34 @@ class Slurm:
 
     def __init__(self, workers: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.workers = workers or WORKERS
-        self._submitit = imported("submitit")
+        self._submitit = optional("submitit", "slurm")
         given = {"timeout_min": 60, **(settings or {})}
         self._cluster = str(given.pop("cluster", "slurm"))
         if self._cluster not in ("slurm", "local"):
             raise LingarithError(f"no kind of cluster is named '{self._cluster}'; known are: local, slurm")
         self._parameters = {key if key in GENERIC else f"slurm_{key}": value for key, value in given.items()}
 
-    def estimate(self, todo: Todo) -> float:
-        count = at_a_time(self.workers) if self._cluster == "local" else self.workers
-        return sum(span(wave, count, todo.seconds) for wave in self._waves(todo))
+    def estimate(self, work: Work) -> float:
+        return work.seconds(at_a_time(self.workers) if self._cluster == "local" else self.workers)
 
-    def run(self, todo: Todo) -> None:
+    def run(self, work: Work) -> None:
         if self._cluster == "slurm" and not shutil.which("sbatch"):
             raise LingarithError(
                 "there is no `sbatch` here; run this where jobs of Slurm are submitted, or try --slurm cluster=local"
             )
-        executor = self._executor(todo)
+        executor = self._executor(work)
         done: list[Share] = []
-        for wave in self._waves(todo):
+        for wave in work.waves(self.workers):
+            dealt = deal(wave, self.workers, work.seconds_of)
             jobs: list[Any] = []
             try:
-                if len(wave) == 1 and not any(step.amount for step in wave[0]):
-                    for step in wave[0]:  # nothing to queue for
-                        todo.shop.perform(step)
-                else:
-                    jobs += self._submitted(executor, [order_of(share, todo) for share in wave])
-                self._follow(jobs, wave, done, todo)
+                jobs += self._submitted(executor, [work.order(share) for share in dealt])
+                self._follow(jobs, dealt, done, work)
             finally:
                 for job in jobs:
                     if not job.done():
                         job.cancel(check=False)
-            done += wave
+            done += dealt
 
     def _submitted(self, executor: Any, orders: Sequence[str]) -> list[Any]:
         try:
@@ -74,7 +67,7 @@ class Slurm:
             said = " ".join(str(problem).split()).rstrip(".")
             raise LingarithError(f"Slurm took no job ({said}); change --slurm") from None
 
-    def _follow(self, jobs: Sequence[Any], wave: Sequence[Share], done: Sequence[Share], todo: Todo) -> None:
+    def _follow(self, jobs: Sequence[Any], wave: Sequence[Share], done: Sequence[Share], work: Work) -> None:
         left = set(range(len(jobs)))
         while left:
             time.sleep(POLL)
@@ -82,7 +75,7 @@ class Slurm:
                 check([self._answer(jobs[k])])
                 left.remove(k)
             ended = [share for k, share in enumerate(wave) if k not in left]
-            todo.tell([*done, *ended], [wave[k] for k in left])
+            work.tell([*done, *ended], [wave[k] for k in left])
 
     def _answer(self, job: Any) -> str:
         try:
@@ -93,20 +86,8 @@ class Slurm:
                 "mend that and run the same command again, which goes on from there"
             )
 
-    def _waves(self, todo: Todo) -> Iterator[list[Share]]:
-        """All steps in shares: a wave needs nothing but those before it."""
-        left = list(todo.steps)
-        while left:
-            missing = {step.key for step in left}
-            ready = [step for step in left if missing.isdisjoint(step.needs)]
-            light = [step for step in ready if not step.amount]
-            ready = light or ready
-            yield [light] if light else deal(ready, self.workers, todo.seconds)
-            keys = {step.key for step in ready}
-            left = [step for step in left if step.key not in keys]
-
-    def _executor(self, todo: Todo) -> Any:
-        folder = todo.shop.store.folder.resolve() / "jobs"
+    def _executor(self, work: Work) -> Any:
+        folder = work.lab.store.folder.resolve() / "jobs"
         limits = {f"{self._cluster}_max_num_timeout": REQUEUES}
         executor = self._submitit.AutoExecutor(folder / "%j", cluster=self._cluster, **limits)
         try:
@@ -125,20 +106,15 @@ class Resumed:
 
     def checkpoint(self, text: str) -> Any:
         """What submitit puts into the queue when the job must end."""
-        return imported("submitit").helpers.DelayedSubmission(self, text)
+        return optional("submitit", "slurm").helpers.DelayedSubmission(self, text)
 
 
-def deal(steps: Sequence[Step], count: int, seconds: Seconds) -> list[Share]:
-    """Up to ``count`` shares that take about as long as each other: the longest work first, to the least loaded.
-
-    Compositions that can stand beside each other stay together.
-    """
-    units = [*generating_alike(steps), *([step] for step in steps if step.function != "outputs")]
-    took = [(sum(map(seconds, unit)), unit) for unit in units]
-    found: list[list[Step]] = [[] for _ in range(min(count, len(units)))]
-    loads = [0.0] * len(found)
-    for length, unit in sorted(took, key=lambda pair: pair[0], reverse=True):
+def deal(shares: Sequence[Share], count: int, seconds: Callable[[Share], float]) -> list[Share]:
+    """Up to ``count`` shares that take about as long as each other: the longest first, to the least loaded."""
+    dealt: list[list[Unit]] = [[] for _ in range(min(count, len(shares)))]
+    loads = [0.0] * len(dealt)
+    for share in sorted(shares, key=seconds, reverse=True):
         k = loads.index(min(loads))
-        found[k] += unit
-        loads[k] += length
-    return list(found)
+        dealt[k] += share
+        loads[k] += seconds(share)
+    return list(dealt)

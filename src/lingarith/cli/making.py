@@ -1,0 +1,267 @@
+"""``lingarith demo``, ``adapt``, ``run`` and ``train``: each is one study, whose work is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import LingarithError
+from ..newsroom import NEWSROOM
+from ..study.options import WorkOptions
+from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
+from .flags import flags, taken
+from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, print_json, print_table, say
+from .progress import duration, shown
+
+if TYPE_CHECKING:
+    from ..algebra import Combination
+    from ..study.forecast import Forecast
+    from ..study.lab import Lab
+    from ..study.lines import Plan
+    from ..study.records import Run
+    from ..study.runners.units import Runner
+
+DEMO = {"targets": ("pt", "uk", "fa")}
+NEWSROOM_NOTE = (
+    "The newsroom is synthetic newswire written by a program in real languages: it shows and tests the method "
+    "and is no benchmark of any language."
+)
+OF_STUDIES = ("language_steps", "language_learning_rate", "full_learning_rate")
+"""Keys that tell vectors of a study apart: one vector alone has its own."""
+
+Out = Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what there is to do and how long it takes.")]
+
+
+@flags("space", "seeds")
+def demo(
+    given: dict[str, Any], out: Out = Path("lingarith-demo"), store: StorePlace = DEFAULT_STORE, as_json: Json = False
+) -> None:
+    """The method whole, in minutes: English labels, plain text of four languages, three adapters.
+
+    It is `lingarith adapt pt uk fa` on the embedded newsroom. Run again, it takes what exists.
+    """
+    if not as_json:
+        print(
+            "Labels in English, plain text in English, Portuguese, Ukrainian and Persian: one task vector and four "
+            "language vectors, added and subtracted.",
+            file=sys.stderr,
+        )
+    # One vector in a pass: how many do best is measured, and rounds otherwise from machine to machine.
+    _make(study_of("demo", ADAPT, DEMO | given, TYPED), WorkOptions(together=1), store, out, as_json=as_json)
+
+
+@flags(*GROUPS, WorkOptions)
+def adapt(
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET…", help="Languages without labels: pt yo zh")],
+    given: dict[str, Any],
+    out: Out = Path("adapted"),
+    store: StorePlace = DEFAULT_STORE,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """An adapter for each TARGET from labels in the sources and plain text of both.
+
+    Trains the vectors that the store lacks, adds and subtracts them, chooses λ, tests, and says
+    whether it helped.
+
+    `lingarith adapt pt yo -b google/mt5-base --labels 'summ/{language}/{split}.jsonl' --text 'plain/{language}.txt'`
+    """
+    work = taken(given, WorkOptions)
+    study = study_of("adapt", ADAPT, given | {"targets": targets}, TYPED)
+    _make(study, work, store, out, dry_run=dry_run, as_json=as_json)
+
+
+@flags(*GROUPS, WorkOptions)
+def run(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, vectors, or a TOML file.")],
+    given: dict[str, Any],
+    profile: Annotated[str, typer.Option(help="Which of the file's profiles: newsroom, paper.")] = NEWSROOM,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in the file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Instead of runs/STUDY-PROFILE.")] = None,
+    store: StorePlace = DEFAULT_STORE,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """A table or figure of the paper, with controls, on a backbone of your own.
+
+    What is there, from this study or another in the same store, is not done again.
+
+    `lingarith run table1 --profile paper -b google/mt5-base --labels 'summ/{language}/{split}.jsonl'`
+    (docs/data.md lists the keys)
+    """
+    work = taken(given, WorkOptions)
+    wanted = read_study(study, profile, given, change or [])
+    _make(wanted, work, store, out or Path("runs") / f"{wanted.name}-{profile}", dry_run=dry_run, as_json=as_json)
+
+
+def _make(
+    study: Study, work: WorkOptions, store: str, out: Path, *, dry_run: bool = False, as_json: bool = False
+) -> None:
+    """Do a study, write its report, and print what it found; in a dry run only what there is to do."""
+    from ..study import run as doing
+    from ..study.forecast import Forecast
+    from ..study.lines import plan
+    from ..study.listings import LISTINGS
+    from ..study.runners.choice import runner
+
+    who = runner(work.runner, workers=work.workers, address=work.address, settings=work.slurm)
+    with shown() as progress:
+        lab = open_lab(study, store, progress)
+        planned = None if study.table in LISTINGS else plan(lab)
+        if dry_run:
+            if planned is None:
+                raise LingarithError(f"{study.table} needs no model and takes seconds; leave out --dry-run")
+            _show(Forecast(lab, planned.counted), planned, who, work, as_json=as_json)
+            return
+
+        def announce(forecast: Forecast) -> None:
+            if planned and study.table != ADAPT and not as_json:
+                _show(forecast, planned, who, work, before=True)
+
+        read = {study.data.text, *(labels.source for labels in study.tasks.values())}
+        run = doing.run(
+            lab, out, planned, runner=who, together=work.together, announce=announce,
+            command=" ".join(["lingarith", *sys.argv[1:]]), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
+        )  # fmt: skip
+    _report(run, out, as_json)
+
+
+def _report(run: Run, out: Path, as_json: bool) -> None:
+    """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
+    from dataclasses import asdict
+
+    from ..report.findings import findings
+    from ..report.writing import as_text, write_report
+
+    found = findings(run)
+    report, *_ = write_report({out.name: found}, out)
+    notes = run.about.notes
+    if as_json:
+        facts = {"verdict": found.sentences, "notes": notes, "adapters": run.about.handed_over, "report": str(report)}
+        print_json({name: list(map(asdict, getattr(found, name))) for name in ("cells", "tables")} | facts)
+        return
+    from rich import print as show
+
+    for grid in found.tables:
+        show(as_text(grid), "")
+    say([*found.sentences, *notes])
+    if handed := run.about.handed_over:
+        _side_by_side(run)
+        print(f"\nadapters: {', '.join(str(out / place) for place in handed)} (load them with PEFT)")
+    print(f"report:   {report}")
+
+
+def _side_by_side(run: Run) -> None:
+    from ..report.examples import examples
+
+    for target in run.about.targets:
+        for one in examples(run, target, 1):
+            outputs = (f"  {made.label:<18} {made.text}  ({made.score:.0f})" for made in one.outputs)
+            say([f"\n{target}  {one.example.id}", f"  {'Reference':<18} {one.example.reference}", *outputs])
+
+
+def _show(
+    forecast: Forecast, plan: Plan, who: Runner, work: WorkOptions, *, as_json: bool = False, before: bool = False
+) -> None:
+    """What a study consists of, and what is left of it; ``before`` it begins, on stderr."""
+    from dataclasses import asdict
+
+    from ..study.runners.units import Work
+
+    lab, stages = forecast.lab, forecast.stages()
+    seconds, size = sum(stage.seconds for stage in stages), sum(stage.bytes for stage in stages)
+    until = who.estimate(Work(lab, forecast, plan.protocol, work.together))
+    if as_json:
+        facts = {"protocol": plan.protocol, "notes": list(lab.notes), "seconds": seconds, "bytes": size}
+        facts |= {"workers": who.workers, "until_done": until}
+        print_json({"stages": list(map(asdict, stages)), "left": sum(stage.left for stage in stages)} | facts)
+        return
+    heads, rows = ("In all", "Done", "Left", "Estimated"), []
+    for stage in stages:
+        counts = (f"{count:,}" for count in (stage.all, stage.all - stage.left, stage.left))
+        rows.append([stage.what, *counts, duration(stage.seconds) if stage.left else ""])
+    print_table(["", *heads], rows, heads, stderr=before)
+    sentences = [f"About {duration(seconds)} and {size / 1e6:.0f} MB in {lab.store.place}."]
+    if who.workers > 1:
+        sentences.append(f"With {who.workers} workers: {duration(until)}, and {duration(seconds)} of device time.")
+    if plan.protocol:
+        sentences.append(f"λ is chosen by protocol '{plan.protocol}'.")
+    say(sentences if before else [*sentences, "Nothing was trained or written.", *lab.notes], stderr=before)
+
+
+# ---------------------------------------------------------------- one vector
+
+train = typer.Typer(help="Train one vector and put it into the store.", no_args_is_help=True)
+
+
+@train.command()
+@flags("text", "plain_field", "characters", "backbone", "vectors", "training", without=(*OF_STUDIES, "max_target"))
+def language(
+    lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as pt.")],
+    given: dict[str, Any],
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Train a language vector on plain text (prefix-LM).
+
+    `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
+    """
+    _trained(given, store, as_json, lambda lab, seed: lab.language(seed, lang))
+
+
+@train.command()
+@flags(
+    "tasks", "fields", "prompt", "train_limit", "validation_limit", "sample_seed", "backbone", "vectors", "training",
+    without=OF_STUDIES,
+)  # fmt: skip
+def task(
+    labels: Annotated[str, typer.Argument(help="`newsroom`, `xlsum` …, or a pattern with {language} and {split}.")],
+    lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as en.")],
+    given: dict[str, Any],
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Train a task vector on labelled examples of one language.
+
+    `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
+    """
+
+    def asked(lab: Lab, seed: int) -> Combination:
+        return lab.task(next(iter(lab.study.tasks)), seed, lang)
+
+    _trained(given | {"labels": labels}, store, as_json, asked)
+
+
+def _trained(given: dict[str, Any], store: str, as_json: bool, asked: Callable[[Lab, int], Combination]) -> None:
+    """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
+    from ..model.parallel import joined
+    from ..study.jobs import quiet
+
+    study = study_of("train", ADAPT, given, TYPED)
+    if len(study.vectors.seeds) > 1:
+        raise LingarithError("a vector has one seed; train those of several one after another")
+    with joined() as processes, shown() as progress:
+        lab = open_lab(study, store, quiet if processes.rank else progress)
+        [name] = asked(lab, study.vectors.seeds[0]).names
+        existed = lab.is_there(name)
+        [vector] = lab.vectors([name]).values()
+    if processes.rank:
+        return
+    origin, digest, place = vector.origin, lab.content(name) or "", lab.store.place
+    if as_json:
+        print_json({"name": vector.name, "hash": digest, "trained": not existed, "origin": dict(origin)})
+    elif existed:
+        print(f"{vector.name} was in {place} already ({digest[:12]}): same data, backbone and options")
+    else:
+        print(
+            f"{vector.name} ({digest[:12]}) is in {place}: {origin['steps']} steps, "
+            f"{origin['cost']['tokens']:,} tokens, {origin['cost']['seconds']:.0f} s; "
+            f"losses in objects/{digest[:12]}…/log.jsonl"
+        )

@@ -1,0 +1,111 @@
+"""Runs read strictly, seeds taken together, and which of their lines a report speaks of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import LingarithError
+from ..study.records import Choice, Record, Run, Weight, read_run
+
+Place = tuple[str, str, str, str]
+"""Task, target, method and, where each source has results of its own, source."""
+
+
+def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
+    """The runs in the folders by name; runs of one study that differ in their seeds alone become one.
+
+    Raises :class:`LingarithError` for a folder that holds no run or an unfinished one, a line that is
+    cut off or does not fit, and two folders with the same run.
+    """
+    found: dict[str, Run] = {}
+    for folder in folders:
+        run = read_run(folder, whole=True)
+        if run.about.grid is None and not run.records and not run.choices:
+            raise LingarithError(
+                f"{folder} has no records yet; run the command again that made it, which goes on from there"
+            )
+        like = next((name for name, other in found.items() if _but_seeds(run) == _but_seeds(other)), None)
+        if like is not None:
+            found[like] = _together(found[like], run, folder)
+            continue
+        name = folder.resolve().name
+        found[name if name not in found else str(folder)] = run
+    if not found:
+        raise LingarithError("no run was named; name a folder made by `lingarith adapt` or `lingarith run`")
+    return found
+
+
+def _but_seeds(run: Run) -> Any:
+    """What two runs of one study on the same backbone and data have in common."""
+    about = run.about
+    study = {key: value for key, value in about.study.items() if key not in ("seeds", "name")}
+    return about.table, study, about.backbone, about.data, about.methods, about.grid
+
+
+def _together(one: Run, other: Run, folder: Path) -> Run:
+    seeds = [*one.about.seeds, *other.about.seeds]
+    if len(set(seeds)) < len(seeds):
+        raise LingarithError(f"{folder} is the same run as another one that was named; leave one of the two out")
+    known = {(i.name, i.hash) for i in one.ingredients}
+    about = replace(
+        one.about,
+        seeds=seeds,
+        study=one.about.study | {"seeds": seeds},
+        fixed=[*one.about.fixed, *other.about.fixed],
+        handed_over=dict(one.about.handed_over.items() & other.about.handed_over.items()),
+    )
+    return replace(
+        one,
+        about=about,
+        records=[*one.records, *other.records],
+        choices=[*one.choices, *other.choices],
+        ingredients=[*one.ingredients, *(i for i in other.ingredients if (i.name, i.hash) not in known)],
+    )
+
+
+# ---------------------------------------------------------------- which lines count
+
+
+def chosen(run: Run, protocol: str | None = None) -> dict[tuple[Place, int], Choice]:
+    """The choice that counts for each place and seed: by ``protocol`` (without one, that of the run), or else
+    the only one that the method has; the last one where a run was repeated."""
+    protocol = run.about.protocol if protocol is None else protocol
+    found: dict[tuple[Place, int], Choice] = {}
+    for c in run.choices:
+        key = ((c.task, c.target, c.method, c.source), c.seed)
+        if key not in found or c.protocol == protocol:
+            found[key] = c
+    return found
+
+
+def outputs(run: Run, protocol: str | None = None) -> dict[Place, dict[int, dict[str, Record]]]:
+    """The test records of each method at the weights that were :func:`chosen`, by seed and id."""
+    choices = chosen(run, protocol)
+    found: dict[Place, dict[int, dict[str, Record]]] = {}
+    for r in run.records:
+        place = (r.task, r.target, r.method, r.source if run.about.by_source else "")
+        choice = choices.get((place, r.seed))
+        if r.split == "test" and same_weight(r.weight, choice.weight if choice else None):
+            found.setdefault(place, {}).setdefault(r.seed, {})[r.id] = r
+    return found
+
+
+def same_weight(a: Weight | None, b: Weight | None) -> bool:
+    """Whether two weights are the same, numbers up to rounding.
+
+    >>> same_weight(0.1 + 0.2, 0.3), same_weight(None, 0.0), same_weight("ru", "ru")
+    (True, False, True)
+    """
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return math.isclose(a, b, abs_tol=1e-9)
+    return a == b
+
+
+def targets_of(run: Run, task: str) -> list[str]:
+    """The targets of a task, in the order in which the run names them."""
+    own = {r.target for r in run.records if r.task == task} | {c.target for c in run.choices if c.task == task}
+    return [target for target in run.about.targets if target in own]

@@ -1,0 +1,210 @@
+"""What a study has left to do, and about how long that will take: a few steps of each kind are run, the rest is
+multiplied out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..adapters.kinds import Factored
+from ..disk.kept import kept
+from ..model.backbone import Backbone
+from ..model.generate import generate
+from ..model.options import Decoding
+from ..model.train import train
+from ..text.corpora import PlainText
+from ..text.labelled import Labelled
+from .jobs import Job
+from .lab import Lab
+from .outputs import Counted
+from .recipes import Method
+
+TRIED_STEPS, TRIED_EXAMPLES = 3, 8
+IRRELEVANT = ("steps", "learning_rate", "seed", "init_seed", "checkpoint_every")
+"""Options of training on which the time of a step does not depend."""
+USUAL = 128
+"""How many examples a split is taken to have where no limit says it."""
+OUTPUT_BYTES = 400
+"""About what a scored output takes on the disk."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the work: how many items it has, how many of them are left, and what those will take."""
+
+    what: str
+    all: int
+    left: int
+    seconds: float
+    bytes: int
+
+
+KINDS = {
+    "validation": "outputs for validation",
+    "unlabelled": "outputs without labels",
+    "plain": "prefixes of plain text",
+    "test": "outputs for test",
+}
+"""What the splits of a dry run's questions are called."""
+
+
+class Forecast:
+    """What is left of a study, by a dry run; a few steps of each kind are tried to say how long it will take."""
+
+    def __init__(self, lab: Lab, counted: Counted) -> None:
+        self.lab, self.counted = lab, counted
+        self._rates: dict[str, float] = {}
+
+    @cached_property
+    def untrained(self) -> list[str]:
+        """The vectors that the store lacks."""
+        return [name for name, order in self.lab.orders.items() if order.job and not self.lab.is_there(name)]
+
+    def stages(self) -> list[Stage]:
+        """The work by kinds, in their order."""
+        lab, size = self.lab, self._bytes()
+        trained = [name for name, order in lab.orders.items() if order.job]
+        stages = []
+        for what, labels in (("task vectors", True), ("language vectors", False)):
+            own = [name for name in trained if bool(lab.orders[name].labels) == labels]
+            left = [name for name in own if name in self.untrained]
+            if own:
+                seconds = sum(map(self.training, left))
+                stages.append(Stage(what, len(own), len(left), seconds, sum(map(size, left))))
+        for kind, what in KINDS.items():
+            asked = {key: n for key, n in self.counted.asked.items() if key.startswith(f"{kind} ")}
+            left_over = sum(self.counted.lacking.get(key, 0) for key in asked)
+            if asked:
+                rate = self.output_seconds if left_over else 0.0
+                stages.append(Stage(what, sum(asked.values()), left_over, rate * left_over, OUTPUT_BYTES * left_over))
+        return stages
+
+    @property
+    def seconds(self) -> float:
+        """About how long all that is left takes one worker."""
+        return sum(stage.seconds for stage in self.stages())
+
+    def training(self, name: str) -> float:
+        """About how many seconds a vector takes."""
+        job = self.lab.job(name)
+        options = {key: value for key, value in asdict(job.options).items() if key not in IRRELEVANT}
+        facts = {"step of": type(job.data).__name__, "options": options}
+
+        def timed() -> float:
+            return seconds_per_step(job, self.lab.backbone, self._watch(f"a step of {job.name}"))
+
+        return self._timed(facts, timed) * job.options.steps
+
+    @cached_property
+    def output_seconds(self) -> float:
+        """About how many seconds an output takes, in a batch."""
+        lab, writing = self.lab, self.lab.study.writing
+        places = [
+            (task, code, split)
+            for task, labels in lab.study.tasks.items()
+            for code in (*labels.targets, *lab.study.languages.sources)
+            for split in ("validation", "test", "train")
+        ]
+        place = next((place for place in places if lab.has_labels(*place)), None)
+        if place is None:
+            return 0.0
+
+        def measure() -> float:
+            return seconds_per_output(lab.labels(*place), writing, lab.backbone, self._watch("an output"))
+
+        return self._timed({"output of": place[0], "writing": asdict(writing)}, measure)
+
+    def _timed(self, facts: dict[str, Any], measure: Callable[[], float]) -> float:
+        """What was measured on this machine today already is not measured again."""
+        machine = {"day": date.today().isoformat(), "node": platform.node(), "threads": torch.get_num_threads()}
+        about = facts | machine | {"backbone": self.lab.backbone.fingerprint, "device": str(self.lab.backbone.device)}
+        key = json.dumps(about, sort_keys=True, default=str)
+        if key not in self._rates:
+            [self._rates[key]] = kept("timings", {"about": key}, lambda: [measure()])
+        return float(self._rates[key])
+
+    @property
+    def writing(self) -> float:
+        """About how many seconds the outputs that lack take one worker."""
+        lacking = sum(self.counted.lacking.values())
+        return lacking * self.output_seconds if lacking else 0.0
+
+    def outputs_of(self, method: Method) -> int:
+        """About how many outputs choosing and testing a method takes, where nothing of it is there."""
+        limits, tried = self.lab.study.data, len(method.tried)
+        chosen = tried * (limits.validation_limit or USUAL) if tried > 1 else 0
+        return chosen + (limits.test_limit or USUAL)
+
+    def _watch(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.lab.progress(f"timing {what}", done, total)
+
+    def _bytes(self) -> Callable[[str], int]:
+        """What a vector takes on the disk."""
+        backbone = self.lab.backbone
+
+        def size(name: str) -> int:
+            adapter = self.lab.job(name).options.adapter
+            if not isinstance(adapter, Factored):
+                return 4 * int(backbone.facts["parameters"])
+            start = adapter.init(backbone.shapes, 0).values()
+            return 4 * sum(factor.numel() for term in start for factor in adapter.factors(term))
+
+        return size
+
+
+def seconds_per_step(
+    job: Job, backbone: Backbone, watch: Callable[[int, int], None] = lambda done, total: None
+) -> float:
+    """How long a step of training takes here; ``watch`` hears how many were tried, of how many."""
+    # The first step pays for warming up, so the others are what counts.
+    options = replace(job.options, steps=1 + TRIED_STEPS, patience=0)
+    moments: list[float] = []
+
+    def timed(_: int, step: int, loss: float) -> None:
+        moments.append(time.perf_counter())
+        watch(step, 1 + TRIED_STEPS)
+
+    with tempfile.TemporaryDirectory() as folder:
+        training = replace(job, data=_few(job), options=options, validation=None).training(backbone, Path(folder))
+        for _ in train(backbone, [training], watch=timed):
+            pass
+    return (moments[-1] - moments[0]) / TRIED_STEPS
+
+
+def _few(job: Job) -> Labelled | PlainText:
+    """As much of the data as the steps that are timed read: to tokenise all of it would take longer than they do."""
+    count = (1 + TRIED_STEPS) * job.options.batch_size
+    if isinstance(job.data, Labelled):
+        return replace(job.data, examples=job.data.examples[:count])
+    documents, characters = [], 0
+    for document in job.data.documents:
+        documents.append(document)
+        characters += len(document)
+        if characters > 8 * count * job.options.max_input:
+            break
+    return replace(job.data, documents=documents)
+
+
+def seconds_per_output(
+    data: Labelled,
+    decoding: Decoding,
+    backbone: Backbone,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> float:
+    """How long an output takes here, in a batch; ``watch`` hears how many are there, of how many."""
+    inputs = [example.input for example in data.examples[:TRIED_EXAMPLES]]
+    # Batches cost less by the example than single ones, up to the size of a batch.
+    inputs = (inputs * decoding.generate_batch)[: decoding.generate_batch]
+    began = time.perf_counter()
+    generate(backbone, inputs, decoding, watch=lambda done: watch(done, len(inputs)))
+    return (time.perf_counter() - began) / len(inputs)

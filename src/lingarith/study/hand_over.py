@@ -1,0 +1,79 @@
+"""Adapters from what a run has chosen: one folder for each target, as PEFT loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import LingarithError
+from ..formats.lokr import write_lokr
+from ..formats.peft import write_peft
+from ..vectors.composition import Composition
+from .lab import Lab
+from .options import FULL, KRONECKER
+from .recipes import TABLES, Ask, sources_of
+from .records import BASELINE, Choice
+from .study import Study
+from .weights import hand_over as best_of
+
+
+def hand_over(lab: Lab, lines: Sequence[Any], protocol: str, out: Path) -> dict[str, str]:
+    """Write the adapter of each target into ``out/<target>``; which method's it is, by target.
+
+    Of several tasks the folder is ``out/<task>-<target>``; of several seeds the first counts.
+    """
+    study, handed = lab.study, {}
+    seed = study.vectors.seeds[0]
+    for task, labels in study.tasks.items():
+        for target in labels.targets:
+            choices = [
+                line
+                for line in lines
+                if isinstance(line, Choice)
+                and (line.task, line.target, line.seed, line.protocol) == (task, target, seed, protocol)
+                and line.method in TABLES[study.table].tried
+            ]
+            chosen = best_of(choices)
+            name = chosen.method if chosen else BASELINE
+            methods = TABLES[study.table].methods(Ask(lab, task, seed), target, sources_of(lab, target))
+            [tried] = [method.tried for method in methods if method.name == name]
+            combination = tried[chosen.weight] if chosen else next(iter(tried.values()))
+            vectors = lab.vectors(combination.names)
+            write = write_lokr if kronecker_size(study) else write_peft
+            place = target if len(study.tasks) == 1 else f"{task}-{target}"
+            write(
+                Composition(combination, vectors, study.sums.value),
+                out / place,
+                base_model=lab.backbone.name,
+                task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",
+                origin={
+                    "expression": lab.said(combination),
+                    "parents": {lab.orders[part].stored: lab.content(part) for part in combination.names},
+                    "backbone": lab.backbone.facts,
+                    "prompt": labels.task.prompt,
+                },
+            )
+            handed[place] = name
+    return handed
+
+
+def kronecker_size(study: Study) -> tuple[int, ...] | None:
+    """(m, n) of the Kronecker products that are handed over, as PEFT's LoKr; None for LoRA."""
+    space = study.sums.value
+    if space.rank is not None:
+        return space.kronecker
+    adapter: Any = study.vectors.of(study.vectors.kind)
+    return (adapter.m, adapter.n) if study.vectors.kind == KRONECKER else None
+
+
+def check_handed_over(study: Study) -> None:
+    """Raise :class:`LingarithError` unless PEFT can hold what a study would hand over."""
+    if study.vectors.kind == FULL:
+        raise LingarithError("full fine-tuning leaves no adapter to hand over; choose lora or kronecker")
+    size, space = kronecker_size(study), study.sums.value
+    if size and (size[0] != size[1] or (space.name == "delta" and space.rank != 1)):
+        raise LingarithError(
+            f"PEFT holds one Kronecker product with m = n in a projection, not a sum in {space} with m = {size[0]} and "
+            f"n = {size[1]}; choose m = n and space 'factors', or cut the sum to LoRA (--space delta --rank-out 8)"
+        )

@@ -1,0 +1,217 @@
+"""The vectors that a study needs: taken from the store, or trained and put there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..disk.locks import alone
+from ..model.backbone import Backbone
+from ..model.batches import PrefixItems, TrainingData, task_items
+from ..model.members import CHECKPOINT, LOG, Training
+from ..model.options import TrainOptions
+from ..model.parallel import processes
+from ..model.together import best_together
+from ..model.train import train
+from ..store.objects import vector_hash
+from ..store.store import Store
+from ..text import hub
+from ..text.corpora import PlainText
+from ..text.labelled import Labelled
+from ..unicode import FORM
+from ..vectors.vector import Vector
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, units done, units in all; 0 where that is not known)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One vector to be had: what it is trained on and how. ``data`` is labelled or plain text.
+
+    ``validation`` is more of the same that is not trained on: its loss stands in the log.
+    """
+
+    data: Labelled | PlainText
+    options: TrainOptions
+    validation: Labelled | PlainText | None = None
+
+    @property
+    def name(self) -> str:
+        """What expressions call the vector: ``xlsum[en]``, ``mc4[pt]``."""
+        kind = self.data.task if isinstance(self.data, Labelled) else self.data.name
+        return f"{kind}[{self.data.language}]"
+
+    def origin(self) -> dict[str, Any]:
+        """What the vector's origin says of its data."""
+        facts = self._facts()
+        return facts | {"data": facts["data"] | {"form": FORM}}
+
+    def _facts(self) -> dict[str, Any]:
+        """The part of the origin on which the recipe depends: the form of a text shows in its fingerprint."""
+        task = isinstance(self.data, Labelled)
+        about: dict[str, Any] = {"source": self.data.source, "fingerprint": self.data.fingerprint}
+        if isinstance(self.data, Labelled):
+            about |= {"task": self.data.task, "split": self.data.split, "examples": len(self.data.examples)}
+        else:
+            about |= {"documents": len(self.data.documents)}
+        return {"kind": "task" if task else "language", "language": self.data.language, "data": about}
+
+    def recipe(self, backbone: Backbone) -> str:
+        """Hash of all that the trained tensors depend on; equal recipes are trained once."""
+        adapter = self.options.adapter.facts
+        settings = asdict(self.options) | {"adapter": {key: adapter[key] for key in adapter if key != "kind"}}
+        for irrelevant in ("checkpoint_every", "activation_checkpointing"):
+            settings.pop(irrelevant)
+        if self.options.patience:
+            settings["validation"] = self.validation and self.validation.fingerprint
+        else:  # validation is looked at, and changes nothing
+            del settings["validate_every"], settings["patience"]
+        facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def training(self, backbone: Backbone, folder: Path) -> Training:
+        """What is to be trained, its examples as token numbers."""
+        data = self._items(backbone, self.data, folder / "text")
+        validation = self._items(backbone, self.validation, folder / "held out") if self.validation else None
+        return Training(self.name, data, self.options, folder, self.origin(), validation)
+
+    def _items(self, backbone: Backbone, data: Labelled | PlainText, folder: Path) -> TrainingData:
+        options = self.options
+        if isinstance(data, Labelled):
+            return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)
+        return PrefixItems(backbone, data, options.max_input, folder)
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """The progress that nobody watches."""
+
+
+def fetching(source: str, language: str, progress: Progress) -> hub.Progress:
+    """What tells ``progress`` of the characters of a language that come from a hub.
+
+    >>> fetching("mc4", "pt", print)(500, 2000)
+    fetching mc4 (pt), characters 500 2000
+    """
+    return lambda come, total: progress(f"fetching {source} ({language}), characters", come, total or 0)
+
+
+def have(job: Job, backbone: Backbone, store: Store) -> bool:
+    """Whether the store holds the job's vector."""
+    return store.made(job.recipe(backbone)) is not None
+
+
+def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress = quiet) -> tuple[Vector, str]:
+    """The job's vector and its content hash, from the store or trained now."""
+    return obtain_all([job], backbone, store, progress)[0]
+
+
+def obtain_all(
+    jobs: Sequence[Job],
+    backbone: Backbone,
+    store: Store,
+    progress: Progress = quiet,
+    *,
+    together: int | None = None,
+) -> list[tuple[Vector, str]]:
+    """The vectors of the jobs and their content hashes, from the store or trained now, ``together`` in a pass.
+
+    Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the
+    store's ``training`` folder until it is complete, so that one that was stopped goes on; it is stored
+    as soon as it is finished, and the log of losses ends up beside it. What another process is training
+    is waited for, and taken from the store. Raises :class:`LingarithError` when all others are stored,
+    if a training failed.
+    """
+    recipes = [job.recipe(backbone) for job in jobs]
+    wanted = dict(zip(recipes, jobs, strict=True))
+    found = {recipe: store.by_recipe(recipe) for recipe in wanted}
+    hashes: dict[str, str] = {}
+    with ExitStack() as locks:
+        unsure = {recipe for recipe, held in found.items() if held is None or (store.folder / _folder(recipe)).exists()}
+        own = {recipe: locks.enter_context(ExitStack()) for recipe in unsure}
+        for recipe in sorted(own):  # in one order, so that no two processes wait for each other
+            if not processes().rank:  # the first one locks for those that train with it
+                lock = alone(store.folder / _folder(recipe), _waiting(wanted[recipe].name, progress))
+                own[recipe].enter_context(lock)
+        processes().meet()
+        found |= {recipe: store.by_recipe(recipe) for recipe in own}  # another process may have made it meanwhile
+
+        def keep(recipe: str, vector: Vector) -> None:
+            found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+            if recipe in own:
+                own[recipe].close()
+
+        for recipe, held in found.items():
+            if held:
+                keep(recipe, held)
+        missing = [recipe for recipe, held in found.items() if held is None]
+        trainings = [_training(wanted[recipe], recipe, backbone, store) for recipe in missing]
+        count = together or best_together(backbone, trainings)
+        steps = dict.fromkeys(range(len(trainings)), 0)
+        what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"
+        what += f", {count} at a time" if count > 1 else ""
+
+        def watch(position: int, step: int, loss: float) -> None:
+            steps[position] = step
+            progress(what, sum(steps.values()), sum(training.options.steps for training in trainings))
+
+        for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
+            keep(missing[position], vector)
+    return [(held, hashes[recipe]) for recipe in recipes if (held := found[recipe])]
+
+
+def _waiting(name: str, progress: Progress) -> Callable[[], None]:
+    return lambda: progress(f"waiting for another process, which trains {name}", 0, 1)
+
+
+def steps_done(store: Store, recipe: str) -> int:
+    """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
+    try:
+        return _steps((store.folder / _folder(recipe) / LOG).read_bytes())
+    except FileNotFoundError:
+        return 0
+
+
+def _folder(recipe: str) -> str:
+    return f"training/{recipe}"
+
+
+def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Training:
+    """What is to be trained, going on from the last checkpoint, also where that was another machine's."""
+    folder = _folder(recipe)
+    log, checkpoint = f"{folder}/{LOG}", f"{folder}/{CHECKPOINT}"
+    if store.remote and store.remote.has(checkpoint):
+        here = store.folder / log
+        there = store.remote.read(log) or b""
+        if _steps(there) > (_steps(here.read_bytes()) if here.exists() else 0):
+            store.fetch(checkpoint, log)
+    return replace(job.training(backbone, store.folder / folder), saved=partial(store.push, log, checkpoint))
+
+
+def _steps(log: bytes) -> int:
+    """How far a training was when it wrote its log, which it does at each checkpoint."""
+    lines = log.splitlines()
+    return int(json.loads(lines[-1])["step"]) if lines else 0
+
+
+def _kept(vector: Vector, recipe: str, store: Store) -> str:
+    """The content hash of a vector that is in the store from here on, its log beside it."""
+    processes().meet()  # all are done with the folder that goes away now
+    if processes().rank:  # the first one writes
+        return vector_hash(vector)
+    content, folder = store.put(vector, recipe), store.folder / _folder(recipe)
+    if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
+        kept = f"objects/{content}/{LOG}"
+        if not store.has(kept):
+            store.write(kept, (folder / LOG).read_bytes())
+        shutil.rmtree(folder)
+        if store.remote:
+            store.remote.remove(_folder(recipe))
+    return content

@@ -1,0 +1,350 @@
+"""The vectors and data that a study speaks of: named at once, trained and read when they are needed.
+
+A recipe asks a lab for vectors by what they are (the task vector of English) and gets a combination with one name in
+it. Which training that name stands for, the lab remembers; nothing is trained until someone asks for tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from random import Random
+
+from ..adapters.kinds import Factored
+from ..algebra import Combination, vector
+from ..errors import LingarithError, MissingData
+from ..languages.distances import Uriel
+from ..languages.related import PRESETS, Related, preset, related
+from ..model.backbone import Backbone, load
+from ..model.options import TrainOptions
+from ..scores.rouge import SentencePieceTokenizer
+from ..store.store import Store
+from ..text.corpora import PlainText, held_out, plain_text, text_name
+from ..text.labelled import Labelled
+from ..text.patterns import check_code, is_path
+from ..text.rows import fingerprint
+from ..text.tasks import examples
+from ..vectors.noise import noise
+from ..vectors.vector import Vector
+from .jobs import Job, Progress, fetching, obtain_all, quiet
+from .options import LIMITS
+from .scoring import Scoring
+from .study import Labels, Study
+from .weights import HALVING
+
+SEVERAL = "mul"
+"""The language of labels of several languages, as BCP-47 has it."""
+RANDOM = "random"
+"""What random vectors are called."""
+KEPT = 64
+"""How many vectors stay in memory for the next question."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A vector that is asked for: what the store calls it, the languages of its labels, and how it is had.
+
+    ``job`` makes the training (which reads data); without one the vector is ``like`` another, and random by ``seed``,
+    or one that is in the store already, of the content hash ``content``.
+    """
+
+    stored: str
+    labels: tuple[str, ...] = ()
+    job: Callable[[], Job] | None = None
+    like: str = ""
+    seed: int = 0
+    content: str = ""
+
+
+@dataclass
+class Lab:
+    """A study with its store, its backbone (loaded when needed), its data and the vectors asked for so far.
+
+    ``recipes`` are those that another process has worked out already, by name: then no training data are read for
+    them. Without ``trains`` vectors are those that the store has under the names that their data give them.
+    """
+
+    study: Study
+    store: Store
+    recipes: dict[str, str] = field(default_factory=dict)
+    progress: Progress = quiet
+    trains: bool = True
+    orders: dict[str, Order] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    """What a reader of the results must know."""
+    given: Backbone | None = None
+    _read: dict[tuple[object, ...], Labelled | PlainText | None] = field(default_factory=dict)
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _scoring: dict[str, Scoring] = field(default_factory=dict)
+    _vectors: dict[str, Vector] = field(default_factory=dict)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The frozen model."""
+        options = self.study.backbone
+        return self.given or load(
+            options.backbone, dtype=options.dtype, bits=options.bits, device_map=options.device_map
+        )
+
+    def scoring(self, task: str) -> Scoring:
+        """How outputs of a task are scored."""
+        if task not in self._scoring:
+            model = self.study.choice.score_model
+            # What is wrong with the model is said before anything is generated.
+            pieces = SentencePieceTokenizer(Path(model)) if model else None
+            self._scoring[task] = Scoring(self.study.tasks[task].task, self.backbone, pieces)
+        return self._scoring[task]
+
+    # -- data
+
+    def labels(self, task: str, languages: str | Sequence[str], split: str) -> Labelled:
+        """Labelled examples of one language or, in a row, of several. Raises :class:`MissingData` if there are none."""
+        if not isinstance(languages, str):
+            parts = [self.labels(task, code, split) for code in languages]
+            rows = tuple(example for part in parts for example in part.examples)
+            return replace(
+                parts[0],
+                language=SEVERAL,
+                examples=rows,
+                fingerprint=fingerprint(part.fingerprint for part in parts),
+            )
+        key = (task, languages, split)
+        if key not in self._read:
+            self._read[key] = self._labels(self.study.tasks[task], languages, split)
+        data = self._read[key]
+        assert isinstance(data, Labelled)
+        return data
+
+    def has_labels(self, task: str, language: str, split: str) -> bool:
+        """Whether there are labelled examples of that language and split."""
+        with suppress(MissingData):
+            return bool(self.labels(task, language, split).examples)
+        return False
+
+    def _labels(self, labels: Labels, code: str, split: str) -> Labelled:
+        options = self.study.data
+        limits = {
+            "train": options.train_limit,
+            "validation": options.validation_limit,
+            "test": options.test_limit,
+        }
+        data = examples(
+            labels.task,
+            labels.source,
+            code,
+            split,
+            columns=options.columns,
+            limit=limits.get(split),
+            seed=options.sample_seed,
+            folder=self.store.folder / "text",
+            progress=fetching(labels.source, code, self.progress),
+        )
+        if split == "validation" and self.study.choice.search == HALVING:
+            # A race judges by the first few, so they come in an order without meaning, each language's own.
+            order = Random(f"{options.sample_seed}/{code}").sample(data.examples, len(data.examples))
+            contents = fingerprint([data.fingerprint, "in an order of its own"])
+            data = replace(data, examples=tuple(order), fingerprint=contents)
+        return data
+
+    def plain(self, code: str) -> PlainText:
+        """Plain text of a language."""
+        text = self._text(code, plain_text)
+        assert text is not None
+        return text
+
+    def held_out(self, code: str) -> PlainText | None:
+        """Plain text of a language that no vector is trained on; None where the source has no more."""
+        with suppress(MissingData):
+            return self._text(code, held_out)
+        self._read[held_out, code] = None
+        return None
+
+    def _text(self, code: str, reader: Callable[..., PlainText]) -> PlainText | None:
+        if (reader, code) not in self._read:
+            options = self.study.data
+            self._read[reader, code] = reader(
+                options.text,
+                code,
+                field=options.plain_field,
+                limit_characters=options.characters,
+                folder=self.store.folder / "text",
+                progress=fetching(options.text, code, self.progress),
+            )
+        text = self._read[reader, code]
+        assert text is None or isinstance(text, PlainText)
+        return text
+
+    # -- vectors: named now, had later
+
+    def task(self, task: str, seed: int, *languages: str, rate: float | None = None, adapter: str = "") -> Combination:
+        """The task vector of a language; of several, the one that is trained on all their labels together."""
+        labels = self.study.tasks[task]
+        spoken: str | Sequence[str] = languages[0] if len(languages) == 1 else languages
+        options = self.study.training(seed, labels=True, rate=rate, kind=adapter)
+
+        def job() -> Job:
+            split = "{split}" in labels.source or not is_path(labels.source)  # else they would be the training data
+            alone = isinstance(spoken, str) and split and self.has_labels(task, spoken, "validation")
+            validation = self.labels(task, spoken, "validation") if alone else None
+            return Job(self.labels(task, spoken, "train"), options, validation)
+
+        base = labels.task.vector_name(labels.source)
+        code = spoken if isinstance(spoken, str) else SEVERAL
+        others = [some.task.vector_name(some.source) for name, some in self.study.tasks.items() if name != task]
+        own = f".{task}" if base in (*others, text_name(self.study.data.text), RANDOM) else ""
+        return self._ordered(base + own, code, options, Order(f"{base}[{code}]", languages, job))
+
+    def language(self, seed: int, code: str) -> Combination:
+        """The language vector."""
+        options = self.study.training(seed, labels=False)
+        base = text_name(self.study.data.text)
+
+        def job() -> Job:
+            return Job(self.plain(code), options, self.held_out(code))
+
+        return self._ordered(base, code, options, Order(f"{base}[{code}]", (), job))
+
+    def random(self, seed: int, code: str) -> Combination:
+        """A random vector as large as the language vector."""
+        (like,) = self.language(seed, code).names
+        name = like.replace(text_name(self.study.data.text), RANDOM, 1)
+        self.orders[name] = Order(f"{RANDOM}[{code}]", like=like, seed=seed)
+        return vector(name)
+
+    def stored(self, name: str) -> Combination:
+        """A vector that the store has under that name. Raises :class:`LingarithError` where it has none."""
+        if name not in self.orders:
+            content = self.store.resolve(name, self.backbone.fingerprint)
+            self.orders[name] = Order(name, self._taught(content), content=content)
+        return vector(name)
+
+    def _taught(self, content: str) -> tuple[str, ...]:
+        """The languages of the labels that a vector of the store, or what it was composed from, has seen."""
+        origin = self.store.objects.open(content).origin
+        own = [origin["language"]] if origin.get("kind") == "task" and "language" in origin else []
+        parents = [parent for parent in origin.get("parents", {}).values() if self.store.objects.has(parent)]
+        return tuple(dict.fromkeys([*own, *(code for parent in parents for code in self._taught(parent))]))
+
+    def _ordered(self, base: str, code: str, options: TrainOptions, order: Order) -> Combination:
+        for spoken in (code, *order.labels):
+            check_code(spoken)
+        if not self.trains:
+            return self.stored(order.stored)
+        study, marks = self.study, ""
+        if len(study.vectors.seeds) > 1:
+            marks += f".seed{options.seed}"
+        if options.adapter != study.vectors.of(study.vectors.kind):
+            marks += f".{options.adapter.facts['kind']}"
+        usual = study.training(options.seed, labels=bool(order.labels), kind=str(options.adapter.facts["kind"]))
+        if options.learning_rate != usual.learning_rate:
+            marks += f".rate{options.learning_rate:g}".replace("-", "m")
+        if len(order.labels) not in (0, 1, len(study.languages.sources)):
+            marks += "." + "_".join(code.replace("-", "") for code in order.labels)  # some of the sources
+        if isinstance(options.adapter, Factored):
+            options.adapter.check(self.backbone.shapes)
+        name = f"{base}{marks}[{code}]"
+        self.orders.setdefault(name, order)
+        return vector(name)
+
+    def job(self, name: str) -> Job:
+        """The training that a name stands for; its data are read now."""
+        if name not in self._jobs:
+            make = self.orders[name].job
+            assert make, f"{name} is not trained"
+            self._jobs[name] = make()
+        return self._jobs[name]
+
+    def recipe(self, name: str) -> str:
+        """Hash of all that a vector's numbers depend on: of its training, or its content hash where it is given."""
+        order = self.orders[name]
+        if order.content:
+            return order.content
+        if name not in self.recipes:
+            if order.job:
+                self.recipes[name] = self.job(name).recipe(self.backbone)
+            else:
+                facts = {"like": self.recipe(order.like), "name": order.stored, "seed": order.seed}
+                contents = json.dumps(["noise", facts], sort_keys=True).encode()
+                self.recipes[name] = hashlib.sha256(contents).hexdigest()
+        return self.recipes[name]
+
+    def is_there(self, name: str) -> bool:
+        """Whether the store holds a vector already."""
+        return bool(self.orders[name].content) or self.store.made(self.recipe(name)) is not None
+
+    def vectors(self, names: Iterable[str], together: int | None = 1) -> dict[str, Vector]:
+        """The vectors of those names, from the store, or trained now, ``together`` of them in a pass."""
+        names = list(dict.fromkeys(names))
+        lacking = [name for name in names if name not in self._vectors]
+        bases = [self.orders[name].like or name for name in lacking]
+        trained = [name for name in dict.fromkeys(bases) if self.orders[name].job and name not in self._vectors]
+        missing = [name for name in trained if not self._take(name)]
+        if missing:
+            jobs = [self.job(name) for name in missing]
+            made = obtain_all(jobs, self.backbone, self.store, self.progress, together=together)
+            self._vectors |= {name: vector for name, (vector, _) in zip(missing, made, strict=True)}
+        for name in dict.fromkeys([*bases, *lacking]):
+            order = self.orders[name]
+            if order.content and name not in self._vectors:
+                self._vectors[name] = self.store.get(order.content, self.backbone.fingerprint)
+            elif order.like and not self._take(name):
+                self._vectors[name] = noise(self._vectors[order.like], order.stored, order.seed)
+                self.store.put(self._vectors[name], self.recipe(name))
+        vectors = {name: self._vectors.pop(name) for name in names}
+        self._vectors |= vectors  # those asked for last are kept longest
+        for name in list(self._vectors)[:-KEPT]:
+            del self._vectors[name]
+        return vectors
+
+    def _take(self, name: str) -> bool:
+        """Take a vector from the store, if it is there and nothing is left of its training."""
+        recipe = self.recipe(name)
+        if (self.store.folder / "training" / recipe).exists():
+            return False
+        held = self.store.by_recipe(recipe)
+        if held is not None:
+            self._vectors[name] = held
+            # Its name means this one from now on, as if it had been trained now: expressions are printed by names.
+            self.store.refer(held.name, self.store.made(recipe) or "", self.backbone.fingerprint)
+        return held is not None
+
+    # -- languages
+
+    def related(self, target: str, sources: Sequence[str]) -> Related:
+        """The sources that are related to the target, by the study's rule; without one by what the paper prints."""
+        rule = self.study.languages.related or PRESETS[0]
+        printed = None if rule == LIMITS else preset(rule)
+        if printed and target not in printed.sets:
+            printed = None  # a source that plays the target
+        return related(target, sources, printed)
+
+    # -- how compositions are said
+
+    def said(self, composition: Combination) -> str:
+        """The expression as the store understands it: ``name@hash`` where vectors of one name are in this study.
+
+        Vectors must be there.
+        """
+        names: dict[str, str] = {}
+        for name in composition.names:
+            stored = self.orders[name].stored
+            several = sum(order.stored == stored for order in self.orders.values()) > 1
+            content = self.content(name) if several and "@" not in stored else None
+            names[name] = f"{stored}@{content[:12]}" if content else stored
+        return str(Combination(tuple((names[name], weight) for name, weight in composition.terms)))
+
+    def content(self, name: str) -> str | None:
+        """The content hash of a vector; None where it is not there yet."""
+        return self.orders[name].content or self.store.made(self.recipe(name))
+
+
+def far(one: str, other: str) -> float:
+    """The syntactic distance; 0 where URIEL has none."""
+    with suppress(LingarithError):
+        return Uriel("syntactic").between(one, other) or 0.0
+    return 0.0

@@ -1,0 +1,225 @@
+"""What compositions write and predict: counted for a dry run, or made once, kept in the store and read from there.
+
+A study is ordinary code over these two questions, and each way to answer them is a class: :class:`Counted` looks
+what is there and counts what is not, :class:`Stored` makes it. Keys are hashes of all that an answer depends on, so
+whatever one study or command has made, all others find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from ..algebra import Combination
+from ..disk.files import json_bytes
+from ..disk.locks import alone
+from ..errors import LingarithError
+from ..model.batches import PrefixItems
+from ..model.generate import generate_each
+from ..model.options import TrainOptions
+from ..model.train import mean_loss
+from ..scores.metrics import VERSION
+from ..text.corpora import PlainText
+from ..text.labelled import Labelled
+from ..vectors.composition import Composition
+from ..vectors.vector import Update
+from .lab import Lab
+from .scoring import Outcome
+
+MEND = "delete it and run the same command again"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Outputs that are asked for: what each of these compositions writes for the first examples of the data.
+
+    ``first`` is how many; all of them without it.
+    """
+
+    task: str
+    data: Labelled
+    compositions: Sequence[Combination]
+    first: int | None = None
+
+    @property
+    def examples(self) -> Labelled:
+        """The examples that are asked about."""
+        return replace(self.data, examples=self.data.examples[: self.first])
+
+
+class Outputs(Protocol):
+    """The two questions that a study asks of compositions."""
+
+    def written(self, wanted: Wanted) -> list[list[Outcome]]:
+        """For each composition its outcomes, in the order of the examples."""
+
+    def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
+        """For each composition the mean loss (nats a token) on plain text, in chunks of ``length`` tokens."""
+
+
+def facts_of(lab: Lab, composition: Combination) -> dict[str, Any]:
+    """What any answer about a composition depends on."""
+    options = lab.study.backbone
+    return {
+        "backbone": [lab.backbone.fingerprint, options.dtype, options.bits],
+        "composition": sorted((lab.recipe(name), weight) for name, weight in composition.terms),
+        "space": str(lab.study.sums.value),
+    }
+
+
+def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
+    """Where the outcomes of a composition are kept."""
+    scoring = lab.scoring(wanted.task)
+    facts = facts_of(lab, composition) | {
+        "data": [wanted.data.language, wanted.data.fingerprint],
+        "writing": asdict(lab.study.writing),
+        "scoring": [VERSION, scoring.version, scoring.said(wanted.data.language)],
+        "sources": label_languages(lab, composition),
+    }
+    return f"outputs/{_hash(facts)}.json"
+
+
+def loss_key_of(lab: Lab, text: PlainText, length: int, composition: Combination) -> str:
+    """Where the loss of a composition on plain text is kept."""
+    return f"losses/{_hash(facts_of(lab, composition) | {'text': text.fingerprint, 'length': length})}.json"
+
+
+def label_languages(lab: Lab, composition: Combination) -> list[str]:
+    """What an output can be in instead of the language that is asked for: that of labels which the model saw."""
+    return sorted({code for name in composition.names for code in lab.orders[name].labels})
+
+
+def _hash(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class Stored:
+    """Answers from the store; what is not there is made now, the compositions of one question side by side."""
+
+    lab: Lab
+    title: str = ""
+    """What progress calls it."""
+
+    def written(self, wanted: Wanted) -> list[list[Outcome]]:
+        lab, examples = self.lab, wanted.examples
+        size = len(examples.examples)
+        keys = [key_of(lab, wanted, one) for one in wanted.compositions]
+        kept = {key: read_outcomes(lab, key, wanted.data) for key in keys}
+        with ExitStack() as locks:
+            for key in sorted(key for key, outcomes in kept.items() if len(outcomes) < size):
+                locks.enter_context(alone(lab.store.folder / key))  # in one order, so that no two wait for each other
+                kept[key] = read_outcomes(lab, key, wanted.data)  # another process may have made it meanwhile
+            pairs = zip(keys, wanted.compositions, strict=True)
+            lacking = {key: one for key, one in pairs if len(kept[key]) < size}
+            for known in sorted({len(kept[key]) for key in lacking}):
+                some = {key: one for key, one in lacking.items() if len(kept[key]) == known}
+                rest = replace(examples, examples=examples.examples[known:])
+                self._make(wanted.task, rest, some, kept)
+        return [kept[key][:size] for key in keys]
+
+    def _make(self, task: str, data: Labelled, some: Mapping[str, Combination], kept: dict[str, list[Outcome]]) -> None:
+        """Generate for compositions of which equally many examples are done, and keep each as soon as it is there."""
+        lab, scoring = self.lab, self.lab.scoring(task)
+        vectors = lab.vectors(name for one in some.values() for name in one.names)
+        updates = (_update(lab, one, vectors) for one in some.values())
+        title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(some) * len(data.examples)
+
+        def watch(done: int) -> None:
+            lab.progress(title, done, total)
+
+        inputs = [example.input for example in data.examples]
+        written = generate_each(lab.backbone, updates, inputs, lab.study.writing, watch=watch)
+        for (key, one), outputs in zip(some.items(), written, strict=True):
+            kept[key] = [*kept[key], *scoring.score(outputs, data, label_languages(lab, one))]
+            lab.store.write(key, json_bytes({"outcomes": [asdict(outcome) for outcome in kept[key]]}))
+
+    def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
+        lab, answers = self.lab, []
+        items: PrefixItems | None = None
+        for number, one in enumerate(compositions):
+            key = loss_key_of(lab, text, length, one)
+            if (kept := lab.store.read(key, MEND)) is None:
+                with alone(lab.store.folder / key):
+                    if (kept := lab.store.read(key, MEND)) is None:
+                        lab.progress(f"judging on plain text of {text.language}", number, len(compositions))
+                        items = items or PrefixItems(lab.backbone, text, length)
+                        with lab.backbone.using(_update(lab, one, lab.vectors(one.names))):
+                            loss = mean_loss(lab.backbone, items, TrainOptions(max_input=length), limit=64)
+                        kept = {"loss": loss}
+                        lab.store.write(key, json_bytes(kept))
+            answers.append(float(kept["loss"]))
+        return answers
+
+
+@dataclass
+class Counted:
+    """A dry run: what is there is read, what is not is counted, and all weights that lack score alike.
+
+    So a race takes its longest way. ``lacking`` holds how many outputs each key lacks, ``asked`` how many there are in
+    all. A test whose weight is not known yet counts by itself, whichever weight it will be.
+    """
+
+    lab: Lab
+    asked: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, int] = field(default_factory=dict)
+
+    def written(self, wanted: Wanted) -> list[list[Outcome]]:
+        answers = []
+        size = len(wanted.examples.examples)
+        for one in wanted.compositions:
+            key = key_of(self.lab, wanted, one)
+            kept = read_outcomes(self.lab, key, wanted.data)[:size]
+            missing = size - len(kept)
+            label = f"{wanted.data.split} {key}"
+            if missing and wanted.data.split == "test" and label in self.asked:
+                label += f" {len(self.asked)}"
+            self.asked[label] = max(size, self.asked.get(label, 0))
+            if missing:
+                self.lacking[label] = max(missing, self.lacking.get(label, 0))
+            rest = wanted.examples.examples[len(kept) :]
+            answers.append([*kept, *(Outcome(example.id, "", 0.0, "other") for example in rest)])
+        return answers
+
+    def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
+        answers = []
+        for one in compositions:
+            key = loss_key_of(self.lab, text, length, one)
+            kept = self.lab.store.read(key, MEND)
+            self.asked[f"plain {key}"] = 64
+            if kept is None:
+                self.lacking[f"plain {key}"] = 64
+            answers.append(0.0 if kept is None else float(kept["loss"]))
+        return answers
+
+
+def read_outcomes(lab: Lab, key: str, data: Labelled) -> list[Outcome]:
+    """The outcomes that are kept under a key, with the ids of the data; none where nothing is kept.
+
+    Other data may hold the same examples under other ids: a split that is a copy of another. Raises
+    :class:`LingarithError` for a damaged file.
+    """
+    kept = lab.store.read(key, MEND)
+    if kept is None:
+        return []
+    try:
+        outcomes = [Outcome(**outcome) for outcome in kept["outcomes"]]
+    except (KeyError, TypeError):
+        raise LingarithError(f"{lab.store.place}/{key} holds no outcomes; {MEND}") from None
+    return [replace(outcome, id=example.id) for outcome, example in zip(outcomes, data.examples, strict=False)]
+
+
+def _update(lab: Lab, one: Combination, vectors: Mapping[str, Any]) -> Update | None:
+    """The update of a composition; None for the empty one, which is the bare backbone."""
+    return Composition(one, vectors, lab.study.sums.value).update()
+
+
+def mean(outcomes: Sequence[Outcome]) -> float:
+    """Mean score, 0..100. Raises :class:`LingarithError` where there is nothing to average."""
+    if not outcomes:
+        raise LingarithError("nothing was evaluated: the data has no examples")
+    return sum(outcome.score for outcome in outcomes) / len(outcomes)

@@ -1,0 +1,312 @@
+"""A combination of vectors as what is added to a backbone, in a stated space, one projection at a time.
+
+===============  =========================================================================
+``factors``      ΣcᵢAᵢ and ΣcᵢBᵢ: the paper's words; a coefficient c scales an update by c²
+``anchored``     A₀ + Σcᵢ(Aᵢ − A₀), same for B: displacement from the common start
+``delta``        Σcᵢ·ΔWᵢ exactly: ranks add up, and LoRA stands beside Kronecker and full
+                 fine-tuning, which has no other space; with ``rank=k`` the best rank-k of
+                 that, and with ``kronecker=(m, n)`` as well the best sum of k Kronecker
+                 products of that size
+``peft-linear``  Σ±√|cᵢ|·Aᵢ and Σ√|cᵢ|·Bᵢ, as PEFT's ``add_weighted_adapter(…, "linear")``:
+                 only for comparison, since it is no sum of updates
+===============  =========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..adapters.kronecker import Kronecker
+from ..adapters.lora import LoraTerm
+from ..adapters.terms import Term, collected, exact_count, exact_rank, norm, to_kronecker, to_lora
+from ..algebra import Combination
+from ..errors import LingarithError, did_you_mean
+from .fit import check_fit, other_sizes
+from .outline import Lazy, LazyTerms, Terms, kronecker_outline, lora_outline, outline, rest_outline, starting_point
+from .vector import Update, Vector
+
+SPACES = ("factors", "anchored", "delta", "peft-linear")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a sum of vectors is taken, and what it is cut to (``delta`` only).
+
+    ``rank=k``: the best rank-k approximation of each projection (Eckart–Young); with
+    ``kronecker=(m, n)`` the best sum of k Kronecker products of that size (Van Loan and Pitsianis
+    1993). A sum whose rank is k or less stays as it is. Raises :class:`LingarithError` for an
+    unknown name, a rank below 1, or a cut in another space.
+
+    >>> str(Space("delta", rank=2, kronecker=(32, 16)))
+    'delta, 2 × Kronecker 32 × 16'
+    """
+
+    name: str
+    rank: int | None = None
+    kronecker: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in SPACES:
+            raise LingarithError(f"no space named {self.name!r}{did_you_mean(self.name, SPACES)}")
+        if self.rank is not None and (self.name != "delta" or self.rank < 1):
+            raise LingarithError(
+                f"rank={self.rank} needs space 'delta' and a rank of at least 1; the space is {self.name!r}"
+            )
+        if self.kronecker is not None and self.rank is None:
+            raise LingarithError("a sum of Kronecker products needs their number; give a rank (--rank-out) as well")
+
+    @staticmethod
+    def of(space: str | Space) -> Space:
+        """The space of that name, or the space itself."""
+        return Space(space) if isinstance(space, str) else space
+
+    def __str__(self) -> str:
+        if self.rank is None:
+            return self.name
+        if self.kronecker is None:
+            return f"{self.name}, rank {self.rank}"
+        return "{}, {} × Kronecker {} × {}".format(self.name, self.rank, *self.kronecker)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A combination of vectors that fit together, in a space.
+
+    Its shapes are known before any number is read, and its numbers are made when they are asked for,
+    so a composition larger than memory can be written while it is made. The empty combination adds
+    nothing: its ``update()`` is None, the bare backbone, and to ask for its terms is an error.
+
+    Raises :class:`LingarithError` for an unknown name, vectors that do not fit, a size of Kronecker
+    products that does not divide that of a projection, and a cut of full fine-tuning.
+    """
+
+    combination: Combination
+    vectors: Mapping[str, Vector]
+    space: Space
+    _cuts: dict[str, tuple[float, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of the projections that were made: the squared norm that the cut lost, and that of the exact sum."""
+
+    def __post_init__(self) -> None:
+        for name in self.combination.names:
+            if name not in self.vectors:
+                raise LingarithError(f"no vector named {name!r}{did_you_mean(name, self.vectors)}")
+        if not self.combination.names:
+            return
+        check_fit([vector for _, vector in self.parts], self._outlines, self.space.name)
+        if self.space.rank is not None:
+            self.must_be_projections("a cut to a rank")
+        if self.space.kronecker is not None:
+            Kronecker(*self.space.kronecker).check({path: terms[0].size for path, terms in self._outlines[0].items()})
+
+    @property
+    def parts(self) -> list[tuple[float, Vector]]:
+        """Coefficients and vectors, in the combination's order. Raises :class:`LingarithError` where there are none."""
+        if not self.combination.names:
+            raise LingarithError("the combination is 0: nothing is left to add to the backbone; check its coefficients")
+        return [(weight, self.vectors[name]) for name, weight in self.combination.weights.items()]
+
+    @property
+    def paths(self) -> list[str]:
+        """The projections, sorted."""
+        return sorted(self.parts[0][1].terms)
+
+    @cached_property
+    def exact(self) -> Terms:
+        """The outline of the sum before a cut."""
+        if self.space.name != "delta":
+            return self._outlines[0]  # factors are added, so a sum has the shapes of its summands
+        return {path: collected([term for each in self._outlines for term in each[path]]) for path in self.paths}
+
+    @cached_property
+    def outline(self) -> Terms:
+        """The shapes of ``terms``; nothing is read or made for it."""
+        shapes = {path: self._cut_outline(terms) for path, terms in self.exact.items()}
+        rank = max((len(t.a) for terms in shapes.values() for t in terms if isinstance(t, LoraTerm)), default=0)
+        return {
+            path: tuple(lora_outline(t.size, rank) if isinstance(t, LoraTerm) else t for t in terms)
+            for path, terms in shapes.items()
+        }
+
+    @cached_property
+    def terms(self) -> LazyTerms:
+        """What is added to each projection, made when it is asked for.
+
+        LoRA terms have one rank everywhere: what a smaller one lacks is filled up with zeros.
+        """
+
+        def filled(path: str) -> tuple[Term, ...]:
+            pairs = zip(self.at(path), self.outline[path], strict=True)
+            return tuple(term.padded(len(wide[0])) if isinstance(term, LoraTerm) else term for term, wide in pairs)
+
+        return LazyTerms(self.outline, filled)
+
+    @cached_property
+    def rest(self) -> Lazy[Tensor]:
+        """What is added to other parameters than projections, sorted by name, each made when it is asked for.
+
+        A vector without a parameter adds nothing there. Raises :class:`LingarithError` where the sizes
+        of one differ.
+        """
+        shapes: dict[str, tuple[Vector, Tensor]] = {}
+        for _, vector in self.parts:
+            for name, tensor in rest_outline(vector.rest).items():
+                first, expected = shapes.setdefault(name, (vector, tensor))
+                if expected.shape != tensor.shape:
+                    raise other_sizes(first, vector, name)
+
+        def change(name: str) -> Tensor:
+            total = torch.zeros((), dtype=torch.float64)
+            for weight, vector in self.parts:
+                if name in vector.rest:
+                    total = total + (weight * vector.scale) * vector.rest[name].double()
+            return total.float()
+
+        return Lazy({name: tensor for name, (_, tensor) in sorted(shapes.items())}, change)
+
+    @property
+    def error(self) -> float:
+        """‖ΔW − result‖/‖ΔW‖ of the cut over all projections; what was not made yet is made for it."""
+        return relative_error(*self._sums()) if self.space.rank is not None else 0.0
+
+    @property
+    def norm(self) -> float:
+        """‖result‖ over all that is changed; where nothing is cut, all of it is made for it."""
+        if self.space.rank is None:
+            others = sum(float(change.double().square().sum()) for change in self.rest.values())
+            return math.sqrt(sum(norm(terms) ** 2 for terms in self.terms.values()) + others)
+        lost, whole = self._sums()
+        return math.sqrt(max(0.0, whole - lost))
+
+    def at(self, path: str) -> tuple[Term, ...]:
+        """What is added to a projection, with the ranks that it has there."""
+        space = self.space
+        if space.name != "delta":
+            return (self._blended(path),)
+        exact = collected([term for weight, vector in self.parts for term in vector.scaled(path, weight)])
+        if space.rank is None:
+            return exact
+        cut: tuple[Term, float, float]
+        cut = to_kronecker(exact, *space.kronecker, space.rank) if space.kronecker else to_lora(exact, space.rank)
+        term, lost, whole = cut
+        self._cuts[path] = lost, whole
+        return (term,)
+
+    def update(self) -> Update | None:
+        """All of it, in memory; None for the empty combination, which is the bare backbone."""
+        if not self.combination.names:
+            return None
+        terms = {path: self.at(path) for path in self.paths}
+        return Update(terms, str(self.space), self.error, dict(self.rest))
+
+    def vector(self, name: str, parents: Mapping[str, str]) -> Vector:
+        """The result as a vector, whose origin says how it was made, but for the ``error`` of a cut.
+
+        ``parents`` gives the store's hash of each vector in it.
+        """
+        origin = {
+            "kind": "composed",
+            "expression": str(self.combination),
+            "space": str(self.space),
+            "parents": {parent: parents[parent] for parent in self.combination.names},
+            "backbone": self.parts[0][1].origin.get("backbone"),
+            "adapter": {"kind": "composed"},
+        }
+        return Vector(name, self.terms, 1.0, origin, self.rest)
+
+    def must_be_projections(self, what: str) -> None:
+        """Raise :class:`LingarithError` where other parameters are changed, which ``what`` cannot carry."""
+        if self.rest:
+            named = ", ".join(list(self.rest)[:2]) + (", …" if len(self.rest) > 2 else "")
+            raise LingarithError(
+                f"{what} cannot carry what full fine-tuning changes beside the projections ({named}; {len(self.rest)} "
+                "parameters in all); use the sum as it is, or export it with --format merged"
+            )
+
+    @cached_property
+    def _outlines(self) -> list[Terms]:
+        """The outline of each vector, in the order of ``parts``."""
+        return [outline(vector.terms) for _, vector in self.parts]
+
+    @cached_property
+    def _start(self) -> Terms:
+        """What all vectors started from, for ``anchored``."""
+        return starting_point(self.parts[0][1])
+
+    def _cut_outline(self, exact: tuple[Term, ...]) -> tuple[Term, ...]:
+        """The outline of what the space makes of a projection."""
+        space = self.space
+        if space.rank is None:
+            return exact
+        if space.kronecker is None:
+            return (lora_outline(exact[0].size, min(space.rank, exact_rank(exact))),)
+        count = min(space.rank, exact_count(exact, *space.kronecker))
+        return (kronecker_outline(exact[0].size, *space.kronecker, count),)
+
+    def _sums(self) -> tuple[float, float]:
+        """What the cuts lost of all projections, and the exact sum, as squared norms."""
+        for path in self.paths:
+            if path not in self._cuts:
+                self.at(path)
+        lost, whole = zip(*(self._cuts[path] for path in self.paths), strict=True)
+        return sum(lost), sum(whole)
+
+    def _blended(self, path: str) -> Term:
+        """The one term of a projection whose factors are sums of factors, taken in float64."""
+        space = self.space.name
+        summands = [(weight, vector.scale, vector.terms[path][0]) for weight, vector in self.parts]
+        start = self._start[path][0] if space == "anchored" else None
+        _, scale, first = summands[0]  # all vectors have this scale, but in peft-linear
+
+        def blend(which: int) -> Tensor:
+            origin = start[which].double() if start else torch.zeros(())
+            total = origin
+            for weight, own_scale, term in summands:
+                if space == "peft-linear":
+                    # PEFT puts the sign on A alone and the root of weight times scale on both.
+                    weight = (abs(weight) * own_scale) ** 0.5 * (math.copysign(1, weight) if which == 0 else 1)
+                total = total + weight * (term[which].double() - origin)  # as the factor: r × in, or out × r
+            return total.float()
+
+        blended = type(first)(*(blend(which) for which in range(len(first))))
+        return blended if space == "peft-linear" else blended.scaled(scale)
+
+
+def compose(combination: Combination, vectors: Mapping[str, Vector], space: str | Space) -> Composition:
+    """The composition of one expression that somebody asks for.
+
+    Raises :class:`LingarithError` as :class:`Space` and :class:`Composition` do, and for a rank above that
+    of the exact sum. A search over weights takes :class:`Composition` itself: at the ends of a grid some
+    vectors take no part, and a sum of lower rank then stays as it is.
+    """
+    space = Space.of(space)
+    composition = Composition(combination, vectors, space)
+    if space.rank is None or not combination.names:
+        return composition
+    if space.kronecker is None:
+        most = max(exact_rank(terms) for terms in composition.exact.values())
+        what = f"the exact sum has rank {most}"
+    else:
+        most = max(exact_count(terms, *space.kronecker) for terms in composition.exact.values())
+        what = f"{most} Kronecker products of that size hold the exact sum"
+    if space.rank > most:
+        raise LingarithError(f"rank {space.rank} is too high: {what}; ask for at most that, or for no rank")
+    return composition
+
+
+def realise(combination: Combination, vectors: Mapping[str, Vector], space: str | Space) -> Update | None:
+    """The update that a combination of vectors means in a space; None for the empty one, the bare backbone.
+
+    Raises :class:`LingarithError` as :class:`Space` and :class:`Composition` do.
+    """
+    return Composition(combination, vectors, Space.of(space)).update()
+
+
+def relative_error(lost: float, whole: float) -> float:
+    """‖ΔW − result‖/‖ΔW‖ from the two squared norms; 0 where nothing was cut."""
+    return (lost / whole) ** 0.5 if whole else 0.0

@@ -126,8 +126,11 @@ def test_how_many_outputs_a_method_takes(forecast: Callable[..., Forecast], lab:
     assert (unlimited.outputs_of(baseline), unlimited.outputs_of(add)) == (module.USUAL, 4 * module.USUAL)
 
 
-def test_steps_and_outputs_are_really_timed(forecast: Callable[..., Forecast], idle: None) -> None:
+def test_steps_and_outputs_are_really_timed(
+    forecast: Callable[..., Forecast], idle: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On few of the data; training for the store is another thing."""
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path))  # what other tests have timed is not there
     heard: list[tuple[str, int, int]] = []
     made = forecast()
     made.lab.progress = lambda *told: heard.append(told)

@@ -28,6 +28,7 @@ from lingarith.algebra import parse
 from lingarith.formats.peft import write_peft
 from lingarith.model.backbone import Backbone, load
 from lingarith.model.generate import Decoding, generate
+from lingarith.model.inputs import framed_inputs
 from lingarith.text.tasks import TASKS, examples
 from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
@@ -51,7 +52,7 @@ def theirs(model: Any, backbone: Backbone, inputs: list[str], decoding: Decoding
     """A turn of transformers and PEFT."""
     made = []
     for start in range(0, len(inputs), PEER_BATCH):
-        rows = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs[start : start + PEER_BATCH])]
+        rows = framed_inputs(backbone, inputs[start : start + PEER_BATCH], decoding.max_input)
         side = "right" if backbone.encoder_decoder else "left"
         batch = backbone.tokenizer.pad({"input_ids": rows}, padding_side=side, return_tensors="pt").to(backbone.device)
         with torch.inference_mode():

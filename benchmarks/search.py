@@ -31,8 +31,8 @@ from lingarith.scores.resample import bootstrap_difference, paired_test
 from lingarith.store.store import Store
 from lingarith.study.halving import race
 from lingarith.study.lab import Lab
-from lingarith.study.lines import methods_of, places
 from lingarith.study.outputs import Stored, Wanted
+from lingarith.study.recipes import places
 from lingarith.study.records import Run, Weight, read_run
 from lingarith.study.study import study_of
 from lingarith.study.weights import best
@@ -94,9 +94,9 @@ def replays(run: Run, store: Path) -> list[Replay]:
     keys = {"targets": run.about.targets, "sources": run.about.sources, "backbone": run.about.study["backbone"]}
     lab = Lab(study_of("search", "adapt", keys), Store.at(store))
     found: dict[tuple[str, str], Weighed] = {}
-    for place in places(lab.study):
+    for place in places(lab):
         data = lab.labels(place.task, place.target, "validation")
-        for method in (method for method in methods_of(lab, place) if len(method.tried) > 1):
+        for method in (method for method in place.methods if len(method.tried) > 1):
             written = Stored(lab).written(Wanted(place.task, data, list(method.tried.values())))
             pairs = zip(method.tried, written, strict=True)
             found[place.target, method.name] = {

@@ -138,7 +138,7 @@ def test_what_is_named_exists(document: Path) -> None:
     for module in re.findall(r"python -m ((?:lingarith|tools)[\w.]*)", text):
         path = ROOT / ("" if module.startswith("tools") else "src") / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
-    for name, path in re.findall(r"`(\w+)` in `(src/[\w./]+\.py)`", text):
+    for name, path in re.findall(r"`(\w+)` in `((?:src|tests)/[\w./]+\.py)`", text):
         assert re.search(rf"^(def |class |){name}\b", read(path), re.MULTILINE), f"{name} in {path}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from lingarith.scores.output import kind_of_output
 from lingarith.scores.rouge import CallableTokenizer
 from lingarith.text.corpora import plain_text
 from lingarith.text.labelled import Labelled
+from lingarith.text.rows import fingerprint
 from lingarith.text.tasks import TASKS, Task, examples, task_of
 from lingarith.unicode import blank, composed, visible
 
@@ -169,3 +172,30 @@ def test_two_encodings_of_one_text_score_100(metric: str, language: str) -> None
 def test_a_copy_is_one_in_any_encoding() -> None:
     article = TEXTS["Vietnamese"]
     assert kind_of_output("\u200b".join(unicodedata.normalize("NFD", article)), article, "vi", ["en"]) == "copied"
+
+
+# ---------------------------------------------------------------- real data
+
+
+@pytest.mark.parametrize("language", ["pt", "fa", "si", "vi", "ko"])
+def test_data_that_have_the_form_keep_their_fingerprint(language: str, real_data: Callable[[str], Path]) -> None:
+    """As it was before anything was normalised: of stripped texts."""
+    folder = real_data("data/summ")
+    with gzip.open(folder / language / "test.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    before = [part.strip() for row in rows for part in (f"summarize: {row['text'].strip()}", row["summary"])]
+    source = str(folder / "{language}" / "{split}.jsonl.gz")
+    data = examples(TASKS["summaries"], source, language, "test", folder=folder)
+    assert len(data.examples) == len(rows)
+    assert data.fingerprint == fingerprint(before)
+
+
+def test_real_text_without_the_form_gets_it(real_data: Callable[[str], Path]) -> None:
+    folder = real_data("data/ner_masakhaner2_nc")
+    data = examples(
+        TASKS["entities"], str(folder / "{language}" / "{split}.jsonl.gz"), "yo", "validation", folder=folder
+    )
+    with gzip.open(folder / "yo/val.jsonl.gz", "rt") as lines:
+        assert sum(not unicodedata.is_normalized("NFC", line) for line in lines) == 299
+    for one in data.examples:
+        assert unicodedata.is_normalized("NFC", one.input + one.target + one.article)

@@ -145,3 +145,16 @@ def test_numbers_of_numpy_are_numbers():
 def test_importing_the_algebra_loads_no_heavy_library():
     code = "import sys, lingarith.algebra; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.6*a[en] \u2212 0.4*b[pt]",  # the minus of tables
+        "0.6\u00d7a[en] - 0.4\u00b7b[pt]",
+        "0.6 \u22c5 a[en]\u00a0+\u00a0\u22120.4*b[pt]",  # and their spaces
+        "\ufeff0.6*a[en] - 0.4*\u200bb[pt]",  # what is copied along from pages
+    ],
+)
+def test_signs_may_be_those_of_print(text):
+    assert parse(text) == parse("0.6*a[en] - 0.4*b[pt]")

@@ -63,6 +63,22 @@ def test_numbers_far_too_large_are_warned_of(command: Any, exported: Path, store
     assert "is in" in told.out
 
 
+def test_paths_that_begin_otherwise_and_factors_of_zero(command: Any, exported: Path, store: Path) -> None:
+    (exported / "lingarith.json").unlink()
+    weights = exported / "adapter_model.safetensors"
+    tensors = {f"_orig_mod.{name}": tensor * ("lora_A" in name) for name, tensor in read_safetensors(weights).items()}
+    write_safetensors(weights, tensors)
+    done = command("import", exported, "--name", "task[pt]", "--store", store)
+    assert (done.code, done.err) == (0, "warning: task[pt] is 0: it adds nothing; the adapter may be damaged\n")
+    said = "bound by the ends of its paths: the prefix base_model.model. was dropped, _orig_mod was left out\n"
+    assert said in done.out
+    shown = command("vectors", "show", "task[pt]", "--store", store)
+    assert "\nwarning: task[pt] is 0: it adds nothing\n" in shown.out
+    facts = command("vectors", "show", "task[pt]", "--store", store, "--json").json
+    assert facts["warnings"] == ["task[pt] is 0: it adds nothing"]
+    assert facts["origin"]["renamed"] == said.partition(": ")[2].strip()
+
+
 def test_peft_and_generate_write_the_same_tokens(
     command: Any, store: Path, tiny_backbone: Path, exported: Path, tmp_path: Path
 ) -> None:

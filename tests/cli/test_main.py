@@ -163,3 +163,19 @@ def test_threads_wait_without_spinning_unless_the_user_wants_it(own: dict[str, s
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, env=unset | own)
     wanted = " ".join(own.values()) or "passive 0"
     assert done.stdout.splitlines()[-1] == wanted
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])
+def test_letters_that_stdout_has_not(encoding: str) -> None:
+    """A redirect on Windows, a terminal of long ago: letters are replaced, and JSON has them all."""
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "lingarith", *words],
+            capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        return done.stdout.decode(encoding)
+
+    assert ("λ" if encoding == "utf-8" else "?") in said("choose", "--help")
+    assert ("Volap?k" if encoding == "ascii" else "Volapük") in said("languages", "vo")
+    assert json.loads(said("languages", "vo", "nb", "--json"))[0]["name"] == "Volapük"

@@ -51,6 +51,35 @@ def test_a_task_vector_from_files(command: Command, training: tuple[str, ...], t
         assert ("validation_loss" in log) == validated
 
 
+def test_all_linear_layers(
+    command: Command, fails: Callable[..., str], training: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    """From training to PEFT's folder and back, and in a sum with vectors of the attention projections."""
+    words = ("train", "language", "uk", "--characters", 2000, *training, "--store", store)
+    made = command(*words, "--projections", "all", "--json").json
+    layer = "encoder.block.*.layer."
+    first = [*(f"{layer}0.SelfAttention.{name}" for name in "qkvo"), f"{layer}1.DenseReluDense.wi"]
+    assert made["origin"]["projections"][:5] == first
+    assert command(*words, "--projections", "all", "--json").json["trained"] is False
+    narrow = command(*words, "--projections", "in:decoder.*.wo", "--json").json
+    assert narrow["origin"]["options"]["projections"] == "in:decoder.*.wo"
+    assert "no linear layer of" in fails(*words, "--projections", "in:*.mlp.*")
+    wide = f"news[uk]@{made['hash'][:8]}"
+    assert "LoRA, rank 4, scale 1, 32 projections, |ΔW| " in command("vectors", "show", wide, "--store", store).out
+    mixed, delta = f"news[pt] - 0.5*{wide}", ("--space", "delta", "--store", store)
+    assert "only one of them adapts" in fails("compose", mixed, "--store", store, "--name", "mix")
+    assert command("export", mixed, *delta, "--out", tmp_path / "peft").code == 0
+    done = command("import", tmp_path / "peft", "--name", "again[uk]", "--store", store)
+    assert "LoRA, rank 8, scale 1, 32 projections\n" in done.out
+    outs = [command("generate", text, "A bridge opened.", *delta, *training[-2:]).out for text in (mixed, "again[uk]")]
+    assert outs[0] == outs[1]
+    (tmp_path / "peft" / "lingarith.json").unlink()
+    known = ("import", tmp_path / "peft", "--name", "again[uk]", "--store", store)
+    assert "none of its linear layers that are known here (--backbone tells all" in fails(*known, "--like", "news[pt]")
+    assert "the only one in the store that it fits" in command(*known).out
+    assert "as --backbone says" in command(*known, "--backbone", training[training.index("-b") + 1]).out
+
+
 def test_full_fine_tuning(
     command: Command, fails: Callable[..., str], training: tuple[str, ...], store: Path, tmp_path: Path
 ) -> None:

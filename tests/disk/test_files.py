@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from lingarith.disk.files import (
     LARGEST_JSON,
+    arrived,
     inside,
     must_be_ours,
     naming,
@@ -90,6 +92,29 @@ def test_full_disk_keeps_the_old_folder(tmp_path: Path, write: object) -> None:
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("name", ["EINVAL", "ENOTSUP", "EBADF", "EIO"])
+def test_drives_that_sync_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The file itself is synced; any other error of a folder is one."""
+    synced, real = [], os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(getattr(errno, name), "no folders")
+        synced.append(handle)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if name == "EIO":
+        with pytest.raises(LingarithError, match=r"cannot write .*x: no folders"):
+            write_atomically(tmp_path / "x", "1")
+        return
+    write_atomically(tmp_path / "x", "1")
+    assert placed(tmp_path / "y", b"2")
+    assert replaced(tmp_path / "y", b"3")
+    assert contents(tmp_path) == {"x": b"1", "y/new": b"3"}
+    assert len(synced) == 3
+
+
 def test_any_other_failure_says_what_and_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(LingarithError, match=r"cannot write .*file/x: (Not a directory|File exists); "):
@@ -139,6 +164,38 @@ def test_places_inside_a_folder(tmp_path: Path) -> None:
             inside(folder, name)
     (tmp_path / "link").symlink_to(folder)  # the folder itself may be reached by one
     assert inside(tmp_path / "link", "x") == tmp_path / "link" / "x"
+
+
+def test_a_snapshot_of_the_hub(tmp_path: Path) -> None:
+    blobs, there = tmp_path / "models--x" / "blobs", tmp_path / "models--x" / "snapshots" / "3f2a"
+    (there / "sub").mkdir(parents=True)
+    blobs.mkdir()
+    for name, up in (("one", "../.."), ("sub/two", "../../..")):
+        (blobs / name[-3:]).write_text(name)
+        (there / name).symlink_to(f"{up}/blobs/{name[-3:]}")
+    (there / "own").write_text("itself")
+    for folder in (there, tmp_path / "link"):
+        for name in ("one", "sub/two", "own", "missing"):
+            assert arrived(folder, name) == folder / name
+        assert arrived(folder / "sub", "two").read_text() == "sub/two"
+        if not (tmp_path / "link").exists():
+            (tmp_path / "link").symlink_to(there)
+    (tmp_path / "models--y" / "blobs").mkdir(parents=True)
+    secret = tmp_path / "models--y" / "blobs" / "secret"
+    secret.write_text("of another repository")
+    (blobs / "deep").mkdir()
+    (blobs / "deep" / "x").write_text("x")
+    (blobs / "on").symlink_to(secret)
+    for name, target in (("a", secret), ("b", "../../blobs/on"), ("c", "../../blobs/deep/x"), ("d", "../../refs")):
+        (there / name).symlink_to(target)
+        with pytest.raises(LingarithError, match=r"leads out of .*; put the file itself there"):
+            arrived(there, name)
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "x").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").symlink_to("../blobs/x")  # of no snapshot
+    with pytest.raises(LingarithError, match="leads out of"):
+        arrived(tmp_path / "folder", "x")
 
 
 def test_folders_that_may_be_replaced(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,41 @@ def test_a_process_that_dies_holds_nothing(tmp_path: Path) -> None:
 
         with alone(tmp_path / "thing", waiting):
             assert waited == [True]
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP"])
+def test_where_the_file_system_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(getattr(errno, name), "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    thing = tmp_path / "folder" / "thing"
+    with alone(thing):
+        held = thing.with_name("thing.held")
+        assert held.read_text().split()[0] == str(os.getpid())
+    assert list(tmp_path.rglob("thing*")) == []
+    words = [sys.executable, "-c", HOLDER.replace("FileLock", "SoftFileLock"), str(thing.with_name("thing.held"))]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        waited = []
+
+        def waiting() -> None:
+            waited.append(True)
+            other.kill()
+            other.wait()
+
+        with alone(thing, waiting):
+            assert waited == [True]
+
+
+def test_any_other_refusal_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(LingarithError, match=r"cannot write .*thing\.lock: broken disk"), alone(tmp_path / "thing"):
+        pass
 
 
 def test_where_no_file_can_be_made(tmp_path: Path) -> None:

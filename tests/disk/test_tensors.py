@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -279,3 +281,25 @@ def test_headers_that_lie(tmp_path: Path, header: Any, sentence: str) -> None:
     assert str(problem.value).startswith(f"{path} is damaged: ")
     assert str(problem.value).isprintable()
     assert len(str(problem.value)) < 400
+
+
+WITHOUT = """
+import os, sys
+sys.modules["fcntl"] = None
+for name in ("preadv", "pread", "O_NONBLOCK"):
+    delattr(os, name)
+from pathlib import Path
+from lingarith.disk.locks import alone
+from lingarith.disk.tensors import read_safetensors
+with alone(Path(sys.argv[1])):
+    print(float(sum(tensor.double().sum() for tensor in read_safetensors(Path(sys.argv[1])).values())))
+import lingarith.study.run, lingarith.model.together, lingarith.text.hub
+"""
+
+
+def test_what_windows_lacks_is_not_needed(tmp_path: Path) -> None:
+    """Imitated: no module fcntl, no reads at a place."""
+    write_safetensors(tmp_path / "x.safetensors", {"a": torch.arange(1000.0), "b": torch.ones(3, dtype=torch.bfloat16)})
+    words = [sys.executable, "-W", "ignore", "-c", WITHOUT, str(tmp_path / "x.safetensors")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "499503.0"), done.stderr

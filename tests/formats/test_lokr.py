@@ -105,6 +105,7 @@ def test_files_and_back(tmp_path: Path) -> None:
         {"r": 10_000, "alpha": 5_000, "decompose_factor": 4},
         {"r": 1, "alpha": 3, "decompose_both": True},
         {"r": 2, "alpha": 2, "decompose_factor": 2, "init_weights": "lycoris"},
+        {"r": 2, "alpha": 3, "rank_pattern": {"q": 1}, "alpha_pattern": {"q": 5}},
     ],
 )
 def test_folders_that_peft_saved(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -151,8 +152,8 @@ def test_not_a_number(tmp_path: Path) -> None:
     [
         ({"peft_type": "LORA"}, "type 'LORA' cannot be read; only LoKr can"),
         ({"modules_to_save": ["head"]}, "modules_to_save cannot be read, since it replaces whole modules"),
-        ({"rank_pattern": {"q": 2}}, "rank_pattern cannot be read"),
-        ({"alpha_pattern": {"q": 2}}, "alpha_pattern cannot be read"),
+        ({"rank_pattern": {"q": "x"}}, "r='x'"),
+        ({"alpha_pattern": 3}, "alpha_pattern must map patterns"),
         ({"r": 0}, "r=0"),
         ({"r": True}, "r=True"),
         ({"alpha": math.inf}, "alpha=inf"),

@@ -19,6 +19,7 @@ from lingarith.errors import LingarithError
 from lingarith.inspection import measure as module
 from lingarith.inspection.figures import Figures
 from lingarith.inspection.measure import inspect, place
+from lingarith.inspection.words import warnings
 from lingarith.vectors.composition import SPACES, Space, realise
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
@@ -54,6 +55,28 @@ def by_hand() -> dict[str, Vector]:
 
 def close(left: float | None, right: float) -> None:
     assert left == pytest.approx(right, rel=1e-5, abs=1e-6)
+
+
+def test_a_projection_that_one_vector_lacks() -> None:
+    x, y = family(Lora(2))[TASK], trained(TARGET, Lora(2))
+    fewer = Vector(TARGET, {path: held for path, held in y.terms.items() if path != "layer.0.v"}, 1.0, y.origin)
+    begun = content_hash(FlatTensors({p: (t,) for p, t in Lora(2).init(SHAPES, 0).items() if p != "layer.0.v"}))
+    fewer.origin["init_hash"] = begun  # type: ignore[index]
+    zero = {**y.terms, "layer.0.v": (LoraTerm(torch.zeros(2, 4), torch.zeros(4, 2)),)}
+    filled = Vector(TARGET, zero, 1.0, {"backbone": HERE})
+    combination = parse(f"0.7*{TASK} - 0.4*{TARGET}")
+    one, other = (inspect(combination, {TASK: x, TARGET: vector_}) for vector_ in (fewer, filled))
+    assert list(one.refused) == ["factors", "anchored"]
+    assert "only one of them adapts layer.0.v" in one.refused["factors"]
+    for paths in (None, ["layer.0.v"], ["layer.0.q"]):
+        here, there = one.figures(paths), other.figures(paths)
+        close(here.norm, there.norm)
+        assert here.summands == pytest.approx(there.summands)
+        assert here.lost["rank"][:2] == pytest.approx(there.lost["rank"][:2], abs=1e-6)
+        assert (here.conflicts, here.cancelled) == pytest.approx((there.conflicts, there.cancelled))
+    assert one.figures(["layer.0.v"]).drift[TARGET] is None
+    assert one.figures().drift[TARGET] == inspect(parse(TARGET), {TARGET: fewer}).figures().drift[TARGET]
+    assert f"{TARGET} adds nothing on 1 of 3 projections (layer.0.v)" in warnings(one)
 
 
 def test_a_difference_by_hand() -> None:

@@ -119,6 +119,18 @@ def test_the_order_of_a_model() -> None:
     assert found["decoder cross", "k"][10] == "decoder.block.10.layer.1.EncDecAttention.k"
     llama = grid([f"model.layers.0.self_attn.{name}" for name in ("k_proj", "o_proj", "q_proj", "v_proj")])
     assert list(llama) == [("", name) for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
+    wide = [
+        f"{stack}.block.{k}.layer.2.DenseReluDense.w{x}"
+        for k in (0, 1)
+        for stack in ("encoder", "decoder")
+        for x in "io"
+    ]
+    groups = ("encoder self", "encoder feed-forward", "decoder self", "decoder cross", "decoder feed-forward")
+    found = grid([*t5, *wide])
+    assert [group for group, name in found if name in ("q", "wi")] == list(groups)
+    assert list(found["decoder feed-forward", "wo"]) == [0, 1]
+    both = grid([f"model.layers.0.{name}" for name in ("mlp.up_proj", "self_attn.v_proj", "self_attn.q_proj")])
+    assert list(both) == [("", "q_proj"), ("", "v_proj"), ("", "up_proj")]
     assert list(grid(["h.0.first.query", "h.0.second.query"])) == [("h.*.first", "query"), ("h.*.second", "query")]
     assert list(grid(["q", "layers.0.k"]).values()) == [{None: "q"}, {0: "layers.0.k"}]
 

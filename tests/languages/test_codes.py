@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+import langcodes
 import pytest
+from babel import Locale, UnknownLocaleError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.languages.codes import OF_THE_PAPER, SEEN, UNSEEN, language, language_name, right_to_left
+from lingarith.languages.codes import (
+    OF_THE_PAPER,
+    SEEN,
+    UNSEEN,
+    counterpart,
+    language,
+    language_name,
+    right_to_left,
+    spoken,
+    standard,
+)
+from lingarith.text import hub
 
 SCRIPTS = (
     "Arab Beng Latn Jpan Kore Latn Latn Cyrl Telu Thai Latn Deva Gujr Hans Deva Latn Sinh Latn Latn Latn Cyrl Arab Latn"
@@ -139,3 +154,73 @@ def test_anything_has_a_name(code: str) -> None:
 @pytest.mark.parametrize("code", ["", "qaa", "x", "not a code", "zz-ZZ-zz", "../pt"])
 def test_what_is_no_language_keeps_its_code(code: str) -> None:
     assert language_name(code) == code
+
+
+# ---------------------------------------------------------------- one language under many codes
+
+ALIKE = {
+    "he": "iw heb heb_Hebr he-IL Hebrew",
+    "id": "in ind ind_Latn Indonesian id_ID",
+    "jv": "jw jav jav_Latn",
+    "fil": "tl fil_Latn Filipino",
+    "no": "nb nob nob_Latn nor",
+    "nn": "nno nno_Latn",
+    "pt": "por por_Latn pt-BR pt_PT PT Portuguese",
+    "zh": "zh_CN zh-Hans zho cmn cmn_Hani cmn_Hans zh-SG",
+    "zh-Hant": "zh_TW zh-HK zho_Hant cmn_Hant",
+    "ar": "ara arb arb_Arab ar-EG",
+    "fa": "fas pes pes_Arab fas_Arab Persian",
+    "sw": "swa swh swh_Latn",
+    "ne": "nep npi npi_Deva",
+    "sr": "srp srp_Cyrl",
+    "sr-Latn": "srp_Latn sr_Latn sh hbs",
+    "ko": "kor kor_Hang ko-KR",
+    "ja": "jpn jpn_Jpan",
+    "en": "eng eng_Latn en-US en_GB",
+    "ro": "mo ron",
+    "az": "aze azj azj_Latn",
+    "yi": "ji yid ydd ydd_Hebr",
+}
+
+
+@pytest.mark.parametrize("code", ALIKE)
+def test_many_codes_are_one_language(code: str) -> None:
+    for other in (code, *ALIKE[code].split()):
+        assert standard(other) == code, other
+        assert counterpart(other, ["xx", code]) == code
+        assert counterpart(code, ["xx", other]) == other
+        assert right_to_left(other) == (code in ("he", "ar", "fa", "yi"))
+        assert language_name(other) != other or other == language_name(code)
+
+
+def test_others_are_others() -> None:
+    several = [*ALIKE, "yue", "wuu", "arz", "ckb", "ms", "hr", "bs", "gu", "pa", "pa-Arab", "uz-Cyrl"]
+    codes = [standard(code) for code in several]
+    assert len(set(codes)) == len(codes)
+    assert counterpart("sr-Latn", ["sr"]) is None
+    assert spoken("sr-Latn") == spoken("sr_Cyrl") == "sr"
+    assert [standard(text) for text in ("xx", "", "../pt", "und")] == ["xx", "", "../pt", "und"]
+
+
+def test_standards_hold_by_three_letters_too() -> None:
+    """langcodes gives the three letters."""
+    for code in hub.languages("mc4"):
+        if code != "und":
+            plain, _, script = code.partition("-")
+            assert standard(f"{langcodes.get(plain).to_alpha3()}_{script}".strip("_")) == standard(code)
+
+
+def test_a_name_may_be_decomposed() -> None:
+    assert language(unicodedata.normalize("NFD", "Norwegian Bokmål")) == language("nb")
+
+
+def test_scripts_from_right_to_left_are_those_of_unicode() -> None:
+    """By the direction of a letter of each language's own name, as CLDR has it."""
+    for code in Locale("en").languages:
+        try:
+            own = Locale.parse(code).get_display_name(code) or ""
+        except (ValueError, UnknownLocaleError):
+            continue
+        directions = {unicodedata.bidirectional(letter) for letter in own}
+        if directions & {"L", "R", "AL"}:
+            assert right_to_left(code) == bool(directions & {"R", "AL"}), code

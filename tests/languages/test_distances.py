@@ -124,6 +124,14 @@ def test_no_table(tmp_path: Path) -> None:
             read_table(path)
 
 
+def test_any_code_does(tmp_path: Path) -> None:
+    table = Table("made", {frozenset(("he", "pt")): 0.5, frozenset(("no", "zh-Hant")): 0.25}, "a test")
+    assert table.between("iw", "por_Latn") == table.between("pt-BR", "heb") == 0.5
+    assert table.between("zh_TW", "nb") == 0.25
+    assert table.between("nb", "no") == 0
+    assert Uriel("syntactic").between("por_Latn", "en-US") == Uriel("syntactic").between("pt", "en")
+
+
 def test_a_table_in_memory() -> None:
     table = Table("made", {frozenset(("a", "b")): 0.5, frozenset(("a", "c")): None}, "a test")
     assert (table.between("b", "a"), table.between("c", "a"), table.between("c", "c")) == (0.5, None, 0.0)

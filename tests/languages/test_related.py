@@ -78,6 +78,9 @@ def test_the_preset_is_the_printed_table() -> None:
         assert not found.note
     assert printed.sets["ne"] == ["te", "ja", "tr", "ko", "ru", "bn"]
     assert related("pt", ["ja", "ko"], printed).note.startswith("no source meets the rule; ko is taken")
+    assert (
+        related("por_Latn", ["eng", "rus", "ko"], printed).chosen == related("pt", ["en", "ru", "ko"], printed).chosen
+    )
     with pytest.raises(LingarithError, match="paper-table5 has no target 'en'"):
         related("en", ["ru"], printed)
     with pytest.raises(LingarithError, match="no preset 'table5'; did you mean paper-table5"):

@@ -16,7 +16,8 @@ from transformers.utils import logging
 
 from lingarith.adapters import lora
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, fingerprint, load, wrap
+from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.fingerprint import configuration, fingerprint
 from lingarith.vectors.vector import Update
 
 FAMILIES = ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"]
@@ -155,7 +156,7 @@ def test_packed_projections_go_by_hooks(model: Make, tokenizer: Make, update: Ma
 def test_an_update_of_another_backbone_is_refused(backbone: Make, update: Make) -> None:
     on = backbone("llama")
     with (
-        pytest.raises(LingarithError, match="does not fit llama: only one of the two has a projection"),
+        pytest.raises(LingarithError, match=r"llama: transformer\.h\.0\.\S+ is no linear layer of a block there"),
         on.using(update(backbone("bloom"))),
     ):
         pass
@@ -174,8 +175,7 @@ def test_frames_of_inputs(backbone: Make) -> None:
     assert t5.encode(["w0 w1", "w2"]) == [[4, 5], [6]]
     assert t5.encode([]) == []
     assert t5.framed([4, 5, 6]) == [4, 5, 6, 1]
-    assert t5.framed([4, 5, 6], longest=3) == [4, 5, 1]
-    assert llama.framed([4, 5, 6], longest=3) == [3, 4, 5]
+    assert llama.framed([4, 5, 6]) == [3, 4, 5, 6]
     assert (t5.eos, llama.eos) == (1, 1)
     assert (t5.encoder_decoder, llama.encoder_decoder) == (True, False)
 
@@ -224,6 +224,58 @@ def test_fingerprints_differ_after_any_change(model: Make, tokenizer: Make) -> N
     seen.add(fingerprint(made, words))
     seen.add(fingerprint(model("llama", num_hidden_layers=3), words))
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"_attn_implementation_autoset": True},
+        {"unsloth_fixed": True, "unsloth_version": "2026.1"},
+        {"transformers_version": "4.30.0", "_name_or_path": "elsewhere", "use_cache": False},
+        {"pad_token_id": 7},
+        {"pad_token_id": None},
+    ],
+)
+@pytest.mark.parametrize("family", ["llama", "gemma3", "bloom"])
+def test_what_changes_no_number_changes_no_fingerprint(
+    settings: dict[str, Any], family: str, model: Make, tokenizer: Make
+) -> None:
+    made, words = model(family), tokenizer(family)
+    first = fingerprint(made, words)
+    for key, value in settings.items():
+        setattr(made.config, key, value)
+    assert fingerprint(made, words) == first
+
+
+@pytest.mark.parametrize("family", ["gemma3", "t5"])
+def test_a_key_of_the_class_itself_counts(family: str, model: Make, tokenizer: Make) -> None:
+    made, words = model(family), tokenizer(family)
+    first = fingerprint(made, words)
+    key = {"gemma3": "_sliding_window_pattern", "t5": "relative_attention_max_distance"}[family]
+    setattr(made.config, key, 5)
+    assert fingerprint(made, words) != first
+
+
+def test_the_newsrooms_fingerprint_stays() -> None:
+    """Vectors are bound to it."""
+    assert load(device="cpu").fingerprint == "adb6bd29d4f429ff1bb95c58104372700f7843e46fd453d854d2f1ca0b1d4239"
+
+
+@pytest.mark.parametrize(
+    "family", ["t5", "mt5", "umt5", "llama", "gemma2", "gemma3", "qwen2", "qwen3", "mistral", "bloom", "xglm"]
+)
+def test_an_ordinary_configuration_is_hashed_as_it_always_was(family: str, model: Make) -> None:
+    """So that vectors of before stay those of their backbones."""
+    made = model(family)
+    made.config.pad_token_id = 3 if family == "bloom" else type(made.config)().pad_token_id  # as they are on the hub
+    volatile = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "use_cache"}
+
+    def before(settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        return {key: before(value) for key, value in settings.items() if key not in volatile}
+
+    assert configuration(made.config) == before(made.config.to_diff_dict())
 
 
 def test_every_row_counts(model: Make, tokenizer: Make) -> None:
@@ -301,6 +353,9 @@ def test_only_safetensors_are_read(folder: Callable[[str], Path]) -> None:
     torch.save({}, where / "pytorch_model.bin")
     (where / "model.safetensors").unlink()
     refused(where, "has no weights in safetensors, and other files are not read since a pickle can run code; save the")
+    (where / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
+    for name in (where, where / "model-Q4_K_M.gguf", "model-Q4_K_M.gguf"):
+        refused(name, "is GGUF, which is not read; give the folder in safetensors that it was converted from")
 
 
 def test_damaged_and_incomplete_checkpoints(folder: Callable[[str], Path]) -> None:

@@ -1,4 +1,7 @@
-"""Files on every family of backbones: what PEFT and transformers make of them is what `Backbone.using` computes."""
+"""Files on every family of backbones: what PEFT and transformers make of them is what `Backbone.using` computes.
+
+Vectors sit on the attention projections or on all linear layers, and on both in one sum.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,16 @@ FAMILIES = ["t5", "mt5", "umt5", "llama", "gemma2", "gemma3", "qwen2", "qwen3", 
 # PEFT 0.21 reads an attribute that transformers 5 has renamed; neither is ours.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.parametrize("where", ["attention", "all"]),
     pytest.mark.parametrize("family", FAMILIES),
 ]
 
 
-def a_vector(name: str, on: Backbone, adapter: Lora | Kronecker, seed: int) -> Vector:
+def a_vector(name: str, on: Backbone, adapter: Lora | Kronecker, seed: int, where: str) -> Vector:
     """A vector with random numbers in both factors, so large that it changes every output."""
     generator = torch.Generator().manual_seed(seed)
     terms: dict[str, tuple[Term, ...]] = {}
-    for path, start in adapter.init(on.shapes, 0).items():
+    for path, start in adapter.init(on.shapes_of(where), 0).items():
         a, b = (0.2 * torch.randn(factor.shape, generator=generator) for factor in start)
         terms[path] = (type(start)(a, b),)
     return Vector(name, terms, 1.0, {"backbone": on.facts})
@@ -76,9 +80,9 @@ def task_type(on: Backbone) -> TaskType:
     return "SEQ_2_SEQ_LM" if on.encoder_decoder else "CAUSAL_LM"
 
 
-def test_lora_in_peft(family: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path) -> None:
+def test_lora_in_peft(family: str, where: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path) -> None:
     on = backbone(family)
-    one, two = a_vector("one", on, Lora(2), 1), a_vector("two", on, Lora(3, alpha=6), 2)
+    one, two = a_vector("one", on, Lora(2), 1, where), a_vector("two", on, Lora(3, alpha=6), 2, "attention")
     composition = a_composition("0.7*one + 0.4*(two - one)", Space("delta"), one, two)
     wanted = here(on, composition)
     for write in (write_peft, write_serving):
@@ -86,9 +90,11 @@ def test_lora_in_peft(family: str, backbone: Callable[..., Backbone], model: Any
         assert same(in_peft(tmp_path / "adapter", model(family)), wanted)
 
 
-def test_kronecker_in_peft(family: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path) -> None:
+def test_kronecker_in_peft(
+    family: str, where: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path
+) -> None:
     on = backbone(family)
-    one, two = a_vector("one", on, Kronecker(4, 4), 1), a_vector("two", on, Kronecker(8, 2), 2)
+    one, two = a_vector("one", on, Kronecker(4, 4), 1, where), a_vector("two", on, Kronecker(8, 2), 2, where)
     alone = a_composition("0.5*one", Space("delta"), one)
     cut = a_composition("0.5*one + 0.3*two", Space("delta", rank=1, kronecker=(4, 4)), one, two)
     for composition in (alone, cut):
@@ -96,9 +102,11 @@ def test_kronecker_in_peft(family: str, backbone: Callable[..., Backbone], model
         assert same(in_peft(tmp_path / "adapter", model(family)), here(on, composition))
 
 
-def test_a_mixed_sum_merged(family: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path) -> None:
+def test_a_mixed_sum_merged(
+    family: str, where: str, backbone: Callable[..., Backbone], model: Any, tmp_path: Path
+) -> None:
     on = backbone(family)
-    one, two = a_vector("one", on, Lora(2), 1), a_vector("two", on, Kronecker(8, 4), 2)
+    one, two = a_vector("one", on, Lora(2), 1, "attention"), a_vector("two", on, Kronecker(8, 4), 2, where)
     composition = a_composition("0.7*one - 0.4*two", Space("delta"), one, two)
     on.model.save_pretrained(tmp_path / "base", max_shard_size="20kB")  # type: ignore[operator]
     lost = write_merged(composition, tmp_path / "base", tmp_path / "merged")

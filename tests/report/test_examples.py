@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lingarith.report.examples import detected, examples
+from lingarith.report.examples import detected, direction, examples
 from lingarith.study.records import About, Example, Record, Run
 
 TASK = "summaries"
@@ -35,11 +35,11 @@ def test_a_study_shows_what_it_tries_of_its_first_seed_and_source(make_study):
     assert [output.label for output in shown.outputs] == ["Baseline", "Add and Subtract (λ = 0.9)"]
 
 
-@pytest.mark.parametrize(("target", "direction"), [("pt", "ltr"), ("fa", "rtl")])
-def test_outputs_say_in_which_language_they_are(target, direction, make_study):
+@pytest.mark.parametrize(("target", "expected"), [("pt", "ltr"), ("fa", "rtl")])
+def test_outputs_say_in_which_language_they_are(target, expected, make_study):
     baseline, *composed = examples(make_study(), target)[0].outputs
-    assert (baseline.language, baseline.direction) == ("en", "ltr")
-    assert {(output.language, output.direction) for output in composed} == {(target, direction)}
+    assert (baseline.language, direction(baseline.language)) == ("en", "ltr")
+    assert {(output.language, direction(output.language)) for output in composed} == {(target, expected)}
 
 
 def test_a_translation_is_in_the_language_that_the_task_writes_and_a_label_in_none(make_study):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.scores.output import KINDS, kind_of_output, known_languages, language_of, shares
+from lingarith.scores.output import KINDS, kind_of_output, known_languages, language_of, recognisable, shares
 
 ARTICLE = (
     "O presidente visitou ontem a cidade do Porto depois das eleições. "
@@ -61,6 +61,34 @@ def test_a_source_may_be_given_alone():
 @pytest.mark.parametrize("language", SENTENCES)
 def test_language_of_a_sentence(language):
     assert language_of(SENTENCES[language]) == language
+
+
+HEBREW, NORWEGIAN = "ראש הממשלה פתח אתמול גשר חדש בעיר", "Statsministeren åpnet i går en ny bro i byen"
+INDONESIAN = "Perdana menteri meresmikan jembatan baru di kota itu kemarin"
+FILIPINO = "Pinasinayaan ng punong ministro ang bagong tulay sa lungsod kahapon"
+
+
+@pytest.mark.parametrize(
+    ("output", "codes"),
+    [
+        (HEBREW, "iw he heb heb_Hebr he-IL"),
+        (NORWEGIAN, "nb no nob_Latn"),
+        (INDONESIAN, "in id ind_Latn"),
+        (FILIPINO, "tl fil fil_Latn"),
+        (PORTUGUESE, "pt por_Latn pt_BR"),
+        (SENTENCES["zh"], "zh zh_CN zh-Hans cmn_Hani"),
+    ],
+)
+def test_kinds_by_any_code(output, codes):
+    for code in codes.split():
+        assert recognisable(code)
+        assert kind_of_output(output, "x", code, ["en"], [code, "en", "de"]) == "target", code
+        assert kind_of_output(output, "x", "de", [code], ["de", code, "en"]) == "source", code
+
+
+def test_a_number_is_in_no_language_and_no_target():
+    assert kind_of_output("2023", "x", "xx", ["yy"]) == "other"
+    assert not recognisable("xx")
 
 
 def test_candidates_are_all_that_is_considered():

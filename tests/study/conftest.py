@@ -13,7 +13,6 @@ from lingarith.algebra import Combination
 from lingarith.model.backbone import Backbone, load
 from lingarith.scores.metrics import METRICS
 from lingarith.store.store import Store
-from lingarith.study import weights
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Wanted
 from lingarith.study.scoring import Outcome
@@ -48,9 +47,9 @@ def lab(study: Callable[..., Study], backbone: Backbone, store: Store) -> Callab
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store that tests share: vectors of equal recipes are trained once."""
+    """A store that the tests of a file share: vectors of equal recipes are trained once; a name means the last one."""
     return Store(tmp_path_factory.mktemp("store"))
 
 
@@ -65,13 +64,6 @@ def copied(tmp_path: Path) -> Callable[[Lab], Store]:
         return place
 
     return copy
-
-
-@pytest.fixture
-def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three weights instead of eleven or fifteen."""
-    monkeypatch.setattr(weights, "TENTHS", (0.0, 0.5, 1.0))
-    monkeypatch.setattr(weights, "NEAR_ONE", ())
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,7 +15,7 @@ from lingarith.errors import LingarithError
 from lingarith.study import choose
 from lingarith.study.choose import Pick, chosen, notes_on, protocol_of, protocols
 from lingarith.study.lab import Lab
-from lingarith.study.recipes import TABLES, Ask, Method, sources_of
+from lingarith.study.recipes import Method, Place
 from lingarith.study.weights import NOT_CHOSEN
 from lingarith.text.labelled import Labelled
 
@@ -25,10 +25,9 @@ BOTH = {"sources": ("en", "ru")}
 
 def pick(lab: Lab, outputs: Any, name: str, target: str = "pt", protocol: str = "oracle", source: str = "") -> Pick:
     """The weight of a method, from all the sources of the target."""
-    ask, sources = Ask(lab, next(iter(lab.study.tasks)), 0), sources_of(lab, target)
-    methods = TABLES[lab.study.table].methods(ask, target, sources)
-    [method] = [one for one in methods if (one.name, one.source) == (name, source)]
-    return chosen(lab, outputs, ask, method, target, sources, protocol)
+    place = Place(lab, next(iter(lab.study.tasks)), target, 0)
+    [method] = [one for one in place.methods if (one.name, one.source) == (name, source)]
+    return chosen(outputs, place, method, protocol)
 
 
 def language_vector(data: Labelled, weights: Mapping[str, float]) -> float:
@@ -101,7 +100,7 @@ def test_a_race_over_sources_counts_each_alike(lab: Labs, told: Any) -> None:
     made = pick(race, outputs, "add", protocol="sources")
     assert (made.curve[0], made.seen[0]) == ((0.0, pytest.approx(15.0)), 4)  # two of each, which is all
     english = race.labels("summaries", "en", "validation")
-    race._read["summaries", "en", "validation"] = replace(english, examples=english.examples[:1])
+    race._labelled["summaries", "en", "validation"] = replace(english, examples=english.examples[:1])
     made = pick(race, outputs, "add", protocol="sources")
     assert (made.curve[0], made.seen[0]) == ((0.0, pytest.approx(15.0)), 3)
 
@@ -126,7 +125,7 @@ def test_unlabelled_is_the_share_in_the_language_times_the_probability(lab: Labs
     assert [example.article for example in wanted.data.examples] == list(read.documents)
     trained = one.plain("pt").documents
     assert not {*trained} & {*read.documents}  # on which no vector was trained
-    assert notes_on(one, "pt", "unlabelled") == [choose.UNGUIDED.format("pt")]
+    assert notes_on(one, "pt", "unlabelled", chosen=True) == [choose.UNGUIDED.format("pt")]
 
 
 def test_where_no_output_can_be_told_to_be_in_the_language_its_share_says_nothing(
@@ -148,7 +147,10 @@ def test_text_that_vectors_were_trained_on_is_judged_where_there_is_no_other(
     outputs, own = told(), lab(text=f"{tmp_path}/{{language}}.txt", weights=(0.5,))
     pick(own, outputs, "add", protocol="unlabelled")
     assert list(outputs.read[0].documents) == ["Choveu durante uma semana."]
-    assert notes_on(own, "pt", "unlabelled") == [choose.UNGUIDED.format("pt"), choose.PROBED_ON_TRAINED.format("pt")]
+    assert notes_on(own, "pt", "unlabelled", chosen=True) == [
+        choose.UNGUIDED.format("pt"),
+        choose.PROBED_ON_TRAINED.format("pt"),
+    ]
 
 
 def test_so_many_documents_are_articles(lab: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,13 +220,14 @@ def test_a_protocol_that_the_data_do_not_allow(
 
 def test_the_oracle_stands_beside_the_protocol_where_there_are_labels(lab: Labs) -> None:
     one = lab(**BOTH)
-    ask, method = Ask(one, "summaries", 0), Method("add", {0.5: vector("a"), 1.0: vector("b")})
-    assert protocols(one, ask, method, "pt", "sources") == ["sources", "oracle"]
-    assert protocols(one, ask, method, "pt", "oracle") == ["oracle"]
-    assert protocols(one, ask, replace(method, by="test"), "pt", "sources") == ["test"]
-    assert protocols(one, ask, method, "pt", NOT_CHOSEN) == ["oracle"]
-    assert protocols(having({"en"}, one), ask, method, "pt", "unlabelled") == ["unlabelled"]
-    assert protocols(one, ask, method, "pt", NOT_CHOSEN) == []
+    place, method = Place(one, "summaries", "pt", 0), Method("add", {0.5: vector("a"), 1.0: vector("b")})
+    assert protocols(place, method, "sources") == ["sources", "oracle"]
+    assert protocols(place, method, "oracle") == ["oracle"]
+    assert protocols(place, replace(method, by="test"), "sources") == ["test"]
+    assert protocols(place, method, NOT_CHOSEN) == ["oracle"]
+    having({"en"}, one)
+    assert protocols(place, method, "unlabelled") == ["unlabelled"]
+    assert protocols(place, method, NOT_CHOSEN) == []
 
 
 # ---------------------------------------------------------------- notes
@@ -232,13 +235,13 @@ def test_the_oracle_stands_beside_the_protocol_where_there_are_labels(lab: Labs)
 
 def test_notes_say_what_a_weight_rests_on(lab: Labs) -> None:
     one = lab(targets=("pt", "ceb"))
-    assert notes_on(one, "pt", "oracle") == notes_on(one, "pt", "sources") == []
-    assert notes_on(one, "pt", NOT_CHOSEN) == [choose.NO_GROUNDS.format("pt")]
-    assert len(notes_on(one, "pt", "unlabelled")) == 1
-    (unknown,) = notes_on(one, "ceb", "oracle")
+    assert notes_on(one, "pt", "oracle", chosen=True) == notes_on(one, "pt", "sources", chosen=True) == []
+    assert notes_on(one, "pt", NOT_CHOSEN, chosen=True) == [choose.NO_GROUNDS.format("pt")]
+    assert len(notes_on(one, "pt", "unlabelled", chosen=True)) == 1
+    (unknown,) = notes_on(one, "ceb", "oracle", chosen=True)
     assert unknown.startswith("ceb: py3langid")
-    assert len(notes_on(one, "ceb", "unlabelled")) == 3
+    assert len(notes_on(one, "ceb", "unlabelled", chosen=True)) == 3
 
 
 def test_labels_need_no_language_that_can_be_told(lab: Labs) -> None:
-    assert notes_on(lab(tasks=("topics",), targets=("ceb",)), "ceb", "oracle") == []
+    assert notes_on(lab(tasks=("topics",), targets=("ceb",)), "ceb", "oracle", chosen=True) == []

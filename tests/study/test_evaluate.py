@@ -17,6 +17,7 @@ from lingarith.study.evaluate import asked, evaluate, write
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Stored, Wanted, mean
 from lingarith.study.study import Study
+from lingarith.text.labelled import Asked
 from lingarith.vectors.composition import compose
 
 Labs = Callable[..., Lab]
@@ -100,15 +101,16 @@ def test_the_bare_backbone_and_a_vector_write(there: Labs) -> None:
 
 
 def test_what_the_model_reads(study: Studies, tmp_path: Path) -> None:
-    assert asked(study(), "", ["Olá."]) == [("Olá.", "summarize: Olá.")]
+    assert asked(study(), "", ["Olá."]) == [("Olá.", Asked("summarize: Olá.", ((11, 15),)))]
     named = study(prompt="{language_name}: {text}")
-    assert asked(named, "yo", ["Olá."]) == [("Olá.", "Yoruba: Olá.")]
+    assert asked(named, "yo", ["Olá."]) == [("Olá.", Asked("Yoruba: Olá.", ((8, 12),)))]
     with pytest.raises(LingarithError, match="say by --lang"):
         asked(named, "", ["Olá."])
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps({"question": "Quem?", "passage": "A Ana."}))
     questions = study(tasks="questions", fields="context=passage")
-    assert asked(questions, "", [], file) == [("A Ana.", "question: Quem? context: A Ana.")]
+    [(article, read)] = asked(questions, "", [], file)
+    assert (article, read) == ("A Ana.", Asked("question: Quem? context: A Ana.", ((10, 15), (25, 31))))
     with pytest.raises(LingarithError, match="reads question and context; give a --file"):
         asked(questions, "", ["A Ana."])
     with pytest.raises(LingarithError, match="one task at a time"):

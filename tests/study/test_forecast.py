@@ -12,7 +12,8 @@ from lingarith.store.store import Store
 from lingarith.study import forecast as module
 from lingarith.study.forecast import OUTPUT_BYTES, Forecast, Stage
 from lingarith.study.lab import Lab
-from lingarith.study.lines import methods_of, places, plan
+from lingarith.study.lines import plan
+from lingarith.study.recipes import places
 
 Labs = Callable[..., Lab]
 QUICK: dict[str, Any] = {"weights": (0.0, 0.5), "betas": (0.5,)}
@@ -119,10 +120,10 @@ def test_nothing_is_timed_where_nothing_is_left(
 
 def test_how_many_outputs_a_method_takes(forecast: Callable[..., Forecast], lab: Labs) -> None:
     made = forecast()
-    methods = {method.name: made.outputs_of(method) for method in methods_of(made.lab, places(made.lab.study)[0])}
+    methods = {method.name: made.outputs_of(method) for method in places(made.lab)[0].methods}
     assert methods == {"baseline": 4, "add": 4 * 3 + 4, "add_subtract": 16, "uncoupled": 4 * 2 + 4}
     unlimited = forecast(validation_limit=None, test_limit=None)
-    [baseline, add, *_] = methods_of(unlimited.lab, places(unlimited.lab.study)[0])
+    [baseline, add, *_] = places(unlimited.lab)[0].methods
     assert (unlimited.outputs_of(baseline), unlimited.outputs_of(add)) == (module.USUAL, 4 * module.USUAL)
 
 

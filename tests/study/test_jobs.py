@@ -23,8 +23,8 @@ from lingarith.study import jobs
 from lingarith.study.jobs import Job, Progress, fetching, obtain_all, quiet, steps_done
 from lingarith.study.study import Study
 from lingarith.text.corpora import PlainText
-from lingarith.text.labelled import Labelled, TaskExample
-from lingarith.vectors.outline import FlatTensors
+from lingarith.text.labelled import Labelled, TaskExample, filled, labelled
+from lingarith.vectors.outline import FlatTensors, Lazy
 from lingarith.vectors.vector import Vector
 
 TEXT = PlainText("pt", "plain/{language}.txt", "text", ("Choveu toda a semana.", "A ponte abriu."), "f" * 64)
@@ -63,6 +63,8 @@ def test_names() -> None:
         ({"adapter": Lora(2, 4.0)}, False),
         ({"adapter": Kronecker(2, 2)}, False),
         ({"steps": 4}, False),
+        ({"projections": "all"}, False),
+        ({"projections": "attention"}, True),
         ({"learning_rate": 0.1}, False),
         ({"seed": 1}, False),
         ({"init_seed": 1}, False),
@@ -75,10 +77,35 @@ def test_a_recipe_holds_what_the_tensors_depend_on(
     assert (other.recipe(backbone) == job.recipe(backbone)) == same
 
 
+def test_where_the_adapter_sits_is_told_only_where_the_paper_does_not_have_it(job: Job, backbone: Backbone) -> None:
+    """Else vectors that were trained before there was a choice would not be found."""
+    wide = replace(job, options=replace(job.options, projections="all"))
+    assert "projections" not in job.options.facts
+    assert wide.options.facts == job.options.facts | {"projections": "all"}
+
+
 def test_other_data_are_another_recipe(job: Job, backbone: Backbone) -> None:
     assert replace(job, data=replace(TEXT, fingerprint="0" * 64)).recipe(backbone) != job.recipe(backbone)
     validated = [replace(job, validation=validation) for validation in (LABELLED, TEXT)]
     assert {other.recipe(backbone) for other in validated} == {job.recipe(backbone)}
+
+
+def test_a_recipe_is_another_where_a_text_is_cut_within_its_input(
+    job: Job, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And there alone: what was trained on inputs that fit, or that end with their text, is found."""
+
+    def made(prompt: str, length: int) -> Job:
+        asked = [filled(prompt, {"text": "Bridge opened. " * k}) for k in range(1, 5)]
+        rows = tuple(TaskExample(f"{k}", one.text, "B", "", (), one.slots) for k, one in enumerate(asked))
+        data = labelled("summaries", "en", "train", "here", rows, limit=None, seed=0)
+        return Job(data, replace(job.options, max_input=length))
+
+    every = [(made(prompt, length)) for prompt in ("s: {text}", "{text} Summary:") for length in (32, 512)]
+    now = [one.recipe(backbone) for one in every]
+    monkeypatch.setattr(jobs, "cut_within", lambda *_: False)
+    before = [one.recipe(backbone) for one in every]
+    assert [one == other for one, other in zip(now, before, strict=True)] == [True, True, False, True]
 
 
 def test_what_training_ends_by_is_in_the_recipe(job: Job, backbone: Backbone) -> None:
@@ -170,6 +197,18 @@ def test_many_are_trained_in_one_pass_and_each_is_stored_when_it_is_finished(
             assert (FlatTensors.of(vector)[name] - tensor).norm() < 0.01 * tensor.norm() + 1e-6
         assert (store.folder / "objects" / digest / "log.jsonl").exists()
     assert not any((store.folder / "training").iterdir())
+
+
+def test_full_fine_tuning_is_left_on_the_disk(study: Studies, backbone: Backbone, tmp_path: Path) -> None:
+    """It is as large as the backbone, and a study has several."""
+    full = study(space="delta", adapter="full", rank=None).training(0, labels=True)
+    first, digest = obtain(Job(LABELLED, full), backbone, Store(tmp_path))
+    again, same = obtain(Job(LABELLED, full), backbone, Store(tmp_path))
+    assert digest == same == vector_hash(first)
+    assert isinstance(first.rest, Lazy)
+    assert {name: tensor.tolist() for name, tensor in first.rest.items()} == {
+        name: tensor.tolist() for name, tensor in again.rest.items()
+    }
 
 
 def test_what_another_process_trains_is_waited_for(

@@ -14,16 +14,18 @@ from lingarith.errors import LingarithError
 from lingarith.store.store import Store
 from lingarith.study import choose
 from lingarith.study.lab import Lab
-from lingarith.study.lines import Place, choice, fingerprints, lines_of, methods_of, places, plan
+from lingarith.study.lines import choice, fingerprints, lines_of, plan
 from lingarith.study.lines import tested as lines_about
-from lingarith.study.recipes import Method
+from lingarith.study.outputs import Stored
+from lingarith.study.recipes import Method, Place, places
 from lingarith.study.records import Choice, Example, Fixed, Record
+from lingarith.study.scoring import Scoring
 from lingarith.text.labelled import Labelled
 
 Labs = Callable[..., Lab]
 QUICK: dict[str, Any] = {"weights": (0.0, 0.5), "betas": (0.5,)}
 TWO = {"sources": ("en", "ru")}
-PT = Place("summaries", "pt", 0)
+PT = ("summaries", "pt", 0)
 
 
 def language_vector(data: Labelled, weights: Mapping[str, float]) -> float:
@@ -40,8 +42,8 @@ def of(kind: type, lines: Any) -> list[Any]:
 
 def test_the_places_of_a_study(lab: Labs) -> None:
     tasks = ["summaries", {"task": "questions", "targets": ["fi"]}]
-    study = lab(targets=("pt", "uk"), tasks=tasks, seeds=(3, 1)).study
-    assert places(study) == [
+    one = lab(targets=("pt", "uk"), tasks=tasks, seeds=(3, 1))
+    assert [(place.task, place.target, place.seed) for place in places(one)] == [
         ("summaries", "pt", 3), ("summaries", "pt", 1), ("summaries", "uk", 3), ("summaries", "uk", 1),
         ("questions", "fi", 3), ("questions", "fi", 1),
     ]  # fmt: skip
@@ -51,7 +53,7 @@ def test_a_composition_without_a_weight(lab: Labs, told: Any) -> None:
     one, outputs = lab(), told(lambda *_: 12.5)
     one.language(0, "pt")
     method = Method("baseline", {1.0: vector("news[pt]")}, source="en")
-    fixed, *records = lines_about(one, outputs, PT, method, "oracle")
+    fixed, *records = lines_about(outputs, Place(one, *PT), method, "oracle")
     assert fixed == Fixed("summaries", "pt", "baseline", "en", 0, "news[pt]")
     assert records == [
         Record("pt", "test", "baseline", None, f"test-{k}", "", 12.5, "target", "summaries", "en") for k in range(4)
@@ -74,10 +76,10 @@ def naming(lab: Labs) -> Callable[..., Lab]:
 def test_the_lines_of_a_method(naming: Labs, told: Any) -> None:
     """Each protocol chooses, and what each chose is tested, once."""
     one = naming(**QUICK, **TWO, seeds=(7,))
-    place = PT._replace(seed=7)
-    add = next(method for method in methods_of(one, place) if method.name == "add")
+    place = Place(one, "summaries", "pt", 7)
+    add = next(method for method in place.methods if method.name == "add")
     outputs = told(lambda data, weights: language_vector(data, weights) if data.language == "pt" else 1.0)
-    lines = list(lines_about(one, outputs, place, add, "sources"))
+    lines = list(lines_about(outputs, place, add, "sources"))
     made = of(Choice, lines)
     assert [(c.protocol, c.weight, c.value) for c in made] == [("sources", 1.0, 1.0), ("oracle", 0.0, 100.0)]
     assert [parse(c.expression) for c in made] == [add.tried[1.0], add.tried[0.0]]
@@ -90,7 +92,7 @@ def test_the_lines_of_a_method(naming: Labs, told: Any) -> None:
     assert {(r.target, r.split, r.method, r.kind, r.task, r.source, r.seed) for r in records} == {
         ("pt", "test", "add", "target", "summaries", "", 7)
     }
-    both = list(lines_about(one, told(lambda *_: 1.0), place, add, "sources"))
+    both = list(lines_about(told(lambda *_: 1.0), place, add, "sources"))
     assert [c.weight for c in of(Choice, both)] == [1.0, 1.0]
     assert len(of(Record, both)) == 4
 
@@ -99,8 +101,9 @@ def test_the_lines_of_a_method(naming: Labs, told: Any) -> None:
 def test_the_best_source_says_which(sources: tuple[str, ...], naming: Labs, told: Any) -> None:
     """Of one source there is nothing to choose."""
     one = naming("table2", sources=sources)
-    best = methods_of(one, PT)[0]
-    lines = list(lines_about(one, told(lambda _, weights: 1.0 * ("headlines[ru]" in weights)), PT, best, "oracle"))
+    place = Place(one, *PT)
+    best = place.methods[0]
+    lines = list(lines_about(told(lambda _, weights: 1.0 * ("headlines[ru]" in weights)), place, best, "oracle"))
     assert [c.weight for c in of(Choice, lines)] == (["ru"] if len(sources) > 1 else [])
     assert {(r.source, r.weight) for r in of(Record, lines)} == {("ru", "ru" if len(sources) > 1 else None)}
 
@@ -146,6 +149,25 @@ def test_the_weight_of_one_method(naming: Labs, told: Any, lab: Labs) -> None:
     unguided = naming(**QUICK, choose_by="unlabelled")
     assert choice(unguided, told(), "uncoupled").protocol == "unlabelled"
     assert list(unguided.notes) == [choose.UNGUIDED.format("pt")]
+
+
+@pytest.mark.parametrize(
+    ("choose_by", "used"),
+    [("oracle", "oracle"), ("auto", "oracle"), ("unlabelled", "unlabelled"), ("sources", "sources")],
+)
+def test_a_weight_from_vectors_of_the_store(
+    choose_by: str, used: str, lab: Labs, copied: Callable[[Lab], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lab(**QUICK, **TWO)
+    _ = Place(first, *PT).methods  # the vectors get their names
+    given = lab(**QUICK, **TWO, choose_by=choose_by, max_output=2, steps=9, place=copied(first))
+    given.trains = False
+    monkeypatch.setattr("lingarith.study.jobs.train", None)
+    made = choice(given, Stored(given), "add")
+    assert (made.target, made.method, made.protocol, made.task) == ("pt", "add", used, "summaries")
+    assert [weight for weight, _ in made.curve] == [0.0, 0.5, 1.0]
+    task = parse("0.5*(headlines[en] + headlines[ru])")
+    assert parse(made.expression) == made.weight * task + (1 - made.weight) * parse("news[pt]")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +288,22 @@ def test_an_identity_knows_how_much_is_read_in_writing(empty: Labs) -> None:
     assert plan(one).identity != plan(other).identity
 
 
+def test_an_identity_knows_the_text_that_is_judged_and_the_model_that_scores(
+    empty: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is trained on stays as it is."""
+    keys: dict[str, Any] = {"text": f"{tmp_path}/{{language}}.txt", "characters": 12, **QUICK}
+    for code in ("en", "pt"):
+        (tmp_path / f"{code}.txt").write_text("".join(f"Texto {k:05}.\n" for k in range(20)))
+    before = [plan(empty(**keys, choose_by=by)).identity for by in ("unlabelled", "oracle")]
+    (tmp_path / "pt.txt").write_text("".join(f"Texto {2 * k:05}.\n" for k in range(20)))
+    after = [plan(empty(**keys, choose_by=by)).identity for by in ("unlabelled", "oracle")]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+    mine = plan(empty(**QUICK)).identity
+    monkeypatch.setattr(Scoring, "said", lambda *_: "by pieces of another model")
+    assert plan(empty(**QUICK)).identity != mine
+
+
 def test_an_identity_does_not_depend_on_what_is_there_already(empty: Labs, lab: Labs, told: Any) -> None:
     before = plan(empty(**QUICK)).identity
     there = lab(**QUICK)
@@ -277,9 +315,9 @@ def test_an_identity_does_not_depend_on_what_is_there_already(empty: Labs, lab: 
 def test_fingerprints_of_the_data(lab: Labs) -> None:
     one = lab(targets=("pt", "xx"))
     test = one.labels("summaries", "pt", "test").fingerprint
-    assert fingerprints(one, ("test",)) == {"summaries/pt": test}
-    assert fingerprints(one, ("test", "validation")).keys() == {"summaries/pt/test", "summaries/pt/validation"}
-    assert fingerprints(lab("vectors"), ("test",)) == {}
+    assert fingerprints(one, "test") == {"summaries/pt": test}
+    assert fingerprints(one, "validation").keys() == {"summaries/pt"}
+    assert fingerprints(lab("vectors"), "test") == {}
 
 
 # ---------------------------------------------------------------- what cannot be planned
@@ -341,4 +379,4 @@ def test_what_cannot_be_planned(table: str, keys: dict[str, Any], sentence: str,
 
 def test_compositions_of_a_table_are_ready_before_data_are_read(lab: Labs) -> None:
     one = lab("table1", labels="nowhere/{language}/{split}.csv", controls=())
-    assert all(isinstance(c, Combination) for method in methods_of(one, PT) for c in method.tried.values())
+    assert all(isinstance(c, Combination) for method in Place(one, *PT).methods for c in method.tried.values())

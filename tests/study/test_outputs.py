@@ -22,7 +22,7 @@ from lingarith.study import outputs as module
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Counted, Stored, Wanted, key_of, label_languages, loss_key_of, mean
 from lingarith.study.scoring import Outcome
-from lingarith.text.labelled import Labelled
+from lingarith.text.labelled import Asked, Labelled
 from lingarith.vectors.composition import Composition, Space
 
 NOTHING = Combination()
@@ -58,9 +58,9 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Echo:
     calls: Echo = []
 
     def write(
-        _: Backbone, updates: Iterable[Any], inputs: list[str], *__: Any, watch: Any = None
+        _: Backbone, updates: Iterable[Any], asked: list[Asked], *__: Any, watch: Any = None
     ) -> Iterator[list[str]]:
-        count = 0
+        count, inputs = 0, [one.text for one in asked]
         for count, _update in enumerate(updates, 1):
             yield inputs
             if watch:
@@ -114,11 +114,26 @@ def test_more_examples_extend_what_is_there(one: Lab, echo: Echo) -> None:
     assert len(echo) == 4
 
 
+def test_what_was_cut_otherwise_is_made_again(lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a prompt ends with words of its own and articles are too long; nothing else changes its key."""
+
+    def key(**keys: Any) -> str:
+        made = lab(table="table1", **keys)
+        return key_of(made, Wanted("summaries", data(made), [NOTHING]), NOTHING)
+
+    every: list[dict[str, Any]] = [
+        {}, {"max_input": 16}, {"prompt": "{text} Resumo:", "max_input": 512}, {"prompt": "{text} Resumo:"},
+    ]  # fmt: skip
+    now = [key(**keys) for keys in every]
+    monkeypatch.setattr(module, "cut_within", lambda *_: False)
+    assert [one == key(**keys) for one, keys in zip(now, every, strict=True)] == [True, True, True, False]
+
+
 def test_what_was_written_stays_where_the_rest_is_stopped(
     one: Lab, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    def stop(_: Backbone, updates: Iterable[Any], inputs: list[str], *__: Any, **___: Any) -> Iterator[list[str]]:
-        yield inputs
+    def stop(_: Backbone, updates: Iterable[Any], asked: list[Asked], *__: Any, **___: Any) -> Iterator[list[str]]:
+        yield [one.text for one in asked]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "generate_each", stop)

@@ -9,7 +9,7 @@ import pytest
 
 from lingarith.algebra import parse
 from lingarith.study.lab import Lab, far
-from lingarith.study.recipes import TABLES, Ask, Method, sources_of
+from lingarith.study.recipes import TABLES, Method, Place, wrong_language
 from lingarith.study.records import METHODS
 
 TRIED = {"weights": (0.5,), "betas": (0.5,), "learning_rates": (0.1,), "targets": ("pt", "uk"), "kronecker": (4, 2)}
@@ -17,7 +17,7 @@ Labs = Callable[..., Lab]
 
 
 def methods(lab: Lab, target: str, *sources: str) -> list[Method]:
-    return list(TABLES[lab.study.table].methods(Ask(lab, "summaries", 0), target, sources))
+    return list(TABLES[lab.study.table].methods(Place(lab, "summaries", target, 0), sources))
 
 
 def at(made: list[Method], weight: float) -> dict[str, str]:
@@ -73,7 +73,9 @@ def test_rates_are_tried_on_the_task_vector_alone(lab: Labs) -> None:
 
 def test_the_wrong_language_is_the_farthest_of_the_other_targets(lab: Labs) -> None:
     one = lab("table1", targets=("pt", "uk", "yo", "fa"))
-    assert Ask(one, "summaries", 0).wrong("pt") == max(("uk", "yo", "fa"), key=lambda other: far("pt", other))
+    assert wrong_language(Place(one, "summaries", "pt", 0)) == max(
+        ("uk", "yo", "fa"), key=lambda other: far("pt", other)
+    )
     alone = lab("table1", targets=("uk",))
     assert "wrong" not in {m.name for m in methods(alone, "uk", "en")}
     assert list(alone.notes) == ["uk is the only target, so there is no vector of a wrong language."]
@@ -131,13 +133,17 @@ def test_methods_have_names(table: str, lab: Labs) -> None:
 def test_only_related_sources_of_an_adaptation(lab: Labs) -> None:
     sources = ("ar", "ja", "te", "en")
     narrow = lab(targets=("pt", "si"), sources=sources, related="uriel")
-    assert {target: sources_of(narrow, target) for target in ("pt", "si")} == {"pt": ("ar", "en"), "si": ("te",)}
+    assert {target: Place(narrow, "summaries", target, 0).sources for target in ("pt", "si")} == {
+        "pt": ("ar", "en"),
+        "si": ("te",),
+    }
     rule = "sources among ar, ja, te, en by the rule syntactic < 0.7 and geographic < 0.3"
     assert list(narrow.notes) == [f"pt: {rule}: ar, en", f"si: {rule}: te"]
-    assert sources_of(lab(targets=("pt",), sources=sources), "pt") == sources
-    assert sources_of(lab("table2", targets=("pt",), sources=sources, related="uriel"), "pt") == sources
+    assert Place(lab(targets=("pt",), sources=sources), "summaries", "pt", 0).sources == sources
+    table = lab("table2", targets=("pt",), sources=sources, related="uriel")
+    assert Place(table, "summaries", "pt", 0).sources == sources
     far_away = lab(targets=("si",), sources=("en", "ja"), related="uriel")
-    assert sources_of(far_away, "si") == ("ja",)
+    assert Place(far_away, "summaries", "si", 0).sources == ("ja",)
     [note] = far_away.notes
     rule = "sources among en, ja by the rule syntactic < 0.7 and geographic < 0.3"
     assert note.startswith(f"si: {rule}: no source meets the rule; ja is taken, the nearest by syntactic (")
@@ -152,4 +158,4 @@ def test_that_no_source_is_near_is_noted_once(lab: Labs) -> None:
 
 def test_related_as_the_paper_prints_it(lab: Labs) -> None:
     printed = lab(targets=("pt", "uk"), sources=("ar", "ja", "en", "ru", "tr"), related="paper-table5")
-    assert sources_of(printed, "pt") == ("ar", "en", "ru")
+    assert Place(printed, "summaries", "pt", 0).sources == ("ar", "en", "ru")

@@ -79,12 +79,17 @@ def test_cosines_are_those_of_dense_updates(seed: int) -> None:
 
 
 def test_vectors_of_two_backbones_are_refused() -> None:
-    pair = ([[1.0, 0.0]], [[1.0], [0.0]])
-    one, other = vector("news[en]", pair), vector("news[pt]", pair, pair)
+    one = vector("news[en]", ([[1.0, 0.0]], [[1.0], [0.0]]))
     elsewhere = Vector("news[uk]", one.terms, 1.0, {"backbone": {"fingerprint": "1e"}})
-    for second in (other, elsewhere):
-        with pytest.raises(LingarithError, match=r"news\[en\] and news\[..\] are not of one backbone"):
-            relatedness.vectors({"en": one, "xx": second})
+    with pytest.raises(LingarithError, match=r"news\[en\] and news\[uk\] are not of one backbone"):
+        relatedness.vectors({"en": one, "xx": elsewhere})
+
+
+def test_a_projection_that_a_vector_lacks_is_zero() -> None:
+    pair = ([[1.0, 0.0]], [[1.0], [0.0]])
+    few, more = vector("news[en]", pair), vector("news[pt]", pair, pair)
+    for of in ({"en": few, "pt": more}, {"pt": more, "en": few}):
+        assert relatedness.vectors(of).between("en", "pt") == pytest.approx(1 - 0.5**0.5)
 
 
 def causal(of: Backbone) -> Backbone:

@@ -374,7 +374,7 @@ def test_where_nothing_is_to_choose_by_the_task_vector_alone_is_handed_over(few:
     assert (alone.about.protocol, alone.about.protocols, alone.choices) == ("", [], [])
     assert alone.about.handed_over == {"pt": "baseline"}
     assert json.loads((out / "pt/lingarith.json").read_text())["expression"] == "summaries[en]"
-    assert [note.partition(",")[0] for note in alone.about.notes] == ["pt: there are no labels to choose λ by"]
+    assert [note.partition(",")[0] for note in alone.about.notes] == ["pt: there are too few labels to choose λ by"]
 
 
 def test_without_labels_for_choosing_the_oracle_stands_beside(made: Any) -> None:

@@ -18,7 +18,7 @@ from lingarith.languages.codes import SEEN, UNSEEN
 from lingarith.model.options import Decoding
 from lingarith.study.listings import LISTINGS
 from lingarith.study.recipes import ADAPT, TABLES
-from lingarith.study.study import Study, full_learning_rate, read_study, study_of
+from lingarith.study.study import Study, read_study, study_of
 from lingarith.text.tasks import TASKS
 
 SHIPPED = sorted(file.name for file in (resources.files("lingarith") / "studies").iterdir())
@@ -120,10 +120,20 @@ def test_adapters() -> None:
     assert of(adapter="lora", rank=2, kronecker="4x2").vectors.kind == "lora"
 
 
+def test_where_adapters_sit() -> None:
+    usual, wide = of(), of(projections="all", language_steps=2, full_learning_rate=0.1)
+    assert "projections" not in usual.settings()
+    assert wide.settings() == {
+        **of(language_steps=2, full_learning_rate=0.1).settings(), "projections": "all"
+    }  # fmt: skip
+    assert {wide.training(0, labels=labels).projections for labels in (True, False)} == {"all"}
+    assert wide.training(0, labels=True, kind="full").projections == "attention"  # it has no adapter
+
+
 def test_full_fine_tuning_has_a_learning_rate_of_its_own() -> None:
     study = of(learning_rate=0.1)
     assert study.training(0, labels=True, kind="full").adapter == Full()
-    assert study.training(0, labels=True, kind="full").learning_rate == full_learning_rate("newsroom")
+    assert study.training(0, labels=True, kind="full").learning_rate == 1e-3
     assert study.training(0, labels=True, kind="lora").learning_rate == 0.1
     own = of(backbone="a/b", full_learning_rate=0.3)
     assert own.training(0, labels=True, kind="full").learning_rate == own.full_rate == 0.3
@@ -244,6 +254,9 @@ def test_what_cannot_be(change: str, sentence: str, file: Path) -> None:
         ({"kronecker": (4, 2), "alpha": 1.0}, "rank and alpha are LoRA's, and another adapter is asked for"),
         ({"space": "delta", "kronecker_out": (4, 2)}, "a sum of Kronecker products needs their number"),
         ({"space": "delta", "rank_out": 1, "kronecker_out": (4,)}, r"'kronecker_out' is \[4\]; give m and n"),
+        ({"adapter": "full", "projections": "all"}, "'projections' says where an adapter sits, and 'adapter' is full"),
+        ({"projections": "mlp"}, "projections='mlp' is no place for an adapter; choose attention, all, or in:PATTERN"),
+        ({"projections": "in:"}, "projections='in:' is no place for an adapter"),
         ({"table": "table1"}, "a study: a study has no key 'table'"),
         ({"targets": {"pt": 1}}, "'targets', item 1 is {'pt': 1}; it must be a text"),
     ],

@@ -24,6 +24,14 @@ def test_newsroom(tmp_path: Path) -> None:
     assert text == plain_text("newsroom", "pt", limit_characters=2000, folder=tmp_path)
 
 
+def test_the_newsroom_knows_a_language_by_any_of_its_codes(tmp_path: Path) -> None:
+    for code in ("por_Latn", "pt-BR", "Portuguese"):
+        assert plain_text("newsroom", code, limit_characters=2000, folder=tmp_path).documents[0] == page(
+            "text", "pt", 0
+        )
+    assert plain_text("newsroom", "in", limit_characters=20, folder=tmp_path).language == "in"
+
+
 def test_newsroom_ends_at_its_last_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 3)
     assert len(plain_text("newsroom", "yo", folder=tmp_path).documents) == 3
@@ -100,11 +108,13 @@ def test_hub_sources(
         ("mc4", "../pt", "mc4 has no language"),
         ("{folder}/{language}.txt", "../pt", "is no language code"),
         ("{folder}/{language}.txt", "pt", "no file"),
+        ("{folder}/{language}_plain.txt", "pt", r"no file .*pt_plain\.txt; did you mean por_Latn\?$"),
         ("{folder}/blank.jsonl", "pt", "holds no text of 'pt': every 'text' is blank"),
         ("{folder}/wrong.jsonl", "pt", "wrong.jsonl, line 1: there is no field 'text'; did you mean txt"),
     ],
 )
 def test_errors(tmp_path: Path, source: str, language: str, said: str) -> None:
+    (tmp_path / "por_Latn_plain.txt").write_text("Um.")
     (tmp_path / "blank.jsonl").write_text('{"text": " "}\n')
     (tmp_path / "wrong.jsonl").write_text('{"txt": "a"}\n')
     with pytest.raises(LingarithError, match=said):

@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import langcodes
 import pytest
 
 from lingarith.errors import LingarithError
+from lingarith.languages.codes import counterpart, standard
 from lingarith.newsroom.writer import LANGUAGES
 from lingarith.text import hub
 
@@ -196,7 +198,9 @@ def test_rows_that_cannot_serve(root: Path, tmp_path: Path, write_mc4: WriteText
 def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LingarithError, match="mc4 has no language 'you' here; did you mean yo"):
         hub.files("mc4", "you")
-    with pytest.raises(LingarithError, match="fineweb2 has no language 'xx' here; known are: ar, bn"):
+    with pytest.raises(
+        LingarithError, match=r"fineweb2 has no language 'xx' here; known are: aai, aak, .* and 1859 more"
+    ):
         hub.files("fineweb2", "xx")
     with pytest.raises(LingarithError, match="xlsum has no language 'fi' here"):
         hub.files("xlsum", "fi", "train")
@@ -210,14 +214,40 @@ def test_missing_languages_and_folders(root: Path, tmp_path: Path) -> None:
 
 def test_every_language_of_the_paper_has_a_configuration() -> None:
     paper = set(LANGUAGES) - {"fi"}
-    assert set(hub.languages("xlsum")) == paper
+    assert paper <= set(hub.languages("xlsum"))
     for dataset in ("mc4", "fineweb2", "sib200"):
         assert {*paper, "fi"} <= set(hub.languages(dataset))
     for dataset in ("fineweb2", "xlsum", "tydiqa", "sib200", "masakhaner"):
         names = list(hub.languages(dataset).values())
         assert len(set(names)) == len(names)
-    sizes = {dataset: len(hub.languages(dataset)) for dataset in ("tydiqa", "sib200", "masakhaner")}
-    assert sizes == {"tydiqa": 9, "sib200": 205, "masakhaner": 20}
+    sizes = {dataset: len(hub.languages(dataset)) for dataset in hub.DATASETS if dataset != "fineweb"}
+    assert sizes == {"mc4": 108, "fineweb2": 1871, "xlsum": 45, "tydiqa": 9, "sib200": 205, "masakhaner": 20}
+
+
+def test_codes_are_those_that_the_names_mean() -> None:
+    """By langcodes, whose language and script of a name such as ``por_Latn`` are its code's."""
+    for code, name in hub.languages("fineweb2").items():
+        if langcodes.tag_is_valid(name.replace("_", "-")):
+            assert standard(name) == standard(code), (code, name)
+    for code in {*hub.languages("mc4")} - {"und", "hmn"}:  # FineWeb-2 has each language of Hmong by itself
+        assert counterpart(code, hub.languages("fineweb2")) or code.endswith("-Latn"), code
+    assert len(hub.languages("mc4").values()) == len(set(hub.languages("mc4").values()))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "language", "name"),
+    [
+        ("mc4", "he", "iw"), ("mc4", "heb_Hebr", "iw"), ("mc4", "nb", "no"), ("mc4", "tl", "fil"), ("mc4", "in", "id"),
+        ("mc4", "zh-Hans", "zh"), ("mc4", "jw", "jv"), ("mc4", "en-US", "en-multi"), ("mc4", "und", "und"),
+        ("fineweb2", "iw", "heb_Hebr"), ("fineweb2", "fr", "fra_Latn"), ("fineweb2", "nb", "nob_Latn"),
+        ("fineweb2", "zh_CN", "cmn_Hani"), ("fineweb2", "sr-Latn", "srp_Latn"), ("fineweb2", "swc", "swc_Latn"),
+        ("xlsum", "my", "burmese"), ("xlsum", "zh-TW", "chinese_traditional"), ("xlsum", "sr_Latn", "serbian_latin"),
+        ("xlsum", "serbian_latin", "serbian_latin"), ("xlsum", "gla", "scottish_gaelic"), ("xlsum", "pcm", "pidgin"),
+        ("sib200", "quy_Latn", "quy_Latn"), ("tydiqa", "in", "secondary_task"), ("masakhaner", "yor", "yor"),
+    ],
+)  # fmt: skip
+def test_a_language_by_any_of_its_codes(dataset: str, language: str, name: str) -> None:
+    assert hub.files(dataset, language).configuration == name
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.text.labelled import Labelled, TaskExample, filled, identified_rows, labelled, texts_of
+from lingarith.text.labelled import Asked, Labelled, TaskExample, filled, identified_rows, labelled, own_id, texts_of
 from lingarith.text.rows import fingerprint
 
 ONE = TaskExample("a", "q: 1?", "1", "")
@@ -50,7 +50,7 @@ def test_references_do_not_run_into_the_next_example() -> None:
 
 
 def test_a_slot_is_filled_once_and_in_any_order() -> None:
-    assert filled("{b}{a}{b}", a="{b}", b="x") == "x{b}x"
+    assert filled("{b}{a}{b}", {"a": "{b}"}, b="x") == Asked("x{b}x", ((1, 4),))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,40 @@ def test_the_forms_of_targets(value: Any, texts: tuple[str, ...]) -> None:
 def test_targets_that_cannot_be_read(row: dict[str, Any], said: str) -> None:
     with pytest.raises(LingarithError, match=said):
         texts_of(row, "right", "line 1")
+
+
+def ids(folder: Path, *files: str, split: str = "test", paired: bool = True) -> list[str]:
+    paths = [folder / f"{number}.jsonl" for number in range(len(files))]
+    for path, content in zip(paths, files, strict=True):
+        path.write_text(content)
+    return [id for id, _, _ in identified_rows(paths, split, paired=paired)]
+
+
+def test_ids_need_be_unique_only_where_something_is_paired(tmp_path: Path) -> None:
+    twice = '{"id": 1}\n{"id": 1}\n'
+    assert ids(tmp_path, twice, paired=False) == ["1", "1"]
+    with pytest.raises(LingarithError, match="line 2: the id '1' stands twice; scores are paired by it"):
+        ids(tmp_path, twice)
+
+
+def test_ids_that_begin_anew_in_each_shard(tmp_path: Path) -> None:
+    shard = '{"id": 0}\n{"id": 1}\n'
+    assert ids(tmp_path, shard, shard, shard) == ["0", "1", "1-0", "1-1", "2-0", "2-1"]
+    with pytest.raises(LingarithError, match=r"1\.jsonl, line 2: the id '0' stands twice"):
+        ids(tmp_path, '{"id": 1}', '{"id": 0}\n{"id": 0}')
+
+
+def test_a_blank_id_is_none(tmp_path: Path) -> None:
+    rows = '{"id": ""}\n{"id": " "}\n{"id": null}\n{"id": NaN}\n{"id": "\u200b"}\n{}\n{"id": "a"}\n'
+    assert ids(tmp_path, rows) == ["test-0", "test-1", "test-2", "test-3", "test-4", "test-5", "a"]
+
+
+def test_a_given_id_may_look_like_a_number_of_ours(tmp_path: Path) -> None:
+    assert ids(tmp_path, '{"id": "test-1"}\n{}\n{"id": "test-2"}\n{}') == ["test-1", "0-test-1", "test-2", "test-3"]
+
+
+def test_two_encodings_of_an_id_are_one(tmp_path: Path) -> None:
+    assert own_id({"id": "e\u0301 "}) == own_id({"id": "\u00e9"}) == "\u00e9"
 
 
 def test_rows_are_numbered_over_all_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import csv
 import gzip
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 
 import pyarrow
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
+from lingarith.text.corpora import plain_text
 from lingarith.text.rows import fingerprint, place, read_rows, text_of
 
 ROWS = [{"text": "Olá,\nmundo \u2028 “x”", "n": "1"}, {"text": "ไทย 日本", "n": "2"}]
@@ -77,7 +79,15 @@ def test_a_gzipped_parquet_that_would_fill_the_memory_is_refused(
         ("a.csv", b"text,text\na,b\n", "a field stands twice"),
         ("a.parquet", b"PAR1", "is damaged or no Parquet file"),
         ("a.parquet", b"", "is damaged or no Parquet file"),
-        ("a.json", b"{}", "cannot be read: files end in one of .jsonl"),
+        ("a.dat", b"um, dois", r"cannot be read: files end in one of \.jsonl, .*, \.tsv, .*, and may be gzipped"),
+        ("a.xlsx", b"PK\3\4...", "is packed, and not by gzip; unpack it"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "is packed, and not by gzip"),
+        ("a.json", b'{\n "text": "x"\n}', r"row 1: no JSON .*; write one object a line, or an array of them"),
+        ("a.json", b'[{"text": "x"}, 7]', "row 2: a JSON object"),
+        ("a.json", b'[{"text": "x"},', "row 1: no JSON"),
+        ("a.json", b"[]", "is empty"),
+        ("a.jsonl", b'{"text": "x", "text": "y"}', r"line 1: no JSON .a field stands twice in an object."),
+        ("a.csv", b"text;n\na;b\nc\n", "line 3: 1 fields, and the header has 2"),
         ("a.parquet.gz", b"", "is damaged or no Parquet file"),
         ("a.parquet.gz", b"PAR1", "is damaged or no Parquet file"),
     ],
@@ -88,6 +98,94 @@ def test_one_sentence_says_what_is_wrong(tmp_path: Path, name: str, content: byt
         list(read_rows(path))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+KINDS = {
+    "lines": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS),
+    "array": json.dumps(ROWS),
+    "pretty": json.dumps(ROWS, indent=2, ensure_ascii=False),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("c4-pt.tfrecord-00000-of-01024.json.gz", "lines"), ("a.json", "lines"), ("a.json", "array"),
+        ("a.json", "pretty"), ("a.JSONL", "lines"), ("a.Json.GZ", "array"), ("a.ndjson", "lines"), ("a", "lines"),
+        ("a.data", "array"), ("a.jsonl", "array"), ("a.jsonlines.gz", "lines"),
+    ],
+)  # fmt: skip
+def test_json_of_any_kind_under_any_name(tmp_path: Path, name: str, kind: str) -> None:
+    content = ("\ufeff" + KINDS[kind]).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.lower().endswith("gz") else content)
+    assert [row for _, row in read_rows(path)] == ROWS
+
+
+def test_what_is_packed_is_unpacked_whatever_it_is_called(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.json", "a"):
+        (tmp_path / name).write_bytes(gzip.compress(KINDS["lines"].encode()))
+        assert [row for _, row in read_rows(tmp_path / name)] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"),
+    [("a.csv", ","), ("a.csv", ";"), ("a.csv", "\t"), ("a.tsv", "\t"), ("a.TSV", ","), ("a.tab", "\t")],
+)
+def test_tables_of_any_delimiter(tmp_path: Path, name: str, delimiter: str) -> None:
+    rows = [
+        {"id": "1", "text, or; tab\t": 'Um, "dois"; três', "n": "a\tb"},
+        {"id": "", "text, or; tab\t": "x\ny", "n": ""},
+    ]
+    with (tmp_path / name).open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=delimiter, lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert [row for _, row in read_rows(tmp_path / name)] == rows
+
+
+def test_joined_files_have_several_boms_and_headers(tmp_path: Path) -> None:
+    for name, part in {"a.jsonl": '{"text": "x"}\n', "a.csv": "text,n\nx,1\n", "a.txt": "x\n"}.items():
+        path = tmp_path / name
+        path.write_bytes(f"\ufeff{part}".encode() * 3)
+        assert [row["text"] for _, row in read_rows(path)] == ["x"] * 3, name
+
+
+def test_names_of_fields_have_one_form(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({unicodedata.normalize("NFD", "título"): "Olá"}, ensure_ascii=False))
+    [(_, row)] = read_rows(path)
+    assert text_of(row, "título", "here") == text_of(row, unicodedata.normalize("NFD", "título"), "here") == "Olá"
+
+
+@pytest.mark.parametrize("gz", ["", ".gz"])
+def test_only_the_columns_that_are_used_are_decoded(tmp_path: Path, gz: str) -> None:
+    far = pyarrow.array([3_000_000], pyarrow.date32())  # beyond the year 9999, which Python's dates do not reach
+    table = pyarrow.table({"text": ["a"], "when": far, "título": ["b"]})
+    pyarrow.parquet.write_table(table, tmp_path / "plain")
+    path = _write(tmp_path / f"a.parquet{gz}", (tmp_path / "plain").read_bytes())
+    fields = ("text", unicodedata.normalize("NFD", "título"))
+    assert list(read_rows(path, fields)) == [(1, {"text": "a", "when": None, "título": "b"})]
+    for some in (None, ("when",)):
+        with pytest.raises(
+            LingarithError, match=r"rows after 0 hold values that Python cannot .*; write these columns as"
+        ):
+            list(read_rows(path, some))
+    [(_, row)] = read_rows(path, ("texto",))
+    with pytest.raises(LingarithError, match="there is no field 'texto'; did you mean text"):
+        text_of(row, "texto", "here")
+    text = plain_text(str(tmp_path / f"{{language}}.parquet{gz}"), "a", folder=tmp_path)
+    assert text.documents == ("a",)
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    columns = [pyarrow.array([text]) for text in ("a", "b", "c")]
+    table = pyarrow.Table.from_arrays(columns, names=["text", "text", "n"])
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    for fields in (None, ("text",)):
+        with pytest.raises(LingarithError, match=r"a field stands twice among its columns: text, text, n"):
+            list(read_rows(tmp_path / "a.parquet", fields))
+    assert [row["n"] for _, row in read_rows(tmp_path / "a.parquet", ("n",))] == ["c"]
 
 
 def test_damaged_gzip(tmp_path: Path) -> None:

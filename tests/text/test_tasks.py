@@ -26,6 +26,9 @@ labels = ["glad", "sad"]
 """
 
 
+PARALLEL = Task("parallel", "{text}", "text", other="en")
+
+
 def _write(path: Path, rows: list[dict[str, Any]]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -245,7 +248,7 @@ def test_tasks_that_are_not_there(tmp_path: Path) -> None:
         ([{"text": "a", "sumary": "b"}], {}, "line 1: there is no field 'summary'; did you mean sumary"),
         ([{"text": "a", "summary": 3}], {}, "the field 'summary' is of type int"),
         ([{"text": "a", "summary": " "}], {}, "'pt' .train.: every 'text' or 'summary' is blank"),
-        ([{"id": 1, "text": "a", "summary": "b"}] * 2, {}, "line 2: the id '1' stands twice"),
+        ([{"id": 1, "text": "a", "summary": "b"}] * 2, {"task": PARALLEL}, "line 2: the id '1' stands twice"),
         ([], {}, "is empty"),
         ([{}], {"split": "val"}, "there is no split 'val'"),
         ([{}], {"split": "test"}, "the splits of 'pt' there are: train"),

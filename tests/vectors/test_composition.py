@@ -72,7 +72,6 @@ def test_it_is_what_realise_makes(expression: str, space: Space, tmp_path: Path)
     shapes = {path: [(type(t), t.a.shape, t.b.shape) for t in terms] for path, terms in made.outline.items()}
     terms = dict(made.terms)
     assert {path: [(type(t), t.a.shape, t.b.shape) for t in held] for path, held in terms.items()} == shapes
-    assert len({len(t.a) for held in terms.values() for t in held if isinstance(t, LoraTerm)}) <= 1
     for path in SIZES:
         torch.testing.assert_close(Update(terms, "").delta(path), update.delta(path), rtol=0, atol=1e-6)
     assert made.error == pytest.approx(update.error, abs=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,21 @@ def test_what_only_some_change_is_added_once() -> None:
     made = realise(parse("x + lora"), VECTORS, "delta")
     assert all(torch.equal(made.rest[name], VECTORS["x"].rest[name]) for name in REST)
     assert not realise(parse("lora + kronecker"), VECTORS, "delta").rest
+
+
+def test_a_projection_that_is_one_of_the_other_parameters(tmp_path: Path) -> None:
+    path, weight = "model.layers.0.mlp.up", 0.1 * torch.randn(6, 4, generator=G)
+    x = replace(VECTORS["y"], name="x", rest={**VECTORS["y"].rest, f"{path}.weight": weight})
+    wide = {**VECTORS["lora"].terms, path: VECTORS["lora"].terms["model.layers.0.attn.q"]}
+    vectors = {"x": x, "lora": replace(VECTORS["lora"], terms=wide)}
+    wanted = 2 * 2.0 * weight - 0.5 * wide[path][0].delta()
+    for combination in (parse("2*x - lora"), parse("-1*lora + 2*x")):
+        made = Composition(combination, vectors, Space("delta"))
+        torch.testing.assert_close(realise(combination, vectors, "delta").delta(path), wanted)
+        assert (list(made.rest), [term.kind for term in made.at(path)]) == (sorted(REST), ["lora", "dense"])
+    store = Store(tmp_path)
+    store.put(made.vector("mix", dict.fromkeys(vectors, "0")))
+    torch.testing.assert_close(realise(parse("mix"), {"mix": store.get("mix")}, "delta").delta(path), wanted)
 
 
 def test_into_the_store_and_back(tmp_path: Path) -> None:

@@ -180,11 +180,31 @@ def test_vectors_of_different_backbones_are_refused(space: str) -> None:
     elsewhere = replace(other, origin={**other.origin, "backbone": {"fingerprint": "e" * 64}})
     both = f"{TASK} + {TARGET}"
     refused("belong to different backbones", both, {TASK: trained(TASK), TARGET: elsewhere}, space)
-    fewer = replace(other, terms={path: held for path, held in other.terms.items() if path != "layer.1.q"})
-    refused("adapt different projections: only one has layer.1.q", both, {TASK: trained(TASK), TARGET: fewer}, space)
     wider = {path: (LoraTerm(torch.zeros(2, 9), b),) for path, ((_, b),) in other.terms.items()}
     wide = replace(other, terms=wider)
     refused("the sizes of layer.0.q differ", both, {TASK: trained(TASK), TARGET: wide}, space)
+
+
+@pytest.mark.parametrize("space", ["factors", "anchored", "delta"])
+def test_a_projection_that_one_vector_lacks(space: str) -> None:
+    task, other = trained(TASK), trained(TARGET, rank=3 if space == "delta" else 2)
+    fewer = replace(other, terms={path: held for path, held in other.terms.items() if path != "layer.1.q"})
+    both, vectors = parse(f"0.5*{TASK} - {TARGET}"), {TASK: task, TARGET: fewer}
+    if space != "delta":
+        refused(f"in {space} space: only one of them adapts layer.1.q; use space=.delta", str(both), vectors, space)
+        return
+    wanted = {path: 0.5 * task.terms[path][0].delta() for path in SHAPES}
+    for path in fewer.terms:
+        wanted[path] -= fewer.terms[path][0].delta()
+    update = realise(both, vectors, space)
+    close(update, wanted)
+    close(realise(both, dict(reversed(vectors.items())), space), wanted)
+    assert update.terms["layer.1.q"][0].a.shape[0] == 2 < update.terms["layer.0.q"][0].a.shape[0] == 5
+    assert 0 < realise(both, vectors, Space("delta", 1)).error < 1
+    apart: dict[str, Vector] = {TASK: task}
+    for name, inputs in ((TARGET, 9), (SOURCE, 8)):  # the two alone differ
+        apart[name] = replace(fewer, name=name, terms={"x": (LoraTerm(torch.zeros(2, inputs), torch.zeros(4, 2)),)})
+    refused("the sizes of x differ", f"{TASK} + {TARGET} + {SOURCE}", apart, space)
 
 
 @pytest.mark.parametrize("space", ["factors", "anchored"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,15 +194,18 @@ class Tiny(nn.Module):
             setattr(self, path.replace(".", "_"), nn.Linear(inner, out, bias=False, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("lacking", [(), ("0.v",)])
 @pytest.mark.parametrize("coefficients", [(0.6, 0.4, -0.4), (1.0, -1.0, 0.25)])
-def test_peft_linear_is_pefts(coefficients: tuple[float, float, float]) -> None:
+def test_peft_linear_is_pefts(coefficients: tuple[float, float, float], lacking: tuple[str, ...]) -> None:
     from peft import LoraConfig, get_peft_model
 
     kinds = (Lora(2), Lora(2, 1.0), Lora(2))
     vectors, names = family(*kinds), ["one", "two", "three"]
+    fewer = {path: terms for path, terms in vectors[TARGET].terms.items() if path not in lacking}
+    vectors[TARGET] = replace(vectors[TARGET], terms=fewer)
     configs = [
-        LoraConfig(r=2, lora_alpha=2 * kind.scale, target_modules=[p.replace(".", "_") for p in SHAPES])
-        for kind in kinds
+        LoraConfig(r=2, lora_alpha=2 * kind.scale, target_modules=[p.replace(".", "_") for p in made.terms])
+        for kind, made in zip(kinds, vectors.values(), strict=True)
     ]
     model: Any = get_peft_model(Tiny(), configs[0], adapter_name="one")
     for name, config in zip(names[1:], configs[1:], strict=True):

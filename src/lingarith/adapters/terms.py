@@ -7,7 +7,7 @@ Where ΔW cannot be handled from the factors alone it is formed, one projection 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, linalg
@@ -18,6 +18,14 @@ from .kronecker import KroneckerTerm
 from .lora import LoraTerm
 
 Term = LoraTerm | KroneckerTerm | DenseTerm
+
+
+def described(projections: Iterable[Sequence[Term]]) -> str:
+    """What the sums of terms of projections are, in words: ``LoRA, rank 2 to 4 + Kronecker 32 × 16``."""
+    terms = [term for summands in projections for term in summands]
+    ranks = {len(term.a) for term in terms if isinstance(term, LoraTerm)}
+    lora = {True: f"LoRA, rank {min(ranks)} to {max(ranks)}"} if len(ranks) > 1 else {}
+    return " + ".join(dict.fromkeys(lora.get(isinstance(term, LoraTerm), term.described()) for term in terms))
 
 
 def mapped(term: Term, change: Callable[[Tensor], Tensor]) -> Term:

@@ -17,9 +17,12 @@ from numbers import Real
 from typing import NamedTuple, NoReturn
 
 from ..errors import LingarithError
+from ..unicode import visible
 
 DIGITS = 12  # decimals that are kept, so that 1 - 0.9 and 0.1 are one coefficient
 
+SIGNS = str.maketrans("\u2212\u00d7\u00b7\u22c5", "-***")
+"""Signs as they are printed."""
 NAME = re.compile(
     r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*"  # xlsum, mc4.v2; no '-', which is minus here
     r"(?:\[[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*\])?"  # [en], [zh-Hans]
@@ -143,6 +146,8 @@ def _finite(name: str, coefficient: float) -> float:
 def parse(text: str) -> Combination:
     """The combination that ``text`` writes: numbers, names, ``+ - * /`` and parentheses.
 
+    Signs may be those of print too: the minus of tables, × and ·.
+
     ``parse(str(c)) == c`` for every combination c. Raises LingarithError with the text and a
     caret under the place that cannot be read.
 
@@ -155,7 +160,7 @@ def parse(text: str) -> Combination:
                           ^
     """
     try:
-        return _Parser(re.sub(r"\s", " ", text)).whole()
+        return _Parser(re.sub(r"\s", " ", visible(text).translate(SIGNS))).whole()
     except RecursionError:
         raise LingarithError("the expression is nested too deeply; write it with fewer parentheses") from None
 

@@ -1,14 +1,18 @@
-"""``lingarith compose``, ``choose``, ``evaluate`` and ``generate``: vectors that exist, put to use."""
+"""``lingarith compose``, ``inspect``, ``choose``, ``evaluate`` and ``generate``: vectors that exist, put to use."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..algebra import parse
+from ..disk.files import write_atomically
+from ..errors import LingarithError
 from ..study.study import ADAPT, Study, study_of
 from .flags import flags
 from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, open_store, print_json, print_table, say
@@ -16,7 +20,6 @@ from .progress import shown
 
 if TYPE_CHECKING:
     from ..store.store import Store
-    from ..study.evaluate import Evaluation
     from ..vectors.composition import Composition
 
 Expression = Annotated[
@@ -31,7 +34,6 @@ def study_typed(given: dict[str, Any], **more: Any) -> Study:
 
 def composed(expression: str, given: dict[str, Any], shelf: Store) -> tuple[Composition, dict[str, str]]:
     """A composition of vectors that stay on the disk until they are asked for, and the hash of each."""
-    from ..algebra import parse
     from ..vectors.composition import compose
 
     combination = parse(expression)
@@ -67,19 +69,55 @@ def compose(
         base, task_type = str(vector.origin["backbone"]["name"]), task_type_of(composition.paths)
         write_peft(composition, out, base_model=base, task_type=task_type, origin=vector.origin)
         facts["folder"] = str(out)
-    facts |= {
-        "expression": str(combination), "space": str(composition.space), "adapter": vector.adapter,
-        "norm": composition.norm, "error": composition.error, "parents": parents,
-    }  # fmt: skip
     if as_json:
-        print_json(facts)
+        facts |= {"expression": str(combination), "space": str(composition.space), "adapter": vector.adapter}
+        print_json(facts | {"norm": composition.norm, "error": composition.error, "parents": parents})
         return
-    lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
-    print(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {facts['norm']:.4g}{lost}")
+    lost = f", {composition.error:.2%} of it lost by the cut" if composition.error else ""
+    print(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost}")
     if name:
         print(f"stored as {name} ({facts['hash'][:12]})")
     if out:
         print(f"written to {out} for PEFT")
+
+
+@flags("sums")
+def inspect(
+    expression: Expression,
+    given: dict[str, Any],
+    per_module: Annotated[bool, typer.Option("--per-module", help="A line for each projection too.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write a page with heat maps to this file.", dir_okay=False)
+    ] = None,
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """What a composition really does in each space, or in the one that is named, from the vectors alone.
+
+    `lingarith inspect '0.6*headlines[en] + 0.4*(news[pt] - news[en])' --page inspection.html`
+    """
+    from rich import print as show
+
+    from ..inspection.measure import inspect as measured
+    from ..inspection.page import page as drawn
+    from ..inspection.words import as_text, facts
+    from ..vectors.composition import SPACES, Space
+
+    combination = parse(expression)
+    shelf = open_store(store)
+    vectors = {name: shelf.get(name) for name in combination.names}
+    spaces = [] if "space" in given else [Space(name) for name in SPACES]
+    if given:
+        spaces.append(study_typed({"space": "delta"} | given).sums.value)
+    inspection = measured(combination, vectors, spaces)
+    if page is not None:
+        write_atomically(page, drawn(inspection))
+    if as_json:
+        print_json(facts(inspection))
+        return
+    show(as_text(inspection, per_module=per_module))
+    if page is not None:
+        print(f"heat maps in {page}")
 
 
 @flags("languages", "data", "backbone", "sums", "choice", "writing", "seeds", without=("learning_rates", "controls"))
@@ -103,20 +141,17 @@ def choose(
 
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[target]), store, progress, trains=False)
-        made = choice(lab, Stored(lab), method)
+        chosen = choice(lab, Stored(lab), method)
     if as_json:
-        from dataclasses import asdict
-
-        print_json(asdict(made) | {"notes": list(lab.notes)})
+        print_json(asdict(chosen) | {"notes": list(lab.notes)})
         return
-    top = max(value for _, value in made.curve) or 1.0
-    rows = [
-        [plain_weight(weight), f"{value:.2f}", "█" * round(24 * value / top) + " ← chosen" * (weight == made.weight)]
-        for weight, value in made.curve
-    ]
-    metric = "Value" if made.protocol == UNLABELLED else lab.scoring(made.task).metric.name
+    top, rows = max(value for _, value in chosen.curve) or 1.0, []
+    for weight, value in chosen.curve:
+        bar = "█" * round(24 * value / top) + (" ← chosen" if weight == chosen.weight else "")
+        rows.append([plain_weight(weight), f"{value:.2f}", bar])
+    metric = "Value" if chosen.protocol == UNLABELLED else lab.scoring(chosen.task).metric.name
     print_table([symbol(method), metric, ""], rows)
-    say([f"{target}, protocol '{made.protocol}': {made.expression}", *lab.notes])
+    say([f"{target}, protocol '{chosen.protocol}': {chosen.expression}", *lab.notes])
 
 
 @flags("data", "backbone", "sums", "writing", "score_model", without=("text", "plain_field", "characters"))
@@ -134,38 +169,31 @@ def evaluate(
 
     `lingarith evaluate 'xlsum[en] + 0.4*(mc4[pt] - mc4[en])' pt --baseline 'xlsum[en]'`
     """
-    from dataclasses import asdict
-
-    from ..algebra import parse
-    from ..disk.files import write_atomically
-    from ..study.evaluate import evaluate as evaluated
+    from ..study.evaluate import evaluate as evaluation
 
     first, second = parse(expression), parse(baseline) if baseline else None
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[lang]), store, progress, trains=False)
-        found = evaluated(lab, first, lang, split, second)
+        measured = evaluation(lab, first, lang, split, second)
     if records:
-        lines = (json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in found.outcomes)
+        lines = (json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in measured.outcomes)
         write_atomically(records, "".join(lines))
     if as_json:
-        print_json({key: value for key, value in asdict(found).items() if key != "outcomes"})
-    else:
-        _print_evaluation(found)
-
-
-def _print_evaluation(found: Evaluation) -> None:
-    low, high = found.interval
-    print(f"{found.expression} in {found.space}, {found.language} {found.split}, {found.examples} examples")
-    print(f"{found.metric} {found.score:.1f} (95 % interval {low:.1f} to {high:.1f}); {found.scoring}")
-    for name, value in found.beside.items():
+        print_json({key: value for key, value in vars(measured).items() if key != "outcomes"})
+        return
+    low, high = measured.interval
+    print(
+        f"{measured.expression} in {measured.space}, {measured.language} {measured.split}, {measured.examples} examples"
+    )
+    print(f"{measured.metric} {measured.score:.1f} (95 % interval {low:.1f} to {high:.1f}); {measured.scoring}")
+    for name, value in measured.beside.items():
         print(f"{name} {value:.1f}")
-    if found.kinds:
-        print("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in found.kinds.items() if share))
-    if one := found.against:
-        print(
-            f"against {one.expression} ({one.score:.1f}): {one.gain:+.1f} "
-            f"(95 % interval {one.interval[0]:+.1f} to {one.interval[1]:+.1f}, p = {one.p:.2g})"
-        )
+    if measured.kinds:
+        print("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in measured.kinds.items() if share))
+    if one := measured.against:
+        low, high = one.interval
+        against = f"against {one.expression} ({one.score:.1f}): {one.gain:+.1f} "
+        print(f"{against}(95 % interval {low:+.1f} to {high:+.1f}, p = {one.p:.2g})")
 
 
 @flags("tasks", "fields", "prompt", "backbone", "sums", "writing")
@@ -186,7 +214,6 @@ def generate(
 
     `lingarith generate '0.9*headlines[en] + 0.1*(news[pt] - news[en])' "Uma ponte nova foi aberta …"`
     """
-    from ..algebra import parse
     from ..study.evaluate import asked, write
 
     combination, study = parse(expression), study_typed(given)
@@ -200,9 +227,9 @@ def generate(
 
 
 def _lines_of_stdin() -> list[str]:
-    from ..errors import LingarithError
+    from ..unicode import blank
 
     try:
-        return [line.strip() for line in sys.stdin if line.strip()]
+        return [line.lstrip("\ufeff").strip() for line in sys.stdin if not blank(line)]
     except UnicodeDecodeError as problem:
         raise LingarithError(f"standard input is not UTF-8 ({problem.reason}); convert it first") from None

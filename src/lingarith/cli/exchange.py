@@ -29,10 +29,11 @@ def import_(
 
     `lingarith import adapter-en --name 'task[en]' --like 'mc4[en]'`
     """
+    from ..adapters.terms import norm
     from ..errors import LingarithError
     from ..formats.imported import backbone_of, on_backbone, open_adapter
     from ..store.store import check_name
-    from ..vectors.outline import outliers
+    from ..vectors.outline import idle, outliers
 
     check_name(name)
     if backbone and like:
@@ -44,12 +45,13 @@ def import_(
 
         prepare()
         model = load(backbone)
-        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.shapes)
+        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.linear_shapes)
     else:
         facts, projections, reason = backbone_of(vector, shelf, like)
         placed = on_backbone(vector, facts, projections)
     digest = shelf.put(placed)
-    warnings = outliers(vector.terms)
+    norms = {path: norm(vector.scaled(path)) for path in vector.terms}
+    warnings = [*outliers(vector.terms), *idle(name, norms)]
     for sentence in warnings:
         print(f"warning: {sentence}; the adapter may be damaged", file=sys.stderr)
     bound, base = placed.origin["backbone"], placed.origin["base"]
@@ -57,11 +59,12 @@ def import_(
         facts = {"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin}
         print_json(facts | {"warnings": warnings})
         return
-    adapted, all_ = len(vector.terms), len(placed.terms)
-    rest = "" if adapted == all_ else f" of {all_}, 0 on the others"
     print(
-        f"{name} ({digest[:12]}) is in {store}: {vector.adapter}, scale {placed.scale:g}, {adapted} projections{rest}"
+        f"{name} ({digest[:12]}) is in {store}: {vector.adapter}, scale {placed.scale:g}, "
+        f"{len(placed.terms)} projections"
     )
+    if "renamed" in placed.origin:
+        print(f"bound by the ends of its paths: {placed.origin['renamed']}")
     named = f"; its folder names {base}" if base not in (None, bound["name"]) else ""
     print(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
 

@@ -19,6 +19,7 @@ ALIASES = {"backbone": ("-b",), "tasks": ("--task",), "sources": ("--source",), 
 """How else keys may be spelt."""
 METAVARS = {"kronecker": "MxN", "kronecker_out": "MxN", "fields": "FIELD=NAME", "slurm": "KEY=VALUE"}
 
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 Command = Callable[..., Any]
 Options = TypeVar("Options")
 
@@ -34,13 +35,13 @@ def flags(*groups: str | type, without: Collection[str] = ()) -> Callable[[Comma
     def wrap(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True).parameters
         known: dict[str, inspect.Parameter] = {}
-        for key, made in chain.from_iterable(map(_flags, groups)):
+        for key, parameter in chain.from_iterable(map(_flags, groups)):
             if key not in (*own, *without):
-                known.setdefault(key, made)  # max_input is a key of two groups
+                known.setdefault(key, parameter)  # max_input is a key of two groups
         parameters = [
             *(known[key] for key in FREQUENT if key in known),
-            *(made.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, made in own.items() if name != "given"),
-            *(made for key, made in known.items() if key not in FREQUENT),
+            *(parameter.replace(kind=KEYWORD_ONLY) for name, parameter in own.items() if name != "given"),
+            *(parameter for key, parameter in known.items() if key not in FREQUENT),
         ]
 
         @functools.wraps(command)
@@ -62,14 +63,15 @@ def taken(given: dict[str, Any], kind: type[Options]) -> Options:
 
 def _flags(group: str | type) -> Iterator[tuple[str, inspect.Parameter]]:
     """The keys of a group, each as a parameter of a function."""
-    if not isinstance(group, str):
+    if isinstance(group, type):
         groups = {group.__name__.removesuffix("Options"): group}
     else:
         groups = {group: GROUPS[group]} if group in GROUPS else dict(GROUPS)
     for name, kind in groups.items():
+        keys = keys_of(kind)
         for field in fields(kind):
-            if field.name in keys_of(kind) and (len(groups) == 1 or field.name == group):
-                yield field.name, _parameter(name, field, keys_of(kind)[field.name])
+            if field.name in keys and (len(groups) == 1 or field.name == group):
+                yield field.name, _parameter(name, field, keys[field.name])
 
 
 def _parameter(group: str, field: Field[Any], hint: Any) -> inspect.Parameter:
@@ -85,9 +87,7 @@ def _parameter(group: str, field: Field[Any], hint: Any) -> inspect.Parameter:
         rich_help_panel=None if key in FREQUENT else group.capitalize(),
     )
     typed: Any = list[str] if several else next(one for one in kinds if one in (str, int, float, bool))
-    return inspect.Parameter(
-        key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, option]
-    )
+    return inspect.Parameter(key, KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, option])
 
 
 def default_of(group: str, field: Field[Any]) -> str:

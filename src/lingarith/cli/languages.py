@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
-from ..languages.related import RelatedOptions
+from ..errors import LingarithError
+from ..languages.codes import OF_THE_PAPER, SEEN, UNSEEN, language
+from ..languages.distances import Distances
+from ..languages.related import Related, RelatedOptions, printed
+from ..languages.related import related as judged
 from .composing import study_typed
 from .flags import flags, taken
 from .opening import DEFAULT_STORE, Json, StorePlace, open_lab, print_json, print_table
 from .progress import shown
-
-if TYPE_CHECKING:
-    from ..languages.distances import Distances
-    from ..languages.related import Related
 
 
 @flags(RelatedOptions, "text", "plain_field", "backbone")
@@ -34,10 +35,6 @@ def related(
 
     `lingarith related pt --among ar,bn,en,ja,ko,id,sw,ru,te,th,tr`
     """
-    from ..languages.codes import SEEN, language
-    from ..languages.related import printed
-    from ..languages.related import related as judged
-
     options = taken(given, RelatedOptions)
     wanted = [language(target).code for target in targets]
     sources = [language(source.strip()).code for source in among.split(",")] if among is not None else list(SEEN)
@@ -49,11 +46,12 @@ def related(
             lab = open_lab(study_typed(given, characters=characters), store, progress, trains=False)
             return measured(lab, measure, [*wanted, *sources])
 
-    rule, distances = options.rule, options.distances(from_data)
-    results = [judged(target, sources, rule, distances=distances) for target in wanted]
+    distances = options.distances(from_data)
+    results = [judged(target, sources, options.rule, distances=distances) for target in wanted]
     paper = printed(wanted, sources)
     if as_json:
-        print_json({one.target: _facts(one, paper.get(one.target)) for one in results})
+        more = {one.target: {"chosen": one.chosen, "paper": paper.get(one.target)} for one in results}
+        print_json({one.target: asdict(one) | more[one.target] for one in results})
     elif len(results) == 1:
         _show(results[0], paper.get(results[0].target))
     else:
@@ -70,11 +68,6 @@ def languages(
 
     Where the code means a macro-language, the individual language it mostly stands for is named too.
     """
-    from dataclasses import asdict
-
-    from ..errors import LingarithError
-    from ..languages.codes import OF_THE_PAPER, SEEN, UNSEEN, language
-
     rows: list[dict[str, str | None]] = []
     for code in codes or OF_THE_PAPER:
         one = language(code)
@@ -93,18 +86,12 @@ def languages(
     print_table(["Code", "ISO 639-3", "Individual", "Script", "Name", "Paper"], cells)
 
 
-def _facts(one: Related, paper: Sequence[str] | None) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(one), "chosen": one.chosen, "paper": paper}
-
-
 def _show(one: Related, paper: Sequence[str] | None) -> None:
     measures = [name.capitalize() for name in one.candidates[0].distances]
     rows = []
-    for each in one.candidates:
-        numbers = ("–" if value is None else f"{value:.4f}" for value in each.distances.values())
-        rows.append(["in" if each.chosen else "out", _named(each.language), *numbers, each.why])
+    for candidate in one.candidates:
+        numbers = ("–" if value is None else f"{value:.4f}" for value in candidate.distances.values())
+        rows.append(["in" if candidate.chosen else "out", _named(candidate.language), *numbers, candidate.why])
     print(f"Related to {_named(one.target)}: {one.rule}")
     print(f"Distances: {', '.join(one.measures)}\n")
     print_table(["", "Language", *measures, "Why"], rows, measures)
@@ -118,13 +105,11 @@ def _show(one: Related, paper: Sequence[str] | None) -> None:
 def _show_all(results: Sequence[Related], paper: Mapping[str, Sequence[str]]) -> None:
     rows = []
     for one in results:
-        cells = [_named(one.target), " ".join(one.chosen)]
-        if one.target in paper:
-            listed = paper[one.target]
+        rows.append([_named(one.target), " ".join(one.chosen)])
+        if listed := paper.get(one.target):
             more = [f"+{code}" for code in one.chosen if code not in listed]
             less = [f"−{code}" for code in listed if code not in one.chosen]
-            cells += [" ".join(listed), " ".join(more + less) or "none"]
-        rows.append(cells)
+            rows[-1] += [" ".join(listed), " ".join(more + less) or "none"]
     print(f"Related, nearest first: {results[0].rule}")
     print(f"Distances: {', '.join(results[0].measures)}\n")
     print_table(["Target", "Related", *(("Table 5 of the paper", "Difference") if paper else ())], rows)
@@ -134,6 +119,4 @@ def _show_all(results: Sequence[Related], paper: Mapping[str, Sequence[str]]) ->
 
 
 def _named(code: str) -> str:
-    from ..languages.codes import language
-
     return f"{code} {language(code).name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -10,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import DO_LESS, OUT_OF_MEMORY, LingarithError
-from . import composing, exchange, inspecting, languages, making, reporting, vectors
+from . import composing, exchange, languages, making, reporting, vectors
 
 USAGE: Any = typer.BadParameter.__base__
 """A command line that cannot be understood; typer gives the class no public name."""
@@ -24,21 +26,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(making.demo)
-app.command()(making.adapt)
-app.command()(making.run)
-app.command()(reporting.report)
+for command in (
+    making.demo, making.adapt, making.run, reporting.report,
+    composing.compose, composing.inspect, composing.choose, composing.evaluate, composing.generate,
+    exchange.import_, exchange.export, languages.related, languages.languages,
+):  # fmt: skip
+    app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(making.train, name="train")
 app.add_typer(vectors.app, name="vectors")
-app.command()(composing.compose)
-app.command()(inspecting.inspect)
-app.command()(composing.choose)
-app.command()(composing.evaluate)
-app.command()(composing.generate)
-app.command("import")(exchange.import_)
-app.command()(exchange.export)
-app.command()(languages.related)
-app.command()(languages.languages)
 
 
 def _version(wanted: bool) -> None:
@@ -74,6 +69,11 @@ def main() -> None:
     """Run a command; a user's mistake is one sentence on stderr and exit code 2."""
     for name, value in LIBRARIES.items():
         os.environ.setdefault(name, value)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a letter that a terminal or file has not ends no command
+    # The objects of libraries stay: to look through them again and again takes an eighth of a dry run. What computes
+    # has garbage collected as usual (model.memory.prepare).
+    gc.set_threshold(100_000)
     code = 0
     try:
         code = app(prog_name="lingarith", standalone_mode=False) or 0
@@ -81,10 +81,10 @@ def main() -> None:
     except LingarithError as mistake:
         code = _failed(str(mistake))
     except USAGE as mistake:
-        said = " ".join(mistake.format_message().split())
+        sentence = " ".join(mistake.format_message().split())
         command = mistake.ctx.command_path if mistake.ctx else "lingarith"
         # Without arguments the help was printed, and nothing is left to say.
-        code = _failed(f"{said.rstrip('.')}; see `{command} --help`") if said else 2
+        code = _failed(f"{sentence.rstrip('.')}; see `{command} --help`") if sentence else 2
     except BrokenPipeError:
         # The reader of the output has enough (`lingarith vectors list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

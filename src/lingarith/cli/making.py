@@ -135,53 +135,43 @@ def _make(
 
 def _report(run: Run, out: Path, as_json: bool) -> None:
     """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
-    from dataclasses import asdict
+    from rich import print as show
 
+    from ..report.examples import examples
     from ..report.findings import findings
     from ..report.writing import as_text, write_report
 
-    found = findings(run)
-    report, *_ = write_report({out.name: found}, out)
-    notes = run.about.notes
+    results, about = findings(run), run.about
+    report, *_ = write_report({out.name: results}, out)
     if as_json:
-        facts = {"verdict": found.sentences, "notes": notes, "adapters": run.about.handed_over, "report": str(report)}
-        print_json({name: list(map(asdict, getattr(found, name))) for name in ("cells", "tables")} | facts)
+        facts = {"verdict": results.sentences, "notes": about.notes, "adapters": about.handed_over, "report": report}
+        print_json({"cells": results.cells, "tables": results.tables} | facts)
         return
-    from rich import print as show
-
-    for grid in found.tables:
+    for grid in results.tables:
         show(as_text(grid), "")
-    say([*found.sentences, *notes])
-    if handed := run.about.handed_over:
-        _side_by_side(run)
-        print(f"\nadapters: {', '.join(str(out / place) for place in handed)} (load them with PEFT)")
-    print(f"report:   {report}")
-
-
-def _side_by_side(run: Run) -> None:
-    from ..report.examples import examples
-
-    for target in run.about.targets:
+    say([*results.sentences, *about.notes])
+    for target in about.targets if about.handed_over else ():
         for one in examples(run, target, 1):
-            outputs = (f"  {made.label:<18} {made.text}  ({made.score:.0f})" for made in one.outputs)
+            outputs = (f"  {output.label:<18} {output.text}  ({output.score:.0f})" for output in one.outputs)
             say([f"\n{target}  {one.example.id}", f"  {'Reference':<18} {one.example.reference}", *outputs])
+    if about.handed_over:
+        print(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} (load them with PEFT)")
+    print(f"report:   {report}")
 
 
 def _show(
     forecast: Forecast, plan: Plan, who: Runner, work: WorkOptions, *, as_json: bool = False, before: bool = False
 ) -> None:
     """What a study consists of, and what is left of it; ``before`` it begins, on stderr."""
-    from dataclasses import asdict
-
     from ..study.runners.units import Work
 
     lab, stages = forecast.lab, forecast.stages()
     seconds, size = sum(stage.seconds for stage in stages), sum(stage.bytes for stage in stages)
     until = who.estimate(Work(lab, forecast, plan.protocol, work.together))
     if as_json:
-        facts = {"protocol": plan.protocol, "notes": list(lab.notes), "seconds": seconds, "bytes": size}
-        facts |= {"workers": who.workers, "until_done": until}
-        print_json({"stages": list(map(asdict, stages)), "left": sum(stage.left for stage in stages)} | facts)
+        facts = {"stages": stages, "left": sum(stage.left for stage in stages), "protocol": plan.protocol}
+        facts |= {"notes": list(lab.notes), "seconds": seconds, "bytes": size, "workers": who.workers}
+        print_json(facts | {"until_done": until})
         return
     heads, rows = ("In all", "Done", "Left", "Estimated"), []
     for stage in stages:
@@ -232,11 +222,8 @@ def task(
 
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
-
-    def asked(lab: Lab, seed: int) -> Combination:
-        return lab.task(next(iter(lab.study.tasks)), seed, lang)
-
-    _trained(given | {"labels": labels}, store, as_json, asked)
+    given["labels"] = labels
+    _trained(given, store, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
 
 
 def _trained(given: dict[str, Any], store: str, as_json: bool, asked: Callable[[Lab, int], Combination]) -> None:

@@ -33,15 +33,8 @@ def shown() -> Iterator[Progress]:
     if not console.is_terminal:
         yield _Lines()
         return
-    with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as bars:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bars:
         tasks: dict[str, object] = {}
 
         def update(what: str, done: int, total: int) -> None:
@@ -59,14 +52,14 @@ class _Lines:
     """Progress for a log file: the start of each thing, and every ten seconds how far it is."""
 
     def __init__(self) -> None:
-        self.what, self.began, self.said = "", 0.0, 0.0
+        self.what, self.began, self.printed = "", 0.0, 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
         if what != self.what:
-            self.what, self.began, self.said = what, now, now
+            self.what, self.began, self.printed = what, now, now
             print(f"{what} …", file=sys.stderr, flush=True)
-        elif now - self.said > 10 and done:
+        elif now - self.printed > 10 and done:
             left = f"/{total}, {(now - self.began) / done * (total - done):.0f} s left" if total else ""
-            self.said = now
+            self.printed = now
             print(f"{what}: {done}{left}", file=sys.stderr, flush=True)

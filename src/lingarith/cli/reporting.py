@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -31,15 +30,14 @@ def report(
     from ..report.runs import read_runs
     from ..report.writing import write_report
 
-    found = {name: findings(run) for name, run in read_runs(runs).items()}
-    folder = out or (runs[0] if len(runs) == 1 else Path("report"))
-    written = write_report(found, folder)
+    results = {name: findings(run) for name, run in read_runs(runs).items()}
+    page, *tables = write_report(results, out or (runs[0] if len(runs) == 1 else Path("report")))
     if as_json:
-        told = [{"run": name, "title": of.title, "verdict": of.sentences} for name, of in found.items()]
-        tables = [asdict(grid) for of in found.values() for grid in of.tables]
-        print_json({"runs": told, "tables": tables, "files": list(map(str, written))})
+        facts = [{"run": name, "title": one.run.about.title, "verdict": one.sentences} for name, one in results.items()]
+        grids = [grid for one in results.values() for grid in one.tables]
+        print_json({"runs": facts, "tables": grids, "files": [page, *tables]})
         return
-    for of in found.values():
-        if of.sentences:
-            print("\n".join(of.sentences) + "\n")
-    print(f"report: {written[0]}\ntables: {', '.join(map(str, written[1:]))}")
+    for one in results.values():
+        if one.sentences:
+            print("\n".join(one.sentences) + "\n")
+    print(f"report: {page}\ntables: {', '.join(map(str, tables))}")

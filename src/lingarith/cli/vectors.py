@@ -15,16 +15,14 @@ app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_
 @app.command("list")
 def list_(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     """Every vector: name, hash, kind, steps, size and the backbone it belongs to."""
-    from dataclasses import asdict
-
     entries = open_store(store).entries()
     if as_json:
-        print_json([asdict(entry) for entry in entries])
+        print_json(entries)
         return
     rows = []
-    for entry in entries:
-        name, size = entry.name if entry.current else f"{entry.name}@{entry.hash[:6]}", f"{entry.size_bytes / 1000:.0f}"
-        rows.append([name, entry.hash[:12], entry.kind or "", str(entry.steps or ""), size, entry.backbone[:8]])
+    for one in entries:
+        name, size = one.name if one.current else f"{one.name}@{one.hash[:6]}", f"{one.size_bytes / 1000:.0f}"
+        rows.append([name, one.hash[:12], one.kind or "", str(one.steps or ""), size, one.backbone[:8]])
     print_table(["Name", "Hash", "Kind", "Steps", "kB", "Backbone"], rows)
 
 
@@ -37,23 +35,27 @@ def show(
     """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
     from ..store.objects import HASH
+    from ..vectors.outline import idle
 
     vectors = open_store(store)
     vector = vectors.get(name)
     digest = name if HASH.fullmatch(name) else vectors.resolve(name)
     norms = {path: norm(vector.scaled(path)) for path in vector.terms}
+    warnings = idle(vector.name, norms)
     norms |= {name: vector.scale * float(change.double().norm()) for name, change in vector.rest.items()}
     if as_json:
-        print_json(
-            {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin), "norms": norms}
-        )
+        facts = {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin)}
+        print_json(facts | {"norms": norms, "warnings": warnings})
         return
     print(f"{vector.name}  {digest}")
     whole = sum(norm * norm for norm in norms.values()) ** 0.5
     others = f" and {len(vector.rest)} other parameters" if vector.rest else ""
     print(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections{others}, |ΔW| {whole:.4g}")
+    for sentence in warnings:
+        print(f"warning: {sentence}")
     for key, value in vector.origin.items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        several = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
+        text = ", ".join(several) if isinstance(several, list) else several
         print(f"{key}: {text}")
 
 

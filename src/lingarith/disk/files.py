@@ -8,6 +8,7 @@ called ``.tmp-…``, which nobody reads.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ from ..errors import LingarithError
 
 TEMPORARY = ".tmp-"
 LARGEST_JSON = 64 * 2**20
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS)
+"""What drives of a network (CIFS, FUSE) answer when a folder is to be synced."""
 MEND = "make it again or restore it from a copy"
 
 
@@ -128,13 +131,28 @@ def naming(path: Path) -> Iterator[None]:
 def inside(folder: Path, *parts: str | Path) -> Path:
     """A place in a folder. Raises :class:`LingarithError` when ``..`` or a link on the way leads out of it."""
     path = folder.joinpath(*parts)
-    try:
-        stays = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError) as problem:  # a circle of links, or a name that can be none
-        raise LingarithError(f"{str(path)!r} cannot be followed: {problem}; delete that link") from None
-    if not stays:
+    if not _followed(path).is_relative_to(_followed(folder)):
         raise LingarithError(f"{path} leads out of {folder}; put the file itself there, and no link")
     return path
+
+
+def arrived(folder: Path, name: str) -> Path:
+    """A file of a folder that others made, which may be one of the hub's cache. Raises as :func:`inside`.
+
+    There ``snapshots/<revision>/<name>`` is a link to a file right in ``blobs`` of the same repository
+    (https://huggingface.co/docs/huggingface_hub/guides/manage-cache), and such links alone are followed.
+    """
+    path, whole = folder / name, _followed(folder)
+    blobs = [place.parent / "blobs" for place in (whole, *whole.parents) if place.name == "snapshots"]
+    return path if _followed(path).parent in blobs else inside(folder, name)
+
+
+def _followed(path: Path) -> Path:
+    """Where a path leads. Raises :class:`LingarithError` for a circle of links, or a name that can be none."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise LingarithError(f"{str(path)!r} cannot be followed: {problem}; delete that link") from None
 
 
 def must_be_ours(folder: Path, names: Collection[str], mark: str) -> None:
@@ -157,6 +175,11 @@ def must_be_ours(folder: Path, names: Collection[str], mark: str) -> None:
 def json_bytes(value: Any) -> bytes:
     """``value`` as readable JSON. Raises ValueError or TypeError when it is not plain JSON (NaN is not)."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def json_hash(value: Any) -> str:
+    """sha256 (hex) of ``value`` as JSON, whatever the order of its keys; what is not plain JSON counts as its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
@@ -196,9 +219,14 @@ def _temporary(parent: Path) -> Path:
 
 
 def _sync(folder: Path) -> None:
-    """A rename is on the disk only when its folder is."""
+    """A rename is on the disk only when its folder is; where folders are not synced, the file itself was."""
+    if os.name == "nt":  # which opens no folders
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as problem:
+        if problem.errno not in UNSYNCED:
+            raise
     finally:
         os.close(handle)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LingarithError
-from .files import write_atomically
+from .files import json_hash, write_atomically
 
 
 def cache_folder() -> Path:
@@ -42,7 +42,7 @@ def kept(kind: str, facts: Mapping[str, Any], make: Callable[[], Iterable[Any]])
 
 
 def _place(kind: str, facts: Mapping[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    key = json_hash(facts)
     return cache_folder() / kind / f"{key}.jsonl"
 
 

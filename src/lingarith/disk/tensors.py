@@ -29,6 +29,7 @@ LONGEST_HEADER = 16 * 2**20
 MOST_TENSORS = 65_536
 LONGEST_NAME = 512
 MOST_DIMENSIONS = 8
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 """Paths of modules: no slash, no empty part, nothing that a terminal would act on."""
 
@@ -62,7 +63,7 @@ class TensorFile(Mapping[str, Tensor]):
             raise _pickle(path)
         with reading(path, mend):
             # Not to wait for ever where a pipe is in place of a file.
-            self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            self._handle = os.open(path, FLAGS)
             weakref.finalize(self, os.close, self._handle)
             status = os.fstat(self._handle)
             if not stat.S_ISREG(status.st_mode):
@@ -76,7 +77,7 @@ class TensorFile(Mapping[str, Tensor]):
         memory = _memory(tensor)
         with reading(self.path, self.mend):
             done = 0
-            while done < len(memory) and (count := os.preadv(self._handle, [memory[done:]], place.start + done)):
+            while done < len(memory) and (count := _read(self._handle, memory[done:], place.start + done)):
                 done += count  # the system gives 2 GB at most
             status = os.fstat(self._handle)
         if done < len(memory) or self._state != (status.st_size, status.st_mtime_ns):
@@ -140,7 +141,7 @@ def pieces(
 
 
 def _header(handle: int, size: int, path: Path, mend: str) -> tuple[dict[str, Place], dict[str, str]]:
-    head = os.pread(handle, 9, 0)
+    head = _bytes(handle, 9, 0)
     length = int.from_bytes(head[:8], "little")
     if head[8:] != b"{" and (head[:2] == b"PK" or (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"))):
         raise _pickle(path)
@@ -150,7 +151,7 @@ def _header(handle: int, size: int, path: Path, mend: str) -> tuple[dict[str, Pl
         raise LingarithError(
             f"{path} is no vector: its header takes {length} bytes, {LONGEST_HEADER} is the most; {mend}"
         )
-    text = os.pread(handle, length, 8)
+    text = _bytes(handle, length, 8)
     # A tensor takes one brace and two brackets; what a parser makes of more would take much memory.
     if text.count(b"{") + text.count(b"[") > 3 * MOST_TENSORS + 2:
         raise LingarithError(f"{path} is no vector: it holds more than {MOST_TENSORS} tensors; {mend}")
@@ -162,6 +163,21 @@ def _header(handle: int, size: int, path: Path, mend: str) -> tuple[dict[str, Pl
         return _places(header, 8 + length, size), metadata
     except (ValueError, RecursionError) as problem:
         raise LingarithError(f"{path} is damaged: {problem}; {mend}") from None
+
+
+def _read(handle: int, memory: memoryview, start: int) -> int:
+    """Fill memory from a place of a file; how many bytes came."""
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [memory], start)
+    os.lseek(handle, start, os.SEEK_SET)  # Windows
+    content = os.read(handle, min(len(memory), LONGEST_HEADER))
+    memory[: len(content)] = content
+    return len(content)
+
+
+def _bytes(handle: int, length: int, start: int) -> bytes:
+    content = bytearray(length)
+    return bytes(content[: _read(handle, memoryview(content), start)])
 
 
 def _places(header: Mapping[str, Any], start: int, size: int) -> dict[str, Place]:

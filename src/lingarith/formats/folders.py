@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..disk.files import inside, json_bytes, must_be_ours, read_json, replacing, write_file
-from ..disk.tensors import pieces
+from ..disk.files import arrived, json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition
 from ..vectors.outline import Terms
@@ -27,12 +27,13 @@ SCHEMA = 1
 CONFIG, WEIGHTS, ORIGIN = "adapter_config.json", "adapter_model.safetensors", "lingarith.json"
 PEFT_VERSION = "0.21.0"
 
-UNSUPPORTED = {
-    "modules_to_save": "it replaces whole modules",
-    "rank_pattern": "its modules have different ranks",
-    "alpha_pattern": "its modules have different scales",
-}
-"""Keys that, when set, make an adapter of any kind more than one scale and its factors."""
+UNSUPPORTED = {"modules_to_save": "it replaces whole modules"}
+"""Keys that, when set, make an adapter of any kind more than scales and factors."""
+PATTERNS = ("rank_pattern", "alpha_pattern")
+"""Keys that give some modules an r or α of their own."""
+
+Sizes = Callable[[str], tuple[int, float]]
+"""Path of a module → its r and α."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ class PeftFormat:
             "inference_mode": True,
             **settings,
             "modules_to_save": None,
-            "rank_pattern": {},
-            "alpha_pattern": {},
+            **{key: {} for key in PATTERNS},
             # A list would also match every module whose path *ends* in one of these; a pattern is matched whole.
             "target_modules": "|".join(re.escape(path) for path in composition.paths),
         }
@@ -85,12 +85,12 @@ class PeftFormat:
             about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
             write_file(temporary / ORIGIN, json_bytes(about))
 
-    def read(self, folder: Path) -> tuple[dict[str, Any], int, float]:
-        """The configuration in a folder, with r and α.
+    def read(self, folder: Path) -> tuple[dict[str, Any], Sizes]:
+        """The configuration in a folder, and what r and α it gives a module.
 
         Raises :class:`LingarithError` saying why when the adapter is another, or more than plain.
         """
-        config = read_json(inside(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
+        config = read_json(arrived(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
         where, kind = folder / CONFIG, config.get("peft_type")
         if kind != self.peft_type:
             raise LingarithError(f"{where}: an adapter of type {kind!r} cannot be read; only {self.name} can")
@@ -99,16 +99,66 @@ class PeftFormat:
                 raise LingarithError(
                     f"{where}: an adapter with {key} cannot be read, since {reason}; only plain {self.name} can"
                 )
-        rank, alpha = config.get("r"), config.get(self.alpha)
-        if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-            raise LingarithError(
-                f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number"
-            )
-        return config, rank, alpha
+        ranks, alphas = (_patterns(config, key, where) for key in PATTERNS)
+
+        def sizes(path: str) -> tuple[int, float]:
+            rank = next((value for pattern, value in ranks if pattern.match(path)), config.get("r"))
+            alpha = next((value for pattern, value in alphas if pattern.match(path)), config.get(self.alpha))
+            if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+                raise LingarithError(
+                    f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number"
+                )
+            return rank, alpha
+
+        sizes("")  # those of most modules
+        return config, sizes
+
+
+def _patterns(config: Mapping[str, Any], key: str, where: Path) -> list[tuple[re.Pattern[str], Any]]:
+    """The patterns of paths with what each gives; as PEFT has it, the first one that matches counts.
+
+    A pattern matches the end of a path after a dot, or all of it (``get_pattern_key`` in
+    https://github.com/huggingface/peft/blob/main/src/peft/utils/other.py).
+    """
+    given = config.get(key) or {}
+    try:
+        return [(re.compile(rf"(.*\.)?({pattern})$"), value) for pattern, value in given.items()]
+    except (re.error, AttributeError):
+        raise LingarithError(
+            f"{where}: {key} must map patterns of modules to numbers; save the adapter again"
+        ) from None
+
+
+def by_module(file: TensorFile, pattern: re.Pattern[str], what: str) -> dict[str, dict[str, str]]:
+    """The names of a file's tensors by module, and of each by factor: the two groups of the pattern.
+
+    Raises :class:`LingarithError` for a tensor that is no such factor, or is there twice.
+    """
+    held: dict[str, dict[str, str]] = {}
+    for key in file:
+        match = pattern.fullmatch(key)
+        if match is None:
+            raise LingarithError(f"{file.path}: {key!r} is no {what}")
+        if match[2] in held.setdefault(match[1], {}):
+            raise LingarithError(f"{file.path}: {key!r} is there under two names; {file.mend}")
+        held[match[1]][match[2]] = key
+    return held
+
+
+def in_common(scales: Mapping[str, float]) -> tuple[float, Mapping[str, float]]:
+    """The scale of a vector whose projections have these, and what each term is multiplied by to have its own.
+
+    >>> in_common({"q": 2.0, "v": 2.0}), in_common({"q": 2.0, "v": 0.5})
+    ((2.0, {'q': 1.0, 'v': 1.0}), (1.0, {'q': 2.0, 'v': 0.5}))
+    """
+    if len(set(scales.values())) == 1:
+        return next(iter(scales.values())), dict.fromkeys(scales, 1.0)
+    return 1.0, scales
 
 
 def origin_of(config: Mapping[str, Any], **adapter: Any) -> dict[str, Any]:
     """What an imported vector says of itself: its adapter, and the backbone that the folder names."""
+    adapter |= {key: config[key] for key in PATTERNS if config.get(key)}
     backbone = {"name": config.get("base_model_name_or_path"), "revision": config.get("revision")}
     return {"kind": "imported", "adapter": adapter, "backbone": backbone}
 

@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..adapters.lora import LoraTerm
-from ..adapters.terms import Term
-from ..disk.files import inside, read_json
+from ..disk.files import arrived, read_json
 from ..errors import LingarithError
 from ..store.store import Store
-from ..vectors.outline import LazyTerms, lora_outline, outline
+from ..vectors.outline import LazyTerms, outline
 from ..vectors.vector import Vector
+from .checkpoints import must_be_no_gguf
 from .folders import CONFIG, ORIGIN
 from .lokr import open_lokr
+from .paths import Shapes, binding, renamed
 from .peft import open_peft
 
 READERS: Mapping[str, Callable[[Path, str], Vector]] = {"LORA": open_peft, "LOKR": open_lokr}
 """PEFT's name of an adapter, and who reads its folder."""
-
-Shapes = Mapping[str, tuple[int, int]]
-"""Path of a projection → (out, in)."""
 
 
 def open_adapter(folder: Path, name: str) -> Vector:
     """The vector in a folder of PEFT's, LoRA or LoKr; tensors are read when they are asked for.
 
     Its origin names the backbone as the folder does. The fingerprint is there only where lingarith
-    wrote the folder. Raises :class:`LingarithError` as the readers do.
+    wrote the folder. Raises :class:`LingarithError` for a folder of another program, and as the readers do.
     """
-    config = read_json(inside(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
+    must_be_no_gguf(folder)
+    config = read_json(arrived(folder, CONFIG), mend="name a folder that PEFT's save_pretrained wrote")
     kind = str(config.get("peft_type"))
     if kind not in READERS:
-        known = " and ".join(READERS)
-        raise LingarithError(f"{folder / CONFIG}: an adapter of type {kind!r} cannot be read; {known} can")
+        raise LingarithError(
+            f"{folder / CONFIG}: {_stranger(config)} cannot be read; PEFT's {' and '.join(READERS)} can"
+        )
     vector = READERS[kind](folder, name)
     if not (folder / ORIGIN).exists():
         return vector
-    facts = read_json(inside(folder, ORIGIN))
+    facts = read_json(arrived(folder, ORIGIN))
     composed = {key: facts[key] for key in ("expression", "space", "error", "parents") if key in facts}
     origin = {**vector.origin, "composed": composed}
     match facts.get("backbone"):
         case {"name": str(), "fingerprint": str()} as backbone:
             origin["backbone"] = backbone
     return Vector(name, vector.terms, vector.scale, origin)
+
+
+def _stranger(config: Mapping[str, Any]) -> str:
+    """Whose adapter has a configuration without a type that is read."""
+    if config.get("peft_type"):
+        return f"an adapter of type {config['peft_type']!r}"
+    if "fine_tune_type" in config or "lora_parameters" in config:
+        return f"an adapter of MLX (fine_tune_type {config.get('fine_tune_type', 'lora')!r}, adapters.safetensors)"
+    if isinstance(config.get("config"), dict):
+        return f"an adapter of AdapterHub (architecture {config['config'].get('architecture')!r}, a pickle)"
+    return "an adapter that says no peft_type"
 
 
 def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[Mapping[str, Any], Shapes, str]:
@@ -62,65 +71,60 @@ def backbone_of(vector: Vector, store: Store, like: str | None = None) -> tuple[
     base = vector.origin["backbone"]
     if "fingerprint" in base:
         return base, shapes(vector), "as its folder says"
-    known: dict[str, Vector] = {}
-    for entry in store.entries() if store.exists() else ():
-        if entry.backbone not in known:
-            known[entry.backbone] = store.open(entry.hash)
-    fitting = [other for other in known.values() if _misfit(vector, shapes(other)) is None]
+    fitting = []
+    for facts, projections in _backbones(store):
+        with suppress(LingarithError):
+            bound = binding(shapes(vector), projections)
+            fitting.append((facts, projections, renamed(bound)))
+    fitting = [one for one in fitting if not one[2]] or fitting  # as they are, before paths are renamed
     if len(fitting) == 1:
-        return fitting[0].origin["backbone"], shapes(fitting[0]), "the only one in the store that it fits"
+        return *fitting[0][:2], "the only one in the store that it fits"
     raise LingarithError(
         f"the folder of {vector.name} names its backbone ({base.get('name')!r}) and no fingerprint, and {len(fitting)} "
         f"backbones in {store.place} have its projections; say which by --like VECTOR or --backbone NAME"
     )
 
 
+def _backbones(store: Store) -> list[tuple[Mapping[str, Any], Shapes]]:
+    """The backbones of a store, with the projections that its vectors name of each."""
+    known: dict[str, tuple[Mapping[str, Any], dict[str, tuple[int, int]]]] = {}
+    alike: set[tuple[str, str]] = set()
+    for entry in store.entries() if store.exists() else ():
+        trained = entry.kind in ("task", "language")  # all of these that name the same projections have them all
+        which = str(entry.origin.get("projections")) if trained else entry.hash
+        if (entry.backbone, which) not in alike:
+            alike.add((entry.backbone, which))
+            _, projections = known.setdefault(entry.backbone, (entry.origin["backbone"], {}))
+            projections.update(shapes(store.open(entry.hash)))
+    return list(known.values())
+
+
 def on_backbone(vector: Vector, backbone: Mapping[str, Any], projections: Shapes) -> Vector:
     """The vector bound to a backbone (the facts of one, with its fingerprint) whose projections are these.
 
-    What the adapter leaves alone, such as K and O in PEFT's usual setting, gets a term of zeros, so
-    that it can be added to vectors that cover all. Raises :class:`LingarithError` where the adapter
-    has a module that is no projection of the backbone, or of another size there, and when its folder
-    says that it was made for another.
+    Paths may begin otherwise in the adapter (see :mod:`.paths`); what was done to them its origin says
+    under ``renamed``. Raises :class:`LingarithError` where the adapter has a module that is no projection
+    of the backbone, or of another size there, and when its folder says that it was made for another.
     """
-    misfit = _misfit(vector, projections)
-    if misfit is not None:
-        raise LingarithError(f"{vector.name} does not fit {backbone['name']}: {misfit}")
+    try:
+        bound = binding(shapes(vector), projections)
+    except LingarithError as problem:
+        raise LingarithError(f"{vector.name} does not fit {backbone['name']}: {problem}") from None
     base = vector.origin["backbone"]
     if base.get("fingerprint", backbone["fingerprint"]) != backbone["fingerprint"]:
         raise LingarithError(
             f"{vector.name} was made for backbone {base.get('name')} ({str(base['fingerprint'])[:8]}…), not for "
             f"{backbone['name']} ({str(backbone['fingerprint'])[:8]}…); import it for its own"
         )
-    ours = outline(vector.terms)
-    first = next(iter(ours.values()))[0]
-    rank = len(first.a) if isinstance(first, LoraTerm) else 1  # a vector has one LoRA rank
-    zeros = {path: (lora_outline(size, rank),) for path, size in projections.items() if path not in ours}
-
-    def read(path: str) -> tuple[Term, ...]:
-        if path in ours:
-            return vector.terms[path]
-        return tuple(LoraTerm(torch.zeros(term.a.shape), torch.zeros(term.b.shape)) for term in zeros[path])
-
-    origin = {**vector.origin, "backbone": dict(backbone), "base": base.get("name"), "adapted": len(ours)}
-    return Vector(vector.name, LazyTerms({**ours, **zeros}, read), vector.scale, origin)
+    theirs = {name: path for path, name in bound.items()}
+    shaped = outline(vector.terms)
+    terms = LazyTerms({name: shaped[theirs[name]] for name in sorted(theirs)}, lambda name: vector.terms[theirs[name]])
+    origin = {**vector.origin, "backbone": dict(backbone), "base": base.get("name")}
+    if said := renamed(bound):
+        origin["renamed"] = said
+    return Vector(vector.name, terms, vector.scale, origin)
 
 
 def shapes(vector: Vector) -> Shapes:
     """The sizes of the projections that a vector covers."""
     return {path: terms[0].size for path, terms in outline(vector.terms).items()}
-
-
-def _misfit(vector: Vector, projections: Shapes) -> str | None:
-    """Why a vector cannot sit on these projections, and what to do; None where it can."""
-    for path, size in shapes(vector).items():
-        if path not in projections:
-            return (
-                f"{path} is none of its Key, Query, Value and output projections; train the adapter on those alone "
-                "(target_modules), or choose the backbone that it belongs to"
-            )
-        if size != projections[path]:
-            return "{} is {} × {} in the adapter and {} × {} there; choose the backbone that it belongs to".format(
-                path, *size, *projections[path]
-            )
-    return None

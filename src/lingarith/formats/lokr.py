@@ -9,7 +9,7 @@ half of its longer side or more. Neither way holds more than one projection in m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.terms import Term
-from ..disk.files import inside
+from ..disk.files import arrived
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
 from ..vectors.composition import Composition
 from ..vectors.outline import LazyTerms, Terms, check_terms
 from ..vectors.vector import Vector
-from .folders import WEIGHTS, PeftFormat, TaskType, origin_of
+from .folders import WEIGHTS, PeftFormat, TaskType, by_module, in_common, origin_of
 
 WHOLE = 10_000
 """As r: no factor is a product of two; as alpha too, the scale is 1."""
@@ -33,7 +33,7 @@ LOKR = PeftFormat("LOKR", "LoKr", "alpha", unsupported={})
 
 FORMS = [{*w1, *w2} for w1 in (("w1",), ("w1_a", "w1_b")) for w2 in (("w2",), ("w2_a", "w2_b"))]
 """The tensors of a projection: each factor is held whole, or as a product of two."""
-FACTOR = re.compile(r"base_model\.model\.(.+)\.lokr_(w[12](?:_[ab])?)")
+FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lokr_(w[12](?:_[ab])?)")
 
 
 def write_lokr(
@@ -67,33 +67,30 @@ def write_lokr(
 def open_lokr(folder: Path, name: str) -> Vector:
     """The vector in a LoKr folder that PEFT's ``save_pretrained`` wrote; tensors are read when asked for.
 
-    Its scale is alpha/r. Any shape of the first factor is read, and factors that PEFT holds as
-    products of two are multiplied. Raises :class:`LingarithError` saying why, when the adapter is
-    more than that or damaged, or when a file lies outside the folder.
+    Its scale is alpha/r, or 1 where modules have their own. Any shape of the first factor is read, and
+    factors that PEFT holds as products of two are multiplied. Raises :class:`LingarithError` saying
+    why, when the adapter is more than that or damaged, or when a file lies outside the folder.
     """
-    config, rank, alpha = LOKR.read(folder)
-    file = TensorFile(inside(folder, WEIGHTS), mend="save the adapter again")
-    held: dict[str, set[str]] = {}
-    for key in file:
-        match = FACTOR.fullmatch(key)
-        if match is None:
-            raise LingarithError(f"{file.path}: {key!r} is no LoKr factor of a projection; only linear ones are read")
-        held.setdefault(match[1], set()).add(match[2])
+    config, sizes = LOKR.read(folder)
+    file = TensorFile(arrived(folder, WEIGHTS), mend="save the adapter again")
+    held = by_module(file, FACTOR, "LoKr factor of a projection; only linear ones are read")
     outline: dict[str, tuple[Term, ...]] = {}
     shapes = file.outline()
     for path in sorted(held):
-        if held[path] in FORMS:
+        if held[path].keys() in FORMS:
             with suppress(RuntimeError):  # two parts of a factor that cannot be multiplied
-                outline[path] = (_term(path, held[path], shapes),)
+                outline[path] = (_term(held[path], shapes),)
         if path not in outline or any(part.ndim != 3 or not part.numel() for part in outline[path][0]):
             raise LingarithError(f"{file.path}: {path!r} has no pair of factors that fit together; {file.mend}")
     check_terms(outline, file.path, file.mend)
+    scales = {path: alpha / rank for path in outline for rank, alpha in [sizes(path)]}
+    scale, own = in_common(scales)
 
     def read(path: str) -> tuple[Term, ...]:
-        return (_term(path, held[path], file),)
+        return (_term(held[path], file).scaled(own[path]),)
 
-    origin = origin_of(config, kind="kronecker", r=rank, alpha=alpha)
-    return Vector(name, LazyTerms(outline, read), alpha / rank, origin)
+    origin = origin_of(config, kind="kronecker", r=config["r"], alpha=config["alpha"])
+    return Vector(name, LazyTerms(outline, read), scale, origin)
 
 
 def _factors(terms: Terms) -> Iterator[tuple[str, Tensor]]:
@@ -120,12 +117,11 @@ def _factor(outline: Terms) -> int:
     return factor
 
 
-def _term(path: str, held: Iterable[str], tensors: Mapping[str, Tensor]) -> KroneckerTerm:
-    """The term of a projection whose tensors are called ``held``. Raises RuntimeError where factors do not fit."""
+def _term(held: Mapping[str, str], tensors: Mapping[str, Tensor]) -> KroneckerTerm:
+    """The term of a projection; ``held`` names its tensors. Raises RuntimeError where they do not fit."""
 
     def factor(which: str) -> Tensor:
-        names = sorted(name for name in held if name.startswith(which))
-        first, *second = (tensors[f"base_model.model.{path}.lokr_{name}"].float() for name in names)
+        first, *second = (tensors[held[name]].float() for name in sorted(held) if name.startswith(which))
         return first @ second[0] if second else first
 
     return KroneckerTerm(factor("w1")[None], factor("w2")[None])

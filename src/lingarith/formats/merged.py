@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ..errors import LingarithError
 from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
 from .folders import ORIGIN, SCHEMA
+from .paths import beginnings, nearest
 
 INDEX, SINGLE, CONFIG = "model.safetensors.index.json", "model.safetensors", "config.json"
 COPIED = {".json", ".jinja", ".model", ".tiktoken", ".txt"}
@@ -72,9 +72,8 @@ def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
     """Path of each projection → the tensor that holds its weight.
 
     A checkpoint may leave out, add or change the beginning of the paths in the model. So the tensor
-    is the one of the right shape whose name has the longest end in common with ``<path>.weight``,
-    which reaches back to the list of layers at least. Raises :class:`LingarithError` where there is
-    not exactly one, or its type is none that can be added to.
+    is the one of the right shape whose name is :func:`.paths.nearest` to ``<path>.weight``. Raises
+    :class:`LingarithError` where there is not exactly one, or its type is none that can be added to.
     """
     folder = shards[0].path.parent
     places = {name: place for shard in shards for name, place in shard.places.items()}
@@ -85,14 +84,13 @@ def weights(outline: Terms, shards: list[TensorFile]) -> dict[str, str]:
     for path, terms in outline.items():
         wanted = f"{path}.weight"
         fitting = [name for name in alike.get(_end(wanted), []) if places[name].shape == terms[0].size]
-        longest = max((_common(wanted, name) for name in fitting), default=0)
-        best = [name for name in fitting if _common(wanted, name) == longest >= _least(wanted)]
-        if wanted not in best and len(best) != 1:
+        best = nearest(wanted, fitting)
+        if len(best) != 1:
             raise LingarithError(
                 f"{folder} is not the backbone of these vectors, or names its weights in another way: {len(best)} "
                 "tensors fit {} ({} × {}); give that backbone's own checkpoint".format(path, *terms[0].size)
             )
-        tensors[path] = name = wanted if wanted in best else best[0]
+        tensors[path] = name = best[0]
         dtype = places[name].dtype
         if dtype not in TYPES:
             raise LingarithError(
@@ -114,9 +112,9 @@ def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: lis
     """
     places = {name: shard for shard in shards for name in shard.places}
     added_to: dict[str, str] = {}
-    beginnings = {_beginnings(f"{path}.weight", name) for name, path in paths.items()}
+    begins = {beginnings(f"{path}.weight", name) for name, path in paths.items()}
     for parameter, change in rest.items():
-        renamed = [end + parameter.removeprefix(begin) for begin, end in beginnings if parameter.startswith(begin)]
+        renamed = [end + parameter.removeprefix(begin) for begin, end in begins if parameter.startswith(begin)]
         name = next((name for name in (parameter, *sorted(renamed)) if name in places), None)
         if name is None or (place := places[name].places[name]).shape != change.shape or place.dtype not in TYPES:
             raise LingarithError(
@@ -130,13 +128,6 @@ def parameters(rest: Mapping[str, Tensor], paths: Mapping[str, str], shards: lis
         if twin is not None:
             added_to[name] = added_to[twin]
     return added_to
-
-
-def _beginnings(wanted: str, name: str) -> tuple[str, str]:
-    """How two names of one tensor begin where they differ, each with its dot."""
-    common = _common(wanted, name)
-    one, other = (text.split(".")[:-common] for text in (wanted, name))
-    return "".join(f"{part}." for part in one), "".join(f"{part}." for part in other)
 
 
 @dataclass
@@ -191,19 +182,6 @@ def _squared(tensor: Tensor) -> float:
 
 def _end(name: str) -> str:
     return ".".join(name.split(".")[-2:])
-
-
-def _common(one: str, other: str) -> int:
-    """How many parts two names have in common, counted from the end."""
-    pairs = zip(reversed(one.split(".")), reversed(other.split(".")), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _least(name: str) -> int:
-    """How many parts there are from the list of layers on: of ``model.layers.3.attn.q.weight`` all but one."""
-    parts = name.split(".")
-    first = next((k for k, part in enumerate(parts) if part.isdecimal()), 0)
-    return len(parts) - max(first - 1, 0)
 
 
 def _shards(base: Path) -> list[TensorFile]:

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term
-from ..disk.files import inside
+from ..disk.files import arrived
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
 from ..vectors.composition import Composition
 from ..vectors.outline import LazyTerms, Terms, check_terms, lora_outline
 from ..vectors.vector import Vector
-from .folders import CONFIG, WEIGHTS, PeftFormat, TaskType, origin_of
+from .folders import CONFIG, WEIGHTS, PeftFormat, TaskType, by_module, in_common, origin_of
 
 UNSUPPORTED = {
     "use_dora": "DoRA's magnitudes are no low-rank update",
@@ -47,7 +47,8 @@ LORA = PeftFormat("LORA", "LoRA", "lora_alpha", UNSUPPORTED)
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Initialisations that leave the base as it is; the others (PiSSA, OLoRA, …) change its weights."""
 
-FACTOR = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
+"""A tensor's name: PEFT's, or one that another program wrote without the wrapper or with the adapter's name."""
 
 
 def write_peft(
@@ -69,11 +70,12 @@ def write_peft(
     old folder is then still there.
     """
     composition.must_be_projections("PEFT's LoRA")
-    factors = partial(_factors, least_rank=least_rank)
-    _, first = next(iter(factors(composition.outline)))
+    shapes = composition.outline.values()
+    rank = max([least_rank, *(len(term.a) for terms in shapes for term in terms if isinstance(term, LoraTerm))])
+    factors = partial(_factors, rank=rank)
     settings = {
-        "r": len(first),
-        "lora_alpha": len(first),
+        "r": rank,
+        "lora_alpha": rank,
         "lora_dropout": 0.0,
         "use_rslora": False,
         "use_dora": False,
@@ -87,24 +89,22 @@ def write_peft(
 def open_peft(folder: Path, name: str) -> Vector:
     """The vector in a folder that PEFT's ``save_pretrained`` wrote; tensors are read when they are asked for.
 
-    Its scale is α/r, or α/√r for rsLoRA. Raises :class:`LingarithError` saying why, when the adapter
-    is more than LoRA (DoRA, biases, patterns …) or damaged, or when a file lies outside the folder.
+    Its scale is α/r, or α/√r for rsLoRA; where modules have an r or α of their own, it is 1 and what
+    is read as ``b`` has each one's scale. Raises :class:`LingarithError` saying why, when the adapter is
+    more than LoRA (DoRA, biases …) or damaged, or when a file lies outside the folder.
     """
-    config, rank, alpha = LORA.read(folder)
+    config, sizes = LORA.read(folder)
     _check_plain(folder, config)
     if not (folder / WEIGHTS).exists() and (folder / "adapter_model.bin").exists():
         raise LingarithError(
             f"{folder} holds a pickle (adapter_model.bin), which can run code; save it as safetensors first"
         )
-    file = TensorFile(inside(folder, WEIGHTS), mend="save the adapter again")
-    pairs: dict[str, dict[str, str]] = {}
-    for key in file:
-        match = FACTOR.fullmatch(key)
-        if match is None:
-            raise LingarithError(f"{file.path}: {key!r} is no LoRA factor of a projection; only plain LoRA is read")
-        pairs.setdefault(match[1], {})[match[2]] = key
-    outline = {}
+    file = TensorFile(arrived(folder, WEIGHTS), mend="save the adapter again")
+    pairs = by_module(file, FACTOR, "LoRA factor of a projection; only plain LoRA is read")
+    outline, scales = {}, {}
     for path, pair in sorted(pairs.items()):
+        rank, alpha = sizes(path)
+        scales[path] = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
         places = [file.places[pair[which]] for which in "AB" if which in pair]
         match [place.shape for place in places if place.dtype.is_floating_point]:
             case [(r, inputs), (out, columns)] if r == columns == rank:
@@ -113,16 +113,17 @@ def open_peft(folder: Path, name: str) -> Vector:
                 raise LingarithError(f"{file.path}: {path!r} has no pair of factors of rank {rank}; {file.mend}")
     check_terms(outline, file.path, file.mend)
 
-    def read(path: str) -> tuple[Term, ...]:
-        return (LoraTerm(*(file[pairs[path][which]].float() for which in "AB")),)
+    scale, own = in_common(scales)
 
-    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    origin = origin_of(config, kind="lora", rank=rank, alpha=alpha)
+    def read(path: str) -> tuple[Term, ...]:
+        return (LoraTerm(*(file[pairs[path][which]].float() for which in "AB")).scaled(own[path]),)
+
+    origin = origin_of(config, kind="lora", rank=config["r"], alpha=config["lora_alpha"])
     return Vector(name, LazyTerms(outline, read), scale, origin)
 
 
-def _factors(terms: Terms, least_rank: int) -> Iterator[tuple[str, Tensor]]:
-    """The tensors under PEFT's names, of a rank at least. Raises :class:`LingarithError` where a term is no LoRA."""
+def _factors(terms: Terms, rank: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors under PEFT's names, all of one rank. Raises :class:`LingarithError` where a term is no LoRA."""
     for path, held in terms.items():
         for term in held:
             if not isinstance(term, LoraTerm):
@@ -130,7 +131,7 @@ def _factors(terms: Terms, least_rank: int) -> Iterator[tuple[str, Tensor]]:
                     f"{term.described()} at {path} is no LoRA, which is all that PEFT adds there; "
                     "cut the sum to a rank (--space delta --rank-out)"
                 )
-            a, b = term.padded(least_rank)
+            a, b = term.padded(rank)
             yield f"base_model.model.{path}.lora_A.weight", a
             yield f"base_model.model.{path}.lora_B.weight", b
 

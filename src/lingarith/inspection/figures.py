@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -117,9 +116,8 @@ def _least_squares(gram: Tensor, onto: Tensor) -> Tensor:
     """The shortest s that minimises ‖result − Σ sᵢ·cᵢΔWᵢ‖, summands measured at unit norm."""
     sizes = gram.diagonal().sqrt()
     sizes = torch.where(sizes > 0, sizes, 1.0)
-    inverse = torch.linalg.pinv(gram / torch.outer(sizes, sizes), rtol=1e-5, hermitian=True)
-    shares: Tensor = inverse @ (onto / sizes) / sizes
-    return shares
+    inverse: Tensor = torch.linalg.pinv(gram / torch.outer(sizes, sizes), rtol=1e-5, hermitian=True)
+    return inverse @ (onto / sizes) / sizes
 
 
 def _norm(squared: Tensor, gram: Tensor) -> float:
@@ -138,4 +136,4 @@ def _ratio(above: Tensor | float, below: Tensor | float) -> float | None:
 
 def _drift(moves: Tensor) -> Drift | None:
     moved, start, grown = moves.sqrt().tolist()
-    return None if math.isnan(start) else Drift(moved / start, start, grown)
+    return Drift(moved / start, start, grown) if start > 0 else None  # unknown, or nothing was trained there

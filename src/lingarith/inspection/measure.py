@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
@@ -60,13 +61,10 @@ class Inspection:
             kinds[place(path)[1]].append(path)
         outliers: dict[str, float] = {}
         for paths in kinds.values():
-            middle = statistics.median(norms[path] for path in paths)
-            if middle:
+            if middle := statistics.median(norms[path] for path in paths):
                 apart = {path: abs(math.log(max(norms[path] / middle, 1e-9))) for path in paths}
-                usual = 1.4826 * statistics.median(apart.values())
-                outliers |= {
-                    path: norms[path] / middle for path in paths if apart[path] > max(math.log(2), FAR * usual)
-                }
+                limit = max(math.log(2), FAR * 1.4826 * statistics.median(apart.values()))
+                outliers |= {path: norms[path] / middle for path in paths if apart[path] > limit}
         return outliers
 
 
@@ -98,7 +96,8 @@ def inspect(
             if space.name == "delta":
                 raise  # the sum is there, so it is the cut that cannot be had
             refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
-    everywhere = {cut: _padded(rows) for cut, rows in tails.items() if len(rows) == len(gram)}
+    # Padded with 0: beyond its exact rank a projection loses nothing.
+    everywhere = {cut: pad_sequence(rows, True) for cut, rows in tails.items() if len(rows) == len(gram)}
     sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
     return Inspection(combination, exact.paths, sums, refused, list(exact.rest))
 
@@ -114,7 +113,7 @@ def place(path: str) -> tuple[int | None, str]:
 
 
 def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:
-    """cᵢ·ΔWᵢ at a projection."""
+    """cᵢ·ΔWᵢ at a projection; nothing of a vector that leaves it as it is."""
     return [vector.scaled(path, c) for c, vector in composition.parts]
 
 
@@ -129,16 +128,17 @@ def _compared(composition: Composition) -> Tensor:
     rows = []
     for path in composition.paths:
         result = composition.at(path)
-        rows.append(_products([result], [*_summands(composition, path), result])[0])
-    return torch.stack(rows)
+        rows.append(_products([result], [*_summands(composition, path), result]))
+    return torch.cat(rows)
 
 
 def _signs(summands: Sequence[Sequence[Term]]) -> Tensor:
     """Entries in conflict, entries, ‖sum‖₁ and Σ‖·‖₁ of one projection, or scaled up from its columns drawn."""
-    inputs = summands[0][0].size[1]
+    present = [terms for terms in summands if terms]
+    inputs = present[0][0].size[1]
     columns = torch.randperm(inputs, generator=torch.Generator().manual_seed(0))[:COLUMNS]
     units = torch.nn.functional.one_hot(columns, inputs).float()
-    dense = (torch.stack([term.apply(units) for term in terms]).sum(0) for terms in summands)
+    dense = (torch.stack([term.apply(units) for term in terms]).sum(0) for terms in present)
     up = down = torch.zeros(())
     for entries in dense:
         up, down = up + entries.clamp_min(0), down - entries.clamp_max(0)
@@ -161,28 +161,17 @@ def _kept(terms: tuple[Term, ...]) -> dict[str, Tensor]:
 def _values(terms: tuple[Term, ...]) -> Tensor:
     """The largest singular values, descending: exact, or of a large sum that must be formed from below
     (Halko, Martinsson and Tropp 2011, algorithm 4.4; the error that follows is right to about 1 %)."""
-    match terms:
-        case [LoraTerm()]:
-            factored = True
-        case [KroneckerTerm() as only]:
-            factored = len(only.a) == 1
-        case _:
-            factored = False
-    if factored or min(terms[0].size) <= FORMED:
+    first, *others = terms
+    factored = not others and (isinstance(first, LoraTerm) or (isinstance(first, KroneckerTerm) and len(first.a) == 1))
+    if factored or min(first.size) <= FORMED:
         return spectrum(terms)
-    dense = terms[0].delta()
-    for term in terms[1:]:
+    dense = first.delta()
+    for term in others:
         dense += term.delta()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         values = torch.svd_lowrank(dense, q=RANKS + RANKS // 2, niter=4)[1]
     return values[: min(RANKS, exact_rank(terms))].double()
-
-
-def _padded(tails: Sequence[Tensor]) -> Tensor:
-    """Beyond its exact rank a projection loses nothing."""
-    longest = max(len(tail) for tail in tails)
-    return torch.stack([torch.nn.functional.pad(tail, (0, longest - len(tail))) for tail in tails])
 
 
 def _start(vector: Vector) -> Terms | None:
@@ -196,10 +185,11 @@ def _moves(path: str, parts: Sequence[tuple[float, Vector]], starts: Sequence[Te
     """‖A − A₀‖², ‖A₀‖² and the other factor's squared norm, a row for each vector."""
     rows = torch.full((len(parts), 3), math.nan, dtype=torch.float64)
     for row, (_, vector), start in zip(rows, parts, starts, strict=True):
-        if start is not None:
+        if start is not None and path not in start:
+            row[:] = 0
+        elif start is not None:
             first, second = zip(vector.terms[path][0], start[path][0], strict=True)
+            # Of the two factors, A is the one that does not start at 0.
             (a, a0), (b, _) = (first, second) if first[1].any() else (second, first)
-            row[:] = torch.stack(
-                [(a.double() - a0).square().sum(), a0.double().square().sum(), b.double().square().sum()]
-            )
+            row[:] = torch.stack([part.double().square().sum() for part in (a.double() - a0, a0, b)])
     return rows

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import accumulate, groupby
 
-from ..report.words import percent
-from .figures import Figures
+from ..report.page import render
+from ..report.words import two
 from .measure import Inspection
-from .words import FLIPPED, Grid, grid, signs, steps, two, warnings
+from .words import FLIPPED, grid, signs, steps, warnings
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,9 @@ class Map:
 
 def page(inspection: Inspection) -> str:
     """The page: no script, nothing loaded from elsewhere, everything escaped, readable in black and white."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"two": two, "percent": percent}
-    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     figures = inspection.figures()
-    return template.render(
-        style=_style(),
+    return render(
+        "inspection/page.html",
         expression=str(inspection.combination),
         weights=inspection.combination.weights,
         count=len(inspection.paths),
@@ -60,44 +53,37 @@ def page(inspection: Inspection) -> str:
     )
 
 
-def _style() -> str:
-    """The style sheet of all reports."""
-    report = files("lingarith.report").joinpath("page.html").read_text(encoding="utf-8")
-    style = re.search(r"<style>\n(.*?)</style>", report, re.DOTALL)
-    assert style
-    return style[1]
-
-
 def sections(inspection: Inspection) -> dict[str, list[Map]]:
     """The heat maps: of the exact sum, then of what each other space makes of it."""
-    places = grid(inspection.paths)
-    by_path = {path: inspection.figures([path]) for path in inspection.paths}
-    largest = max(figures.norm for figures in by_path.values()) or 1.0
+    names, places = inspection.combination.names, grid(inspection.paths)
+    groups = [(group, [name for _, name in kinds]) for group, kinds in groupby(places, key=lambda kind: kind[0])]
+    layers = sorted({layer for paths in places.values() for layer in paths}, key=lambda n: -1 if n is None else n)
+    parts = [inspection.figures([path]) for path in inspection.paths]
+    largest = max(figures.norm for figures in parts) or 1.0
 
-    def drawn(title: str, figure: Callable[[Figures], float | None], cell: Callable[[float], Cell]) -> Map:
-        values = {path: figure(figures) for path, figures in by_path.items()}
-        return _map(title, places, {path: Cell("–", 0) if v is None else cell(v) for path, v in values.items()})
+    def drawn(title: str, values: Sequence[float | None], cell: Callable[[float], Cell]) -> Map:
+        """A map of values, one for each projection."""
+        shown = (Cell("–", 0) if value is None else cell(value) for value in values)
+        by_path: dict[str | None, Cell] = dict(zip(inspection.paths, shown, strict=True))
+        return Map(title, groups, [(n, [by_path.get(paths.get(n)) for paths in places.values()]) for n in layers])
 
-    def share(space: str, name: str) -> Map:
-        return drawn(f"Share of {name}", lambda figures: figures.results[space].shares[name], _away_from_one)
-
-    def drifted(name: str) -> Map:
-        return drawn(f"Drift of {name}", lambda figures: drift.drift if (drift := figures.drift[name]) else None, _part)
-
-    def of(space: str) -> list[Map]:
-        return [
-            drawn("Cosine to the exact sum", lambda figures: figures.results[space].cosine, _away_from_one),
-            drawn("Norm against the exact sum", lambda figures: figures.results[space].ratio, _ratio),
-            *(share(space, name) for name in inspection.combination.names),
-        ]
-
-    exact = [drawn("Norm |ΔW|", lambda figures: figures.norm, lambda v: Cell(f"{v:.2g}", round(v / largest, 2)))]
-    if len(inspection.combination.names) > 1:
-        exact.append(drawn("Magnitude that cancels", lambda figures: figures.cancelled, _part))
-    exact += [drifted(name) for name, drift in inspection.figures().drift.items() if drift]
-    return {"The vectors and their exact sum": exact} | {
-        space: of(space) for space in inspection.figures().results if space != "delta"
-    }
+    exact = [drawn("Norm |ΔW|", [f.norm for f in parts], lambda v: Cell(f"{v:.2g}", round(v / largest, 2)))]
+    if len(names) > 1:
+        exact.append(drawn("Magnitude that cancels", [f.cancelled for f in parts], _part))
+    for name, known in inspection.figures().drift.items():
+        if known:
+            drifts = [f.drift[name] for f in parts]
+            exact.append(drawn(f"Drift of {name}", [drift.drift if drift else None for drift in drifts], _part))
+    maps = {"The vectors and their exact sum": exact}
+    for space in inspection.figures().results:
+        if space != "delta":
+            results = [f.results[space] for f in parts]
+            maps[space] = [
+                drawn("Cosine to the exact sum", [result.cosine for result in results], _away_from_one),
+                drawn("Norm against the exact sum", [result.ratio for result in results], _ratio),
+                *(drawn(f"Share of {name}", [r.shares[name] for r in results], _away_from_one) for name in names),
+            ]
+    return maps
 
 
 def _part(value: float) -> Cell:
@@ -112,10 +98,3 @@ def _away_from_one(value: float) -> Cell:
 def _ratio(value: float) -> Cell:
     """Faint at 1, strongest at a quarter and at four times."""
     return Cell(two(value), round(min(1.0, abs(math.log2(max(value, 1e-9))) / 2), 2))
-
-
-def _map(title: str, places: Grid, cells: Mapping[str, Cell]) -> Map:
-    groups = [(group, [name for _, name in members]) for group, members in groupby(places, key=lambda kind: kind[0])]
-    layers = sorted({layer for held in places.values() for layer in held}, key=lambda n: -1 if n is None else n)
-    rows = [(n, [cells[held[n]] if n in held else None for held in places.values()]) for n in layers]
-    return Map(title, groups, rows)

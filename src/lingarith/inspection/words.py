@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..model.projections import ATTENTIONS
-from ..report.words import percent
+from ..report.words import percent, two
+from ..vectors.outline import idle
 from .figures import Figures
 from .measure import Inspection, place
 
@@ -25,22 +26,16 @@ a norm below this part of the exact one, and a vector that moved less than this 
 SHARES = "Under a space: how much of the vector is in its result; 1 is as asked, below 0 the sign is flipped."
 COSINES = "Under a space: the cosine of its result to the exact sum."
 
-GROUPS = ("encoder self", "decoder self", "decoder cross")
+FORWARD = "feed-forward"
 CROSS = {"EncDecAttention", "encoder_attn", "cross_attn"}
 """What the families call the decoder's attention to the encoder."""
 PROJECTIONS = [name for names in ATTENTIONS.values() for name in names]
+_GROUPS = ("encoder self", f"encoder {FORWARD}", "decoder self", "decoder cross", f"decoder {FORWARD}")
+ORDER = {name: number for number, name in enumerate(dict.fromkeys([*_GROUPS, *PROJECTIONS]))}
+"""Groups and projections in the order in which a reader looks for them; others follow."""
 
 Grid = Mapping[tuple[str, str], Mapping[int | None, str]]
-"""(attention, projection) → layer → path, in the order in which a reader looks for them."""
-
-
-def two(value: float | None) -> str:
-    """Two decimals with a true minus sign, an en dash where there is no number.
-
-    >>> two(-0.456), two(-0.001), two(None)
-    ('−0.46', '0.00', '–')
-    """
-    return "–" if value is None else f"{value:z.2f}".replace("-", "−")
+"""(attention or feed-forward, projection) → layer → path, in the order in which a reader looks for them."""
 
 
 def steps(lost: Sequence[float]) -> dict[int, float]:
@@ -67,22 +62,17 @@ def grid(paths: Sequence[str]) -> Grid:
     for kind, (_, projection) in labels.items():
         if often[labels[kind]] > 1:
             labels[kind] = (kind.removesuffix(f".{projection}"), projection)
-    return {labels[kind]: kinds[kind] for kind in sorted(kinds, key=lambda kind: _order(*labels[kind]))}
+    order = sorted(kinds, key=lambda kind: [(ORDER.get(name, len(ORDER)), name) for name in labels[kind]])
+    return {labels[kind]: kinds[kind] for kind in order}
 
 
 def _label(kind: str) -> tuple[str, str]:
     *parts, projection = kind.split(".")
     stack = next((part for part in parts if part in ("encoder", "decoder")), None)
-    return (f"{stack} {'cross' if CROSS & set(parts) else 'self'}" if stack else ""), projection
-
-
-def _order(group: str, projection: str) -> tuple[int, str, int, str]:
-    return (
-        GROUPS.index(group) if group in GROUPS else len(GROUPS),
-        group,
-        PROJECTIONS.index(projection) if projection in PROJECTIONS else len(PROJECTIONS),
-        projection,
-    )
+    if stack is None:
+        return "", projection
+    attention = "cross" if CROSS & set(parts) else "self"
+    return f"{stack} {attention if projection in PROJECTIONS else FORWARD}", projection
 
 
 # ---------------------------------------------------------------- in words
@@ -92,39 +82,34 @@ def warnings(inspection: Inspection) -> list[str]:
     """What a user should know before the composition is used, a sentence each."""
     figures, weights = inspection.figures(), inspection.combination.weights
     parts = [inspection.figures([path]) for path in inspection.paths]
-    said = []
+    sentences = []
     largest = max(figures.summands.values())
     if figures.norm < FAINT * largest:
-        said.append(f"the vectors cancel: their exact sum is {percent(figures.norm / largest)} of the largest one")
+        sentences.append(f"the vectors cancel: their exact sum is {percent(figures.norm / largest)} of the largest one")
     for space, result in figures.results.items():
         for name, share in result.shares.items():
             flips = sum(_flipped(part.results[space].shares[name]) for part in parts)
             if _flipped(share) or flips >= MANY * len(parts):
                 what = "subtracting would add" if weights[name] < 0 else "adding would subtract"
-                said.append(
-                    f"in {space}, {what} {name} in {flips} of {len(parts)} projections; "
-                    f"overall its share in the result is {two(share)}, 1 is as asked"
-                )
+                where = f"in {space}, {what} {name} in {flips} of {len(parts)} projections"
+                sentences.append(f"{where}; overall its share in the result is {two(share)}, 1 is as asked")
         if result.ratio is not None and result.ratio < FAINT:
-            said.append(f"{space} leaves nearly nothing: {two(result.ratio)} of the exact sum's norm")
+            sentences.append(f"{space} leaves nearly nothing: {two(result.ratio)} of the exact sum's norm")
         elif result.cosine is not None and result.cosine < ELSEWHERE:
-            said.append(f"{space} points elsewhere: its cosine to the exact sum is {two(result.cosine)}")
+            sentences.append(f"{space} points elsewhere: its cosine to the exact sum is {two(result.cosine)}")
     for name, drift in figures.drift.items():
-        if not figures.summands[name]:
-            said.append(f"{name} is 0: it adds nothing")
-        elif drift and (drift.drift**2 + (drift.grown / drift.start) ** 2) ** 0.5 < STILL:
-            said.append(f"{name} hardly moved from its start; was it trained long enough?")
+        norms = {path: part.summands[name] for path, part in zip(inspection.paths, parts, strict=True)}
+        sentences += idle(name, norms)
+        if figures.summands[name] and drift and (drift.drift**2 + (drift.grown / drift.start) ** 2) ** 0.5 < STILL:
+            sentences.append(f"{name} hardly moved from its start; was it trained long enough?")
     far = sorted(inspection.outliers().items(), key=lambda one: -max(one[1], 1 / max(one[1], 1e-9)))
-    said += [f"{path} is {factor:.2g} times as large as in other layers" for path, factor in far[:3]]
+    sentences += [f"{path} is {factor:.2g} times as large as in other layers" for path, factor in far[:3]]
     if len(far) > 3:
-        said.append(f"further outliers: {len(far) - 3} of {len(inspection.paths)} projections")
-    if inspection.unmeasured:
-        few = ", ".join(inspection.unmeasured[:2])
-        said.append(
-            f"full fine-tuning changes {len(inspection.unmeasured)} parameters beside the projections too ({few} …), "
-            "which are in none of these figures"
-        )
-    return said
+        sentences.append(f"further outliers: {len(far) - 3} of {len(inspection.paths)} projections")
+    if others := inspection.unmeasured:
+        which = f"{len(others)} parameters beside the projections too ({', '.join(others[:2])} …)"
+        sentences.append(f"full fine-tuning changes {which}, which are in none of these figures")
+    return sentences
 
 
 def _flipped(share: float | None) -> bool:
@@ -170,15 +155,15 @@ def cosines(figures: Figures) -> Iterator[str]:
     pairs = {(a, b): figures.cosines[a][b] for i, a in enumerate(names) for b in names[i + 1 :]}
     known = sorted(((abs(c), c, pair) for pair, c in pairs.items() if c is not None), reverse=True)
     if known:
-        said = ", ".join(f"{a} and {b} {two(c)}" for _, c, (a, b) in known[:3])
-        yield f"Cosines between the terms of the sum: {said}{' …' if len(known) > 3 else ''}"
+        most = ", ".join(f"{a} and {b} {two(c)}" for _, c, (a, b) in known[:3])
+        yield f"Cosines between the terms of the sum: {most}{' …' if len(known) > 3 else ''}"
 
 
 def signs(figures: Figures) -> Iterator[str]:
     """Where the terms pull in opposite directions, in a sentence; nothing where there is one term alone."""
     if len(figures.summands) > 1 and figures.conflicts is not None and figures.cancelled is not None:
-        said = f"{percent(figures.conflicts)} of the entries; {percent(figures.cancelled)} of the magnitude cancels"
-        yield f"Signs differ in {said}"
+        entries, magnitude = percent(figures.conflicts), percent(figures.cancelled)
+        yield f"Signs differ in {entries} of the entries; {magnitude} of the magnitude cancels"
 
 
 def cuts(figures: Figures) -> Iterator[str]:
@@ -189,48 +174,45 @@ def cuts(figures: Figures) -> Iterator[str]:
 
 
 def _spaces(figures: Figures) -> Table:
-    table = _table("Space", "Cosine", "Norm", "Residual")
+    rows = []
     for space, result in figures.results.items():
         residual = "–" if result.residual is None else percent(result.residual)
-        _row(table, space, two(result.cosine), two(result.ratio), residual)
-    return table
+        rows.append([space, two(result.cosine), two(result.ratio), residual])
+    return _table(["Space", "Cosine", "Norm", "Residual"], rows)
 
 
 def _vectors(inspection: Inspection, figures: Figures) -> Table:
     inexact = {space: result for space, result in figures.results.items() if space != "delta"}
-    table = _table("Vector", "c", "|cΔW|", "Drift", "Grown", *inexact)
+    rows = []
     for name, weight in inspection.combination.weights.items():
         drift = figures.drift[name]
         moved = (percent(drift.drift), f"{drift.grown:.3g}") if drift else ("?", "?")
         shares = (two(result.shares[name]) for result in inexact.values())
-        _row(table, name, f"{weight:g}".replace("-", "−"), f"{figures.summands[name]:.3g}", *moved, *shares)
-    return table
+        rows.append([name, f"{weight:g}".replace("-", "−"), f"{figures.summands[name]:.3g}", *moved, *shares])
+    return _table(["Vector", "c", "|cΔW|", "Drift", "Grown", *inexact], rows)
 
 
 def _projections(inspection: Inspection) -> Table:
     inexact = [space for space in inspection.figures().results if space != "delta"]
-    table = _table("Projection", "|ΔW|", "Cancels", *inexact)
+    rows = []
     for (group, projection), layers in grid(inspection.paths).items():
         for layer, path in layers.items():
             figures = inspection.figures([path])
             cancels = "–" if figures.cancelled is None else percent(figures.cancelled)
-            results = (two(figures.results[space].cosine) for space in inexact)
             where = " ".join(filter(None, [group, projection, "" if layer is None else str(layer)]))
-            _row(table, where, f"{figures.norm:.3g}", cancels, *results)
-    return table
+            cosines = (two(figures.results[space].cosine) for space in inexact)
+            rows.append([where, f"{figures.norm:.3g}", cancels, *cosines])
+    return _table(["Projection", "|ΔW|", "Cancels", *inexact], rows)
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", min_width=max(map(len, name.split())))
-    return table
-
-
-def _row(table: Table, *cells: str) -> None:
     from rich.text import Text
 
-    table.add_row(*map(Text, cells))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        table.add_column(head, justify="right", min_width=max(map(len, head.split())))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

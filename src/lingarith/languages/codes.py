@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +12,7 @@ from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 
 from ..errors import LingarithError
+from ..unicode import composed
 
 SEEN = tuple("ar bn en ja ko id sw ru te th tr".split())
 """Languages with summaries to train on (XL-Sum-seen in the paper)."""
@@ -20,6 +21,12 @@ UNSEEN = tuple("mr gu zh ne pt si so vi yo uk fa".split())
 OF_THE_PAPER = (*SEEN, *UNSEEN, "fi")
 """All that the paper works on: those of XL-Sum, and Finnish, which only TyDi QA has."""
 
+NOT_KNOWN = "Zzzz"
+"""ISO 15924 for a script that nobody says."""
+MOSTLY = {"nb": "no", "pbt": "ps"}
+"""A language and the macro-language that is mostly it, where CLDR's data do not say so."""
+WRITTEN = {"Hani": ("Hans", "Hant"), "Hang": ("Kore",), "Aran": ("Arab",)}
+"""Scripts as data sets call them (``cmn_Hani``, ``kor_Hang``), and what CLDR may have instead."""
 NO_LANGUAGE = {"mis", "mul", "und", "zxx"}
 """Codes that say that the language is not known, or that there is none."""
 
@@ -54,14 +61,60 @@ def language(given: str, *, individual: bool = False) -> Language:
     True
     >>> language("ar").iso639_3, language("ar", individual=True).iso639_3
     ('ara', 'arb')
+    >>> language("por_Latn").code, language("in").code
+    ('pt', 'id')
     """
     import langcodes  # takes half a second
 
-    tag = langcodes.get(_code(given))
+    tag = langcodes.get(_code(composed(given).strip())).simplify_script()
     plain = tag.language or ""
     macro = tag.prefer_macrolanguage().language or plain
     iso639_3 = langcodes.get(_individual(plain) if individual else plain).to_alpha3()
     return Language(str(tag), iso639_3, tag.script or _script(plain, tag.territory, macro), _name(str(tag), plain))
+
+
+@cache
+def standard(given: str) -> str:
+    """The code under which a language is looked for, whatever it is called by whom.
+
+    Old codes, those of three letters, names and regions come to the same: a language as CLDR calls it, a macro-language
+    in place of the one that is mostly meant by it, and a script where it is not the language's usual one. So two of
+    these are equal where two codes mean one language in one script. What is no language is returned as it is.
+
+    >>> [standard(code) for code in ("iw", "fas", "arb_Arab", "nb", "tl", "en-US", "zh_TW", "sr-Latn", "xx")]
+    ['he', 'fa', 'ar', 'no', 'fil', 'en', 'zh-Hant', 'sr-Latn', 'xx']
+    """
+    import langcodes
+
+    try:
+        found = language(given)
+    except LingarithError:
+        return given
+    plain = langcodes.get(langcodes.standardize_tag(found.code, macro=True)).language or given
+    plain = MOSTLY.get(plain, plain)
+    usual = (found.script, NOT_KNOWN, *WRITTEN.get(found.script, ()))
+    return plain if _script(plain, None, plain) in usual else f"{plain}-{found.script}"
+
+
+def spoken(given: str) -> str:
+    """The same whatever the script.
+
+    >>> spoken("sr_Latn"), spoken("zh-TW"), spoken("iw")
+    ('sr', 'zh', 'he')
+    """
+    return standard(given).split("-")[0]
+
+
+def counterpart(given: str, known: Collection[str]) -> str | None:
+    """Which of some codes means the same language in the same script; None where none does.
+
+    >>> counterpart("he", ["iw", "pt"]), counterpart("nb", ["no"]), counterpart("sr-Latn", ["sr"])
+    ('iw', 'no', None)
+    """
+    if given in known:
+        return given
+    wanted = standard(given)
+    return wanted if wanted in known else next((code for code in known if standard(code) == wanted), None)
 
 
 def _code(given: str) -> str:
@@ -100,14 +153,14 @@ def _individual(code: str) -> str:
 def _script(code: str, territory: str | None, macro: str) -> str:
     likely = get_global("likely_subtags")
     found = likely.get(f"{code}_{territory}") or likely.get(code) or likely.get(macro)
-    return found.split("_")[1] if found else "Zzzz"
+    return found.split("_")[1] if found else NOT_KNOWN
 
 
 def _name(code: str, plain: str) -> str:
     """CLDR's name, or the registry's where CLDR has none."""
     if plain not in Locale("en").languages and plain in _registry():
         return str(_registry()[plain]["Description"][0])
-    return language_name(code)
+    return _displayed(code)
 
 
 @cache
@@ -125,7 +178,7 @@ def _names() -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = {}
     for code, entry in _registry().items():
         for name in {*entry["Description"], Locale("en").languages.get(code, code)}:
-            found.setdefault(name.casefold(), set()).add(code)
+            found.setdefault(composed(name).casefold(), set()).add(code)
     return found
 
 
@@ -145,25 +198,41 @@ def _listed(codes: Iterable[str]) -> str:
 
 
 def language_name(code: str) -> str:
-    """The English name, or the code itself where CLDR has none.
+    """The English name, or the code itself where nothing has one.
 
-    >>> language_name("pt"), language_name("zh-Hans"), language_name("qaa")
-    ('Portuguese', 'Chinese (Simplified)', 'qaa')
+    >>> language_name("pt"), language_name("zh-Hans"), language_name("por_Latn"), language_name("qaa")
+    ('Portuguese', 'Chinese (Simplified)', 'Portuguese', 'qaa')
     """
+    if code in NO_LANGUAGE:
+        return code
+    found = _displayed(code)
+    if found != code:
+        return found
+    try:
+        return language(code).name
+    except LingarithError:
+        return code
+
+
+def _displayed(code: str) -> str:
+    """CLDR's name of a code, or the code."""
     try:
         return Locale.parse(code, sep="-").get_display_name("en") or code
     except (ValueError, UnknownLocaleError):
         return str(Locale("en").languages.get(code, code))
 
 
-RIGHT_TO_LEFT = {"ar", "dv", "fa", "he", "ku-Arab", "ckb", "ps", "sd", "ug", "ur", "yi"}
-"""Languages, or languages in a script, that are written from right to left."""
+RIGHT_TO_LEFT = set("Adlm Arab Aran Hebr Mand Nkoo Rohg Samr Syrc Thaa Yezi".split())
+"""Scripts in use that are written from right to left."""
 
 
 def right_to_left(code: str) -> bool:
     """Whether the language is written from right to left.
 
-    >>> right_to_left("fa"), right_to_left("pt")
-    (True, False)
+    >>> right_to_left("fa"), right_to_left("iw"), right_to_left("pt"), right_to_left("ku-Arab")
+    (True, True, False, True)
     """
-    return code in RIGHT_TO_LEFT or code.split("-")[0] in RIGHT_TO_LEFT
+    try:
+        return language(code).script in RIGHT_TO_LEFT
+    except LingarithError:
+        return False

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ..errors import LingarithError, did_you_mean
 from . import uriel
-from .codes import language
+from .codes import counterpart, language, standard
 
 LANGUAGES = ("source", "target")
 """The columns of a table that hold languages; every other column is a measure."""
@@ -105,9 +105,12 @@ class Table:
 
     def between(self, one: str, other: str) -> float | None:
         """See :class:`Distances`. Raises :class:`LingarithError` for a pair that the table does not have."""
-        if one == other:
-            return 0.0
         pair = frozenset((one, other))
+        if pair not in self.pairs:
+            known = {code for pair in self.pairs for code in pair}
+            pair = frozenset(counterpart(code, known) or standard(code) for code in pair)
+        if len(pair) == 1:
+            return 0.0
         if pair not in self.pairs:
             raise LingarithError(
                 f"{self.origin} has no pair {one} and {other}; add it (with no number if that is not known), "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 from ..errors import LingarithError, did_you_mean
-from .codes import SEEN, language
+from .codes import SEEN, counterpart, language, standard
 from .distances import Distances, Uriel, read_table
 from .uriel import MEASURES
 
@@ -109,10 +109,12 @@ class Printed:
 
     def judge(self, target: str, measured: Measured) -> Mapping[str, Verdict]:
         """See :class:`Rule`. Raises :class:`LingarithError` for a target that the table does not have."""
-        if target not in self.sets:
+        known = counterpart(target, self.sets)
+        if known is None:
             raise LingarithError(f"{self.name} has no target '{target}'{did_you_mean(target, self.sets)}")
-        listed = self.sets[target]
-        return {source: (source in listed, "listed" if source in listed else "not listed") for source in measured}
+        listed = {standard(source) for source in self.sets[known]}
+        found = {source: standard(source) in listed for source in measured}
+        return {source: (there, "listed" if there else "not listed") for source, there in found.items()}
 
 
 def preset(name: str) -> Printed:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,10 @@ from ..formats.checkpoints import folder_of
 from ..newsroom import NEWSROOM
 from ..unicode import composed
 from ..vectors.vector import Update
-from .projections import home, projections, sizes
+from .fingerprint import identity
+from .limits import must_have_rows, positions
+from .options import ATTENTION
+from .projections import chosen, home, linears, projections, sizes
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -39,9 +41,11 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class Backbone:
     """A frozen model with its tokenizer.
 
-    ``projections`` maps paths to the Key, Query, Value and output matrices (see
-    :mod:`.projections`); ``fingerprint`` (hex) is what vectors are bound to; ``opening`` and
-    ``closing`` are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it).
+    ``projections`` maps paths to the Key, Query, Value and output matrices, ``linears`` to all linear layers
+    of their blocks (see :mod:`.projections`); ``fingerprint`` (hex) is what vectors are bound to; ``opening`` and
+    ``closing`` are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it), ``beginning`` those
+    that every output is forced to begin with (mBART: the language's); ``parts`` say what the fingerprint is made of,
+    and ``rows`` how many tokens have a row, where some that no text is made of have none.
     """
 
     name: str
@@ -52,6 +56,9 @@ class Backbone:
     fingerprint: str
     opening: Sequence[int]
     closing: Sequence[int]
+    beginning: Sequence[int] = ()
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
 
     @property
     def encoder_decoder(self) -> bool:
@@ -63,10 +70,28 @@ class Backbone:
         """Where inputs go."""
         return next(self.model.parameters()).device
 
+    @cached_property
+    def linears(self) -> Mapping[str, nn.Module]:
+        """Every layer that a vector may change, the attention projections among them."""
+        return linears(self.model, self.projections)
+
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """(out, in) of each projection."""
-        return {path: sizes(module) for path, module in self.projections.items()}
+        """(out, in) of each attention projection."""
+        return self.shapes_of(ATTENTION)
+
+    @property
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """(out, in) of each layer that a vector may change."""
+        return {path: sizes(module) for path, module in self.linears.items()}
+
+    def shapes_of(self, which: str) -> dict[str, tuple[int, int]]:
+        """(out, in) of the layers that are meant by ``attention``, ``all`` or ``in:PATTERN``.
+
+        Raises :class:`LingarithError` as :func:`.projections.chosen` does.
+        """
+        modules = chosen(which, self.projections, self.linears, self.name)
+        return {path: sizes(module) for path, module in modules.items()}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -86,23 +111,55 @@ class Backbone:
         if not texts:
             return []
         rows: Any = self.tokenizer(list(map(composed, texts)), add_special_tokens=False, verbose=False)["input_ids"]
+        for row in rows if self.rows else ():
+            if strange := next((token for token in row if token >= self.rows), None):
+                raise LingarithError(
+                    f"{self.name} knows no {self.tokenizer.convert_ids_to_tokens(strange)!r}, which a text holds; "
+                    "take it out"
+                )
         return list(rows)
 
-    def framed(self, ids: Sequence[int], longest: int | None = None) -> list[int]:
-        """The tokens of an input with what stands around it, cut to ``longest`` in all."""
-        room = None if longest is None else max(1, longest - len(self.opening) - len(self.closing))
-        return [*self.opening, *ids[:room], *self.closing]
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """The tokens of an input with what stands around it."""
+        return [*self.opening, *ids, *self.closing]
+
+    def must_hold(self, read: int, written: int, flag: str = "--max-output") -> None:
+        """Raise :class:`LingarithError` unless there are positions for so many tokens of an input and of an output."""
+        reads, writes = positions(self.model)
+        if writes is not None and written > writes:
+            raise LingarithError(
+                f"{self.name} has positions for {writes} tokens of an output; choose {flag} ≤ {writes}"
+            )
+        self._must_read(read, reads and reads - (0 if self.encoder_decoder else written))
+
+    def must_hold_chunks(self, length: int) -> None:
+        """Raise :class:`LingarithError` unless there are positions for the parts of chunks of so many tokens."""
+        reads, writes = positions(self.model)
+        frame = len(self.opening) + len(self.closing)
+        if self.encoder_decoder:  # a part has a token less than the chunk, and an output ends with one more
+            rooms = [reads and reads + 1 - frame, writes and writes - len(self.beginning)]
+        else:
+            rooms = [reads and reads - frame - 1]
+        for room in rooms:
+            self._must_read(length, room)
+
+    def _must_read(self, read: int, room: int | None) -> None:
+        if room is not None and read > room:
+            raise LingarithError(
+                f"{self.name} has no positions for inputs of {read} tokens; choose "
+                + (f"--max-input ≤ {room}" if room > 0 else "another backbone, or shorter outputs")
+            )
 
     @contextmanager
     def adding(self, add: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-        """While open, each projection's output has ``add[path](input)`` added; then it is gone.
+        """While open, the output of each linear layer has ``add[path](input)`` added; then it is gone.
 
         By forward hooks, so that no module is replaced and a quantised one works.
         """
         handles = []
         try:
             for path, f in add.items():
-                handles.append(self.projections[path].register_forward_hook(_hook(f)))
+                handles.append(self.linears[path].register_forward_hook(_hook(f)))
             yield
         finally:
             for handle in handles:
@@ -142,7 +199,7 @@ class Backbone:
             yield
             return
         self.must_fit(update)
-        dense = {f"{path}.weight": path for path, module in self.projections.items() if _is_dense(module)}
+        dense = {f"{path}.weight": path for path in update.terms if _is_dense(self.linears[path])}
         weights, changed = dict(self.model.named_parameters()), {}
         for name in (*dense, *update.rest):
             device = weights[name].device
@@ -151,20 +208,23 @@ class Backbone:
             summed = (weights[name].data.float() + change.to(device)).to(weights[name].dtype)
             changed[name] = nn.Parameter(summed, requires_grad=False)
         packed = {
-            path: _terms_as_function(update, path, home(module))
-            for path, module in self.projections.items()
+            path: _terms_as_function(update, path, home(self.linears[path]))
+            for path in update.terms
             if f"{path}.weight" not in dense
         }
         with self.replacing(changed), self.adding(packed):
             yield
 
     def must_fit(self, update: Update) -> None:
-        """Raise :class:`LingarithError` unless the update has this backbone's projections and parameters."""
-        if set(update.terms) != set(self.projections):
-            path = sorted(set(update.terms) ^ set(self.projections))[0]
-            raise LingarithError(f"the update does not fit {self.name}: only one of the two has a projection {path}")
-        for path, size in self.shapes.items():
-            for term in update.terms[path]:
+        """Raise :class:`LingarithError` unless this backbone has the linear layers and parameters of the update."""
+        for path, terms in update.terms.items():
+            if path not in self.linears:
+                raise LingarithError(
+                    f"the update does not fit {self.name}: {path} is no linear layer of a block there; "
+                    "compose it of vectors of this backbone"
+                )
+            size = sizes(self.linears[path])
+            for term in terms:
                 if term.size != size:
                     raise self._misfit(path, size, term.size)
         weights = dict(self.model.named_parameters()) if update.rest else {}
@@ -279,12 +339,15 @@ def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision:
     model.requires_grad_(False)
     model.eval()
     # A checkpoint's sampling and penalties have no part in greedy and beam search.
-    start = model.generation_config.decoder_start_token_id
-    model.generation_config = GenerationConfig(decoder_start_token_id=start)
+    usual = model.generation_config
+    forced = usual.forced_bos_token_id if model.config.is_encoder_decoder else None
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=usual.decoder_start_token_id, forced_bos_token_id=forced
+    )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    linears = projections(model)
-    if any(home(module).type == "meta" for module in linears.values()):
+    attention = projections(model)
+    if any(home(module).type == "meta" for module in linears(model, attention).values()):
         raise LingarithError(
             f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
             "use bits=8 or 4, or a smaller backbone"
@@ -293,45 +356,13 @@ def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision:
     whole = tokenizer("a")["input_ids"]
     at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
     closing = whole[at + len(plain) :] if model.config.is_encoder_decoder else []
-    return Backbone(name, revision, model, tokenizer, linears, fingerprint(model, tokenizer), whole[:at], closing)
-
-
-_VOLATILE = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "use_cache"}
-"""What a configuration holds that makes no other model."""
-
-
-def fingerprint(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 over configuration, names and shapes of tensors, 16 numbers of each row, and the vocabulary.
-
-    The numbers are rounded to bfloat16, so that one checkpoint has one fingerprint in float32 and
-    in bfloat16. A quantised backbone has its own.
-    """
-    digest = hashlib.sha256()
-    digest.update(json.dumps(_lasting(model.config.to_diff_dict()), sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.named_parameters()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        sample = _sample(tensor.detach())
-        if sample.is_floating_point():
-            sample = sample.to(torch.bfloat16).view(torch.int16)
-        digest.update(sample.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    for piece, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
-        digest.update(f"{piece}\0{index}\n".encode())
-    return digest.hexdigest()
-
-
-def _lasting(settings: Any) -> Any:
-    """A configuration without what is volatile, at every depth."""
-    if not isinstance(settings, dict):
-        return settings
-    return {key: _lasting(value) for key, value in settings.items() if key not in _VOLATILE}
-
-
-def _sample(tensor: Tensor) -> Tensor:
-    """16 numbers or a few more of each row, so that no row changes unseen; of packed 4-bit weights as many in all."""
-    if tensor.ndim < 2:
-        return tensor.reshape(-1)
-    width = tensor.shape[-1] if tensor.shape[-1] > 1 else tensor.numel()
-    return tensor.reshape(-1, width)[:, :: max(1, width // 16)]
+    used = {*whole, forced, tokenizer.pad_token_id, tokenizer.eos_token_id} - {None}
+    rows = must_have_rows(model, tokenizer, used, name)
+    beginning = [] if forced is None else [forced]
+    fingerprint, parts = identity(model, tokenizer)
+    return Backbone(
+        name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows
+    )  # fmt: skip
 
 
 def _hook(add: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:

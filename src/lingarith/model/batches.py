@@ -23,6 +23,7 @@ from ..text.labelled import Labelled
 from ..text.prefix_lm import NO_LOSS, decoder_only, prefix_lm, split_position
 from .backbone import Backbone
 from .chunks import Chunks, tokenised
+from .inputs import framed_inputs
 
 Item = tuple[list[int], list[int]]
 """Token numbers of an input and of the output that is to follow it (with EOS)."""
@@ -76,6 +77,7 @@ class PrefixItems:
     @cached_property
     def chunks(self) -> Chunks:
         """All of them, by number."""
+        self.backbone.must_hold_chunks(self.length)
         chunks = tokenised(self.backbone, self.text.documents, self.length, self.folder)
         if not len(chunks):
             raise LingarithError(
@@ -90,16 +92,17 @@ class PrefixItems:
         chunk = self.chunks[index]
         split = split_position(len(chunk), np.random.default_rng((seed, draw)))
         prefix, target = prefix_lm(chunk, split, self.backbone.eos)
-        return self.backbone.framed(prefix), target
+        return self.backbone.framed(prefix), [*self.backbone.beginning, *target]
 
 
 def task_items(backbone: Backbone, data: Labelled, *, max_input: int, max_target: int) -> TaskItems:
     """Labelled examples as token numbers, each side cut to its maximum (special tokens included)."""
-    inputs = backbone.encode([example.input for example in data.examples])
+    backbone.must_hold(max_input, max_target, "--max-target")
+    inputs = framed_inputs(backbone, [example.asked for example in data.examples], max_input)
     targets = backbone.encode([example.target for example in data.examples])
     return TaskItems(
         [
-            (backbone.framed(source, max_input), [*target[: max_target - 1], backbone.eos])
+            (source, [*[*backbone.beginning, *target][: max_target - 1], backbone.eos])
             for source, target in zip(inputs, targets, strict=True)
         ]
     )

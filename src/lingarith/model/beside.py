@@ -59,9 +59,10 @@ class Beside:
         self._backbone = backbone
         for update in updates:
             backbone.must_fit(update)
+        paths = dict.fromkeys(path for update in updates for path in update.terms)
         self._adds = {
-            path: self._added([update.terms[path] for update in updates], home(module))
-            for path, module in backbone.projections.items()
+            path: self._added([update.terms.get(path, ()) for update in updates], home(backbone.linears[path]))
+            for path in paths
         }
 
     @contextmanager

@@ -16,9 +16,11 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..errors import LingarithError
+from ..text.labelled import Asked
 from ..vectors.vector import Update
 from .backbone import Backbone
 from .beside import Beside, groups
+from .inputs import framed_inputs
 from .options import Decoding
 
 FEWER = 0.8
@@ -26,11 +28,12 @@ FEWER = 0.8
 
 
 def generate(
-    backbone: Backbone, inputs: Sequence[str], decoding: Decoding, *, watch: Callable[[int], None] | None = None
+    backbone: Backbone, inputs: Sequence[str | Asked], decoding: Decoding, *, watch: Callable[[int], None] | None = None
 ) -> list[str]:
     """One output for each input, in their order.
 
-    Put the update on first: ``with backbone.using(update): generate(backbone, …)``. Raises
+    Of an input that is too long its texts are cut (:mod:`.inputs`). Put the update on first:
+    ``with backbone.using(update): generate(backbone, …)``. Raises
     :class:`LingarithError` for an input without any token.
     """
     return _outputs(backbone, inputs, decoding, watch)[0]
@@ -39,7 +42,7 @@ def generate(
 def generate_each(
     backbone: Backbone,
     updates: Iterable[Update | None],
-    inputs: Sequence[str],
+    inputs: Sequence[str | Asked],
     decoding: Decoding,
     *,
     watch: Callable[[int], None] | None = None,
@@ -66,14 +69,15 @@ def generate_each(
 
 def _outputs(
     backbone: Backbone,
-    inputs: Sequence[str],
+    inputs: Sequence[str | Asked],
     decoding: Decoding,
     watch: Callable[[int], None] | None,
     beside: Beside | None = None,
     count: int = 1,
 ) -> list[list[str]]:
     """The outputs of ``count`` updates, which stand beside each other unless there is one."""
-    encoded = [backbone.framed(ids, decoding.max_input) for ids in backbone.encode(inputs)]
+    backbone.must_hold(decoding.max_input, decoding.max_output)
+    encoded = framed_inputs(backbone, inputs, decoding.max_input)
     if not all(encoded):
         raise LingarithError(
             f"input {encoded.index([]) + 1} is empty, so there is nothing to go on from; give some text"
@@ -122,8 +126,10 @@ def _greedy(backbone: Backbone, batch: Any, decoding: Decoding, beside: Beside |
     state = _Encoded(backbone, batch) if backbone.encoder_decoder else _Prefix(backbone, batch)
     written: list[list[int]] = [[] for _ in batch["input_ids"]]
     going = list(range(len(written)))  # the rows that are still in the batch, some of them ended
-    for _ in range(decoding.max_output):
+    for step in range(decoding.max_output):
         chosen = _likeliest(state.following())  # of each row that is going
+        for token in backbone.beginning[step : step + 1]:
+            chosen = torch.full_like(chosen, token)
         for row, token in zip(going, chosen.tolist(), strict=True):
             if not (written[row] and written[row][-1] == backbone.eos):
                 written[row].append(token)

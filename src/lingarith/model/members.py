@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from ..vectors.vector import Vector, content_hash
 from . import full
 from .backbone import Backbone
 from .batches import Item, Stream, TrainingData
-from .options import TrainOptions
-from .projections import home
+from .options import ATTENTION, TrainOptions
+from .projections import home, kinds
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -167,6 +167,8 @@ class Member:
         examples = self.step * options.batch_size
         cost = {"seconds": round(self.seconds, 2), "tokens": self.tokens, "examples": examples}
         terms, rest = _finished(backbone, options.adapter, self.factors(self._best))
+        # Of attention alone the list of layers goes without saying.
+        where = {} if options.projections == ATTENTION else {"projections": kinds(terms)}
         return Vector(
             self.training.name,
             terms,
@@ -174,12 +176,14 @@ class Member:
             {
                 **self.training.origin,
                 "backbone": backbone.facts,
+                "parts": dict(backbone.parts),
                 "adapter": options.adapter.facts,
+                **where,
                 "init_seed": options.init_seed,
                 "init_hash": self.start_hash,
                 "seed": options.seed,
                 "steps": self._lowest()[0] if options.patience else self.step,
-                "options": asdict(options),
+                "options": options.facts,
                 "versions": versions(),
                 "cost": cost,
             },
@@ -313,9 +317,9 @@ def _initial(backbone: Backbone, options: TrainOptions) -> tuple[dict[str, Tenso
     adapter = options.adapter
     if not isinstance(adapter, Factored):
         return full.parameters(backbone), None
-    start = adapter.init(backbone.shapes, options.init_seed)
+    start = adapter.init(backbone.shapes_of(options.projections), options.init_seed)
     factors = {
-        f"{path}.{which}": factor.to(home(backbone.projections[path]))
+        f"{path}.{which}": factor.to(home(backbone.linears[path]))
         for path, term in start.items()
         for which, factor in zip("ab", adapter.factors(term), strict=True)
     }
@@ -329,14 +333,19 @@ def _finished(
     if not isinstance(adapter, Factored):
         return full.changes(backbone, factors)
     kept = {key: factor.cpu().clone() for key, factor in factors.items()}
-    return {path: (adapter.term(kept[f"{path}.a"], kept[f"{path}.b"]),) for path in backbone.projections}, {}
+    return {path: (adapter.term(kept[f"{path}.a"], kept[f"{path}.b"]),) for path in _paths(factors)}, {}
+
+
+def _paths(factors: Mapping[str, Tensor]) -> list[str]:
+    """The projections that have the factors ``<path>.a`` and ``<path>.b``, in their order."""
+    return list(dict.fromkeys(key.rpartition(".")[0] for key in factors))
 
 
 def _on(backbone: Backbone, factors: Mapping[str, Tensor], adapter: Adapter) -> AbstractContextManager[None]:
     """The trainable vectors on the backbone: added by hooks, or the one in the place of its parameters."""
     if not isinstance(adapter, Factored):
         return backbone.replacing({name: stacked[0] for name, stacked in factors.items()})  # K is 1
-    pairs = {path: (factors[f"{path}.a"], factors[f"{path}.b"]) for path in backbone.projections}
+    pairs = {path: (factors[f"{path}.a"], factors[f"{path}.b"]) for path in _paths(factors)}
     return backbone.adding({path: partial(adapter.apply, a, b) for path, (a, b) in pairs.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -11,6 +12,8 @@ from pathlib import Path
 import torch
 
 PROCESS = Path("/proc/self")
+UNTOLD = 4 << 30
+"""Bytes that are taken to be there where the system does not say (Windows)."""
 
 
 def keep_memory() -> None:
@@ -28,10 +31,11 @@ def keep_memory() -> None:
 
 
 def prepare() -> None:
-    """What a process does before it loads a backbone: keep memory, and let libraries be quiet."""
+    """What a process does before it loads a backbone: keep memory, collect garbage, and let libraries be quiet."""
     from transformers.utils import logging
 
     keep_memory()
+    gc.set_threshold(700)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
 
@@ -59,7 +63,8 @@ def available(device: torch.device) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return _line(Path("/proc/meminfo"), "MemAvailable") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2 * UNTOLD
+    return _line(Path("/proc/meminfo"), "MemAvailable") or pages // 2
 
 
 def _line(file: Path, name: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import LingarithError
@@ -20,6 +20,12 @@ def _lora() -> Adapter:
     return Lora()
 
 
+ATTENTION, ALL = PROJECTIONS = ("attention", "all")
+WITHIN = "in:"
+"""Where the adapter sits: on the Key, Query, Value and output projections, on all linear layers of their blocks, or on
+those of these whose paths match the pattern (as of files) that follows ``in:``."""
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """How a vector is trained. The paper: rank 4, learning rate 2e-4, 5,000 steps.
@@ -32,6 +38,10 @@ class TrainOptions:
     batch_size: Annotated[int, "Examples in a step, over all micro-batches."] = 16
     learning_rate: Annotated[float, "Peak of the learning rate."] = 2e-4
     adapter: Adapter = field(default_factory=_lora)
+    projections: Annotated[
+        str,
+        "Adapted: `attention` (Key, Query, Value, output), `all` linear layers, or a pattern of paths: `in:*.mlp.*`.",
+    ] = ATTENTION
     warmup: Annotated[float, "Share of the steps in which the learning rate rises from 0."] = 0.05
     weight_decay: Annotated[float, "AdamW's."] = 0.0
     clip: Annotated[float, "Largest norm of the gradient over the whole vector."] = 1.0
@@ -75,14 +85,27 @@ class TrainOptions:
                 f"patience={self.patience} counts validations, which there are none of; "
                 "set validate_every (--validate-every) to a number of steps"
             )
+        if self.projections not in PROJECTIONS and self.projections.removeprefix(WITHIN) in ("", self.projections):
+            raise LingarithError(
+                f"projections={self.projections!r} is no place for an adapter; choose attention, all, or in:PATTERN "
+                "with a pattern of paths, such as in:*.mlp.*"
+            )
+        if self.projections != ATTENTION and self.adapter.facts["kind"] == "full":
+            raise LingarithError("full fine-tuning has no adapter, so projections say nothing of it; leave them out")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What origins and recipes say of them, plain; a choice that there was not always is said where it was made."""
+        usual = {"projections": ATTENTION}
+        return {key: value for key, value in asdict(self).items() if usual.get(key) != value}
 
     @property
     def shared(self) -> tuple[Any, ...]:
         """What vectors must have in common to be trained in one pass."""
         return (
-            self.adapter, self.batch_size, self.accumulation, self.precision,
+            self.adapter, self.projections, self.batch_size, self.accumulation, self.precision,
             self.activation_checkpointing, self.bidirectional_prefix,
         )  # fmt: skip
 

@@ -74,26 +74,23 @@ class Cell:
 
 def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
     """The cells of a run: by task and method, its targets and their average; see :func:`scores` for what counts."""
-    about, by_place = run.about, scores(run)
-    facts = _facts(run)
-    sources = about.sources if about.by_source else [""]
-    found: list[Cell] = []
-    for task in about.tasks:
-        for method in about.methods:
-            rows = []
-            for target, source in product(about.targets, sources):
-                ours = by_place.get((task, target, method, source))
-                theirs = by_place.get((task, target, about.reference, source)) if method != about.reference else None
-                if ours is not None:
-                    measured = _measured([ours], [] if theirs is None else [theirs], draws, not about.by_source)
-                    known = facts[task, target, method, source]
-                    rows.append(Cell(task, target, method, source=source, **measured, **known))
-            ps = {f"{c.source} {c.target}": c.p for c in rows if c.p is not None}
-            corrected = holm(ps) if ps else {}
-            found += [replace(c, p_holm=corrected.get(f"{c.source} {c.target}")) for c in rows]
-            if len(rows) > 1 and not about.by_source:
-                found.append(_average(rows, by_place, about.reference, draws))
-    return found
+    about, by_place, facts = run.about, scores(run), _facts(run)
+    cells: list[Cell] = []
+    for task, method in product(about.tasks, about.methods):
+        row = []
+        for target, source in product(about.targets, about.sources if about.by_source else [""]):
+            place, reference = (task, target, method, source), (task, target, about.reference, source)
+            if place in by_place:
+                compare = method != about.reference and reference in by_place
+                base = [by_place[reference]] if compare else []
+                figures = _figures([by_place[place]], base, draws, intervals=not about.by_source)
+                row.append(Cell(task, target, method, source=source, **figures, **facts[place]))
+        ps = {f"{c.source} {c.target}": c.p for c in row if c.p is not None}
+        corrected = holm(ps) if ps else {}
+        cells += [replace(c, p_holm=corrected.get(f"{c.source} {c.target}")) for c in row]
+        if len(row) > 1 and not about.by_source:
+            cells.append(_average(row, by_place, about.reference, draws))
+    return cells
 
 
 def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
@@ -116,55 +113,54 @@ def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
 def compared(run: Run, cell: Cell, other: Cell, *, draws: int = DRAWS) -> tuple[float, float, float, float]:
     """What a cell's method gains over another one on the same examples: mean, interval, p; an average by language."""
     by_place = scores(run)
-    pairs = [
-        (by_place[ours], by_place[theirs])
-        for target in (run.about.targets if cell.target == AVERAGE else [cell.target])
-        if (ours := (cell.task, target, cell.method, "")) in by_place
-        and (theirs := (cell.task, target, other.method, "")) in by_place
-    ]
-    return difference_of_groups([ours for ours, _ in pairs], [theirs for _, theirs in pairs], draws=draws)
+    targets = run.about.targets if cell.target == AVERAGE else [cell.target]
+    pairs = [((cell.task, t, cell.method, ""), (cell.task, t, other.method, "")) for t in targets]
+    pairs = [pair for pair in pairs if by_place.keys() >= set(pair)]
+    return difference_of_groups([by_place[a] for a, _ in pairs], [by_place[b] for _, b in pairs], draws=draws)
 
 
-def kinds(of: Iterable[Cell]) -> dict[str, dict[str, dict[str, float]]]:
+def kinds(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, float]]]:
     """The shares of the kinds of output by target and method, over sources; averages are left out."""
-    found: dict[str, dict[str, list[Mapping[str, float]]]] = {}
-    for c in of:
+    by_place: dict[str, dict[str, list[Mapping[str, float]]]] = {}
+    for c in cells:
         if c.kinds and c.target != AVERAGE:
-            found.setdefault(c.target, {}).setdefault(c.method, []).append(c.kinds)
-    return {target: {method: _means(some) for method, some in own.items()} for target, own in found.items()}
+            by_place.setdefault(c.target, {}).setdefault(c.method, []).append(c.kinds)
+    return {target: {m: _means(several) for m, several in methods.items()} for target, methods in by_place.items()}
 
 
 # ---------------------------------------------------------------- the arithmetic
 
 
-def _measured(ours: Sequence[Scores], theirs: Sequence[Scores], draws: int, intervals: bool = True) -> dict[str, Any]:
-    """The figures of a cell, over one group or several, with ``theirs`` of the reference if it was tested there."""
-    found: dict[str, Any] = {"n": sum(group.shape[1] for group in ours), "seeds": len(ours[0]), "score": _mean(ours)}
+def _figures(ours: Sequence[Scores], base: Sequence[Scores], draws: int, *, intervals: bool = True) -> dict[str, Any]:
+    """The figures of a cell, over one group or several, with ``base`` of the reference if it was tested there."""
+    figures: dict[str, Any] = {"n": sum(group.shape[1] for group in ours), "seeds": len(ours[0]), "score": _mean(ours)}
     if intervals:
-        found["low"], found["high"] = interval_of_groups(ours, draws=draws)
-    if theirs and intervals:
-        gained = difference_of_groups(ours, theirs, draws=draws)
-        found |= {"gain": gained.mean, "gain_low": gained.low, "gain_high": gained.high, "p": gained.p}
-    elif theirs:
-        between = [a - b for a, b in zip(ours, theirs, strict=True)]
-        found |= {"gain": _mean(between), "p": group_test([group.mean(0) for group in between], draws)}
-    return found | ({"base": _mean(theirs)} if theirs else {})
+        figures["low"], figures["high"] = interval_of_groups(ours, draws=draws)
+    if not base:
+        return figures
+    figures["base"] = _mean(base)
+    if intervals:
+        gain = difference_of_groups(ours, base, draws=draws)
+        return figures | {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high, "p": gain.p}
+    gains = [a - b for a, b in zip(ours, base, strict=True)]
+    return figures | {"gain": _mean(gains), "p": group_test([group.mean(0) for group in gains], draws)}
 
 
-def _average(of: Sequence[Cell], by_place: Mapping[Place, Scores], reference: str, draws: int) -> Cell:
-    ours = [by_place[c.task, c.target, c.method, ""] for c in of]
-    theirs = [by_place[c.task, c.target, reference, ""] for c in of if c.gain is not None]
-    measured = _measured(ours, theirs if len(theirs) == len(ours) else [], draws)
-    oracle = [c.oracle_score for c in of if c.oracle_score is not None]
+def _average(row: Sequence[Cell], by_place: Mapping[Place, Scores], reference: str, draws: int) -> Cell:
+    """Of a method over all targets of a task."""
+    compare = all(c.gain is not None for c in row)
+    base = [by_place[c.task, c.target, reference, ""] for c in row if compare]
+    figures = _figures([by_place[c.task, c.target, c.method, ""] for c in row], base, draws)
+    oracle = [c.oracle_score for c in row if c.oracle_score is not None]
     return Cell(
-        of[0].task,
+        row[0].task,
         AVERAGE,
-        of[0].method,
-        **measured,
-        p_holm=measured.get("p"),
-        kinds=_means([c.kinds for c in of]),
-        beside=_means([c.beside for c in of]),
-        oracle_score=fmean(oracle) if len(oracle) == len(of) else None,
+        row[0].method,
+        **figures,
+        p_holm=figures.get("p"),
+        kinds=_means([c.kinds for c in row]),
+        beside=_means([c.beside for c in row]),
+        oracle_score=fmean(oracle) if len(oracle) == len(row) else None,
     )
 
 
@@ -172,8 +168,9 @@ def _mean(groups: Sequence[Scores]) -> float:
     return fmean(float(group.mean()) for group in groups)
 
 
-def _means(of: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: fmean(one[name] for one in of) for name in of[0] if all(name in one for one in of)}
+def _means(several: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of what all of them have."""
+    return {name: fmean(one[name] for one in several) for name in several[0] if all(name in one for one in several)}
 
 
 # ---------------------------------------------------------------- what else is known of a cell
@@ -187,43 +184,43 @@ def beside_of(metric: str) -> Mapping[str, Callable[[Sequence[str], Sequence[Seq
 def _facts(run: Run) -> dict[Place, dict[str, Any]]:
     """What a cell knows beside its scores: weights, kinds of output, figures beside the metric, the oracle."""
     weights, oracle = _weights(run), _oracle(run)
-    beside = {task: beside_of(metric) for task, metric in run.about.tasks.items()}
     right = {(e.task, e.target, e.id): [e.reference, *e.alternatives] for e in run.examples if e.split == "test"}
-    found = {}
+    facts = {}
     for place, tested in outputs(run).items():
         kinds = [r.kind for by_id in tested.values() for r in by_id.values()]
         # An output whose example has no line is left out.
-        seeds = [[r for r in by_id.values() if (r.task, r.target, r.id) in right] for by_id in tested.values()]
-        found[place] = {
+        seeds = [
+            [(r.output, right[r.task, r.target, r.id]) for r in by_id.values() if (r.task, r.target, r.id) in right]
+            for by_id in tested.values()
+        ]
+        beside = beside_of(run.about.tasks.get(place[0], "")) if all(seeds) else {}
+        facts[place] = {
             "weights": weights.get(place, ()),
             "kinds": shares(kinds) if any(kinds) else {},
             "beside": {
-                name: fmean(
-                    float(figure([r.output for r in own], [right[r.task, r.target, r.id] for r in own]))
-                    for own in seeds
-                )
-                for name, figure in beside.get(place[0], {}).items()
-                if all(seeds)
+                name: fmean(float(figure(*zip(*pairs, strict=True))) for pairs in seeds)
+                for name, figure in beside.items()
             },
         } | oracle.get(place, {})
-    return found
+    return facts
 
 
 def _weights(run: Run, protocol: str | None = None) -> dict[Place, tuple[Weight, ...]]:
-    found: dict[Place, tuple[Weight, ...]] = {}
+    """The weights that were chosen at each place, one for each seed."""
+    weights: dict[Place, tuple[Weight, ...]] = {}
     for (place, _), choice in chosen(run, protocol).items():
-        found[place] = (*found.get(place, ()), choice.weight)
-    return found
+        weights[place] = (*weights.get(place, ()), choice.weight)
+    return weights
 
 
 def _oracle(run: Run) -> dict[Place, dict[str, Any]]:
     """The oracle's weights and mean score, where the run's own protocol is another one that chose too."""
-    by: dict[str, set[Place]] = {}
-    for c in run.choices:
-        by.setdefault(c.protocol, set()).add((c.task, c.target, c.method, c.source))
-    both = by.get("oracle", set()) & by.get(run.about.protocol, set())
-    if run.about.protocol == "oracle" or not both:
+    own, others = (
+        {(c.task, c.target, c.method, c.source) for c in run.choices if c.protocol == protocol}
+        for protocol in (run.about.protocol, "oracle")
+    )
+    if run.about.protocol == "oracle" or not own & others:
         return {}
     by_place, weights = scores(run, "oracle"), _weights(run, "oracle")
-    means = {place: float(by_place[place].mean()) if place in by_place else None for place in both}
-    return {place: {"oracle_weights": weights[place], "oracle_score": means[place]} for place in both}
+    means = {place: float(by_place[place].mean()) if place in by_place else None for place in own & others}
+    return {place: {"oracle_weights": weights[place], "oracle_score": mean} for place, mean in means.items()}

@@ -18,14 +18,13 @@ EXAMPLES = 4
 
 @dataclass(frozen=True)
 class Output:
-    """One output beside its reference: who made it, the text, its score, and what kind it is."""
+    """One output beside its reference: who made it, the text, its score, what kind it is, and its language."""
 
     label: str
     text: str
     score: float
     kind: str
     language: str
-    direction: str
 
 
 @dataclass(frozen=True)
@@ -43,35 +42,29 @@ def examples(run: Run, target: str, count: int = EXAMPLES, task: str | None = No
     They are of the first task unless ``task`` names another, of the first seed, and where each source has
     results of its own, of the first source.
     """
-    task = next(iter(run.about.tasks)) if task is None else task
-    source = run.about.sources[0] if run.about.by_source else ""
+    about = run.about
+    task = next(iter(about.tasks)) if task is None else task
+    # Side by side stand the reference, and what was handed over or is tried.
+    methods = [spoken_of(run, task, target)] if about.handed_over else about.tried
+    source = about.sources[0] if about.by_source else ""
     by_place = outputs(run)
-    places = [(task, target, method, source) for method in _compared(run, task, target)]
-    of_methods = [by_place[place].get(run.about.seeds[0], {}) for place in places if place in by_place]
+    places = [(task, target, method, source) for method in (about.reference, *filter(None, methods))]
+    of_methods = [by_place[place].get(about.seeds[0], {}) for place in places if place in by_place]
+
+    def loss(records: Sequence[Record]) -> float:
+        """By how much the first output scores above the mean of the others."""
+        return records[0].score - fmean(record.score for record in records[1:] or records)
+
     articles = {e.id: e for e in run.examples if (e.task, e.target, e.split) == (task, target, "test")}
-    records = {i: [by_id[i] for by_id in of_methods if i in by_id] for i in articles}
-    ids = sorted((i for i in records if records[i]), key=lambda i: (_lost(records[i]), i))
-    last = len(ids) - 1
-    steps = dict.fromkeys(round(k * last / max(1, count - 1)) for k in range(count)) if ids else {}
+    records = {id: [by_id[id] for by_id in of_methods if id in by_id] for id in articles}
+    ids = sorted((id for id in records if records[id]), key=lambda id: (loss(records[id]), id))
+    steps = dict.fromkeys(round(k * (len(ids) - 1) / max(1, count - 1)) for k in range(count)) if ids else ()
     return [Shown(articles[ids[k]], [_output(run, record) for record in records[ids[k]]]) for k in steps]
 
 
-def _compared(run: Run, task: str, target: str) -> list[str]:
-    """The methods whose outputs stand side by side: the reference, and what was handed over or is tried."""
-    if run.about.handed_over:
-        return [run.about.reference, *filter(None, [spoken_of(run, task, target)])]
-    return [run.about.reference, *run.about.tried]
-
-
-def _lost(records: Sequence[Record]) -> float:
-    """By how much the first output scores above the mean of the others."""
-    return records[0].score - fmean(record.score for record in records[1:] or records)
-
-
 def _output(run: Run, record: Record) -> Output:
-    language = detected(run, record)
     label = named(record.method, () if record.weight is None else (record.weight,))
-    return Output(label, record.output, record.score, record.kind, language, direction(language))
+    return Output(label, record.output, record.score, record.kind, detected(run, record))
 
 
 def detected(run: Run, record: Record) -> str:

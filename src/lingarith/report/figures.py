@@ -7,8 +7,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ from .similarity import Point
 from .words import KIND_LABELS, name_of, symbol
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = {
@@ -65,21 +63,15 @@ STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "text.color": COLOURS["ink"],
-    "axes.edgecolor": COLOURS["muted"],
-    "axes.labelcolor": COLOURS["ink"],
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), COLOURS["ink"]),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), COLOURS["muted"]),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "grid.color": COLOURS["line"],
-    "xtick.color": COLOURS["muted"],
-    "xtick.labelcolor": COLOURS["ink"],
-    "ytick.color": COLOURS["muted"],
-    "ytick.labelcolor": COLOURS["ink"],
     "hatch.linewidth": 0.8,
 }
 
@@ -111,43 +103,39 @@ class Curve:
         return Curve(self.method, [{w: v - one[self.alone] for w, v in one.items()} for one in self.lines], self.chosen)
 
 
-def curves_of(run: Run, task: str, target: str, by: str) -> list[Curve]:
+def curves_of(run: Run, task: str, target: str, protocol: str) -> list[Curve]:
     """The curves of a target under a protocol, in the order of the legend; values that are no numbers are left out."""
-    found = []
+    curves = []
     for method in CURVES:
-        own = {
-            (c.source, c.seed): c
-            for c in run.choices
-            if (c.task, c.target, c.method, c.protocol) == (task, target, method, by)
-        }
-        lines = [{w: v for w, v in c.curve if isinstance(w, float) and math.isfinite(v)} for c in own.values()]
-        chosen = [c.weight for c, line in zip(own.values(), lines, strict=True) if c.weight in line]
+        place = (task, target, method, protocol)
+        # Where a run was repeated, the last choice of each source and seed counts.
+        choices = {(c.source, c.seed): c for c in run.choices if (c.task, c.target, c.method, c.protocol) == place}
+        lines = [{w: v for w, v in c.curve if isinstance(w, float) and math.isfinite(v)} for c in choices.values()]
+        chosen = [c.weight for c, line in zip(choices.values(), lines, strict=True) if c.weight in line]
         if any(lines):
-            found.append(Curve(method, lines, chosen))
-    return found
+            curves.append(Curve(method, lines, chosen))
+    return curves
 
 
-def curves(run: Run, task: str, by: str | None = None, prefix: str = "") -> dict[str, str]:
-    """An SVG per target: what the protocol ``by`` (the run's own if None) maximised, against λ and β.
+def curves(run: Run, task: str, protocol: str | None = None, prefix: str = "") -> dict[str, str]:
+    """An SVG per target: what the protocol (the run's own if None) maximised, against λ and β.
 
     Where there is a line for each source or seed, they are gains over the task vector alone, at weights in equal
     steps: thin lines for each of what the run tries, thick ones for the means, and below them how many of the
     lines chose each weight. Targets without a choice under that protocol are left out. ``prefix`` makes
     identifiers unique.
     """
-    by = run.about.protocol if by is None else by
-    value = "criterion without labels" if by == "unlabelled" else f"validation {run.about.tasks[task]}"
-    found = {}
-    with _style():
-        for target in targets_of(run, task):
-            own = curves_of(run, task, target, by)
-            if own:
-                several = max(len(curve.lines) for curve in own) > 1
-                figure = (
-                    _draw_lines(target, own, value, run.about.tried) if several else _draw_curves(target, own, value)
-                )
-                found[target] = _svg(figure, f"{prefix}curve-{by}-{target}", f"Value against the weight, {target}")
-    return found
+    protocol = run.about.protocol if protocol is None else protocol
+    value = "criterion without labels" if protocol == "unlabelled" else f"validation {run.about.tasks[task]}"
+    by_target = {target: curves_of(run, task, target, protocol) for target in targets_of(run, task)}
+
+    def draw(target: str) -> Figure:
+        if any(len(curve.lines) > 1 for curve in by_target[target]):
+            return _draw_lines(target, by_target[target], value, run.about.tried)
+        return _draw_curves(target, by_target[target], value)
+
+    present = [target for target, members in by_target.items() if members]
+    return _charts(draw, present, f"{prefix}curve-{protocol}-", "Value against the weight, {}")
 
 
 def drawn(run: Run) -> list[str]:
@@ -158,8 +146,7 @@ def drawn(run: Run) -> list[str]:
 def alone_value(curves: Sequence[Curve]) -> float | None:
     """The plain task vector's validation value, read where a composition is nothing else: λ = 1 or
     β = 0; None where no curve reaches there."""
-    values = [curve.mean[curve.alone] for curve in curves if curve.alone in curve.mean]
-    return values[0] if values else None
+    return next((curve.mean[curve.alone] for curve in curves if curve.alone in curve.mean), None)
 
 
 def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
@@ -232,65 +219,31 @@ def _draw_lines(target: str, curves: Sequence[Curve], value: str, tried: Sequenc
 # ---------------------------------------------------------------- kinds of output, and similarity
 
 
-def kinds(of: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "") -> dict[str, str]:
+def kinds(shares: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "") -> dict[str, str]:
     """An SVG per target: the share (0..1) of each kind of output, a bar for each method.
 
-    ``of`` maps target → method → kind → share.
+    ``shares`` maps target → method → kind → share.
     """
-    found = {}
-    with _style():
-        for target, members in of.items():
-            figure = _figure(3.2, 0.75 + 0.28 * len(members))
-            _draw_kinds(figure.subplots(), target, members)
-            found[target] = _svg(figure, f"{prefix}kinds-{target}", f"Kinds of output, {target}")
-    return found
+    return _charts(lambda target: _draw_kinds(target, shares[target]), shares, f"{prefix}kinds-", "Kinds of output, {}")
 
 
-def scatters(of: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
-    """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
-    found = {}
-    with _style():
-        for measure, points in of.items():
-            figure = _figure(3.2, 2.7)
-            axis = figure.subplots()
-            axis.axhline(0, **ALONE_LINE)
-            for method in dict.fromkeys(p.method for p in points):
-                own = [p for p in points if p.method == method]
-                style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
-                axis.plot([p.similarity for p in own], [p.gain for p in own], label=name_of(method).short, **style)
-            _name_points(axis, points)
-            if len({p.method for p in points}) > 1:
-                axis.legend(fontsize=7, frameon=False)
-            axis.margins(0.1)
-            axis.set_xlabel(f"{measure} similarity")
-            axis.set_ylabel("gain in points")
-            found[measure] = _svg(figure, f"{prefix}similarity-{measure}", f"Gain against {measure} similarity")
-    return found
-
-
-def _name_points(axis: Axes, points: Sequence[Point]) -> None:
-    """A name beside the highest point of each pair."""
-    several = len({p.source for p in points}) > 1
-    highest = {(p.source, p.target): p for p in sorted(points, key=lambda p: p.gain)}
-    for p in highest.values() if len(highest) <= MOST_NAMES else ():
-        name = f"{p.source}→{p.target}" if several else p.target
-        axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
-
-
-def _draw_kinds(axis: Axes, target: str, members: Mapping[str, Mapping[str, float]]) -> None:
-    places = list(range(len(members)))[::-1]
-    left = [0.0] * len(members)
+def _draw_kinds(target: str, by_method: Mapping[str, Mapping[str, float]]) -> Figure:
+    figure = _figure(3.2, 0.75 + 0.28 * len(by_method))
+    axis = figure.subplots()
+    rows = list(range(len(by_method)))[::-1]
+    left = [0.0] * len(by_method)
     for kind in KIND_LABELS:
-        shares = [100 * of[kind] for of in members.values()]
-        axis.barh(places, shares, left=left, height=0.72, **_filling(kind))
-        left = [a + b for a, b in zip(left, shares, strict=True)]
-    axis.set_yticks(places, [name_of(method).short for method in members])
+        percents = [100 * shares[kind] for shares in by_method.values()]
+        axis.barh(rows, percents, left=left, height=0.72, **_filling(kind))
+        left = [a + b for a, b in zip(left, percents, strict=True)]
+    axis.set_yticks(rows, [name_of(method).short for method in by_method])
     axis.tick_params(axis="y", length=0)
     axis.grid(False)
     axis.spines["left"].set_visible(False)
     axis.set_xlim(0, 100)
     axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
     axis.set_title(target)
+    return figure
 
 
 def _filling(kind: str) -> dict[str, Any]:
@@ -298,61 +251,81 @@ def _filling(kind: str) -> dict[str, Any]:
     return colours | {"hatch": HATCHES[kind], "linewidth": 0}
 
 
+def scatters(points: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
+    """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
+    label = "Gain against {} similarity"
+    return _charts(lambda measure: _draw_points(measure, points[measure]), points, f"{prefix}similarity-", label)
+
+
+def _draw_points(measure: str, points: Sequence[Point]) -> Figure:
+    figure = _figure(3.2, 2.7)
+    axis = figure.subplots()
+    axis.axhline(0, **ALONE_LINE)
+    methods = list(dict.fromkeys(p.method for p in points))
+    for method in methods:
+        x, y = zip(*((p.similarity, p.gain) for p in points if p.method == method), strict=True)
+        style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
+        axis.plot(x, y, label=name_of(method).short, **style)
+    several = len({p.source for p in points}) > 1
+    highest = {(p.source, p.target): p for p in sorted(points, key=lambda p: p.gain)}
+    for p in highest.values() if len(highest) <= MOST_NAMES else ():
+        name = f"{p.source}→{p.target}" if several else p.target
+        axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
+    if len(methods) > 1:
+        axis.legend(fontsize=7, frameon=False)
+    axis.margins(0.1)
+    axis.set_xlabel(f"{measure} similarity")
+    axis.set_ylabel("gain in points")
+    return figure
+
+
 # ---------------------------------------------------------------- legends
 
 
 def legends(methods: Sequence[str], *, several: bool = False, prefix: str = "") -> dict[str, str]:
     """The two legends as SVG: ``curves``, of these methods (``several``: with many lines each), and ``kinds``."""
-    with _style():
-        both = (("curves", _curve_handles(methods, several)), ("kinds", _kind_handles()))
-        return {name: _svg(_legend_figure(handles), f"{prefix}legend-{name}", "Legend") for name, handles in both}
-
-
-def _curve_handles(methods: Sequence[str], several: bool) -> list[Any]:
     from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], label=name_of(name).short, markersize=4, **CURVES[name]) for name in methods]
-    alone = Line2D([], [], label="Task vector alone", **ALONE_LINE)
-    ring = Line2D([], [], label="Chosen weight", color=COLOURS["ink"], **RING)
-    return [*handles, alone, *([] if several else [ring])]
-
-
-def _kind_handles() -> list[Any]:
     from matplotlib.patches import Patch
 
-    return [Patch(label=label, **_filling(kind)) for kind, label in KIND_LABELS.items()]
+    def draw(name: str) -> Figure:
+        if name == "kinds":
+            handles: list[Any] = [Patch(label=label, **_filling(kind)) for kind, label in KIND_LABELS.items()]
+        else:
+            handles = [Line2D([], [], label=name_of(m).short, markersize=4, **CURVES[m]) for m in methods]
+            handles.append(Line2D([], [], label="Task vector alone", **ALONE_LINE))
+            if not several:
+                handles.append(Line2D([], [], label="Chosen weight", color=COLOURS["ink"], **RING))
+        figure = _figure(3.8, 0.15 + 0.2 * math.ceil(len(handles) / 2))
+        figure.legend(handles=handles, loc="center left", ncols=2, frameon=False, borderpad=0, columnspacing=1.4)
+        return figure
 
-
-def _legend_figure(handles: list[Any]) -> Figure:
-    figure = _figure(3.8, 0.15 + 0.2 * math.ceil(len(handles) / 2))
-    figure.legend(handles=handles, loc="center left", ncols=2, frameon=False, borderpad=0, columnspacing=1.4)
-    return figure
+    return _charts(draw, ("curves", "kinds"), f"{prefix}legend-", "Legend")
 
 
 # ---------------------------------------------------------------- from a figure to text
 
 
-def _figure(width: float, height: float, *, transparent: bool = True) -> Figure:
-    """An empty figure in inches, kept off pyplot so that nothing global remembers it."""
-    from matplotlib.figure import Figure
-
-    return Figure((width, height), layout="constrained", facecolor="none" if transparent else COLOURS["paper"])
-
-
-@contextmanager
-def _style() -> Iterator[None]:
+def _charts(draw: Callable[[str], Figure], names: Iterable[str], prefix: str, label: str) -> dict[str, str]:
+    """An SVG for each name; ``label`` is read out, with the name for ``{}``."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
-        yield
+        return {name: _svg(draw(name), f"{prefix}{name}", label.format(name)) for name in names}
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, kept off pyplot so that nothing global remembers it."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained", facecolor="none")
 
 
 def _svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element: no declaration, no metadata, identifiers of its own (many
     share a page), colours that a page can replace, and a size that follows its column."""
     buffer = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     prefix = re.sub(r"\W", "-", name)

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from ..languages.codes import language_name
-from ..study.records import Choice, Grid, Run
-from . import figures, similarity
+from ..study.records import Choice, Fixed, Grid, Run
+from . import figures, similarity, words
 from .cells import Cell, kinds
 from .examples import Shown, direction, examples
 from .findings import Findings
 from .runs import targets_of
 from .tables import by_target, caption, few, has_oracle, oracle_text, tables_of
-from .words import (
-    KIND_LABELS,
-    NO_TEST,
-    PROTOCOLS,
-    grouped,
-    name_of,
-    number,
-    p_text,
-    percent,
-    plain,
-    signed,
-    weights_text,
-)
 
 
 @dataclass(frozen=True)
@@ -61,50 +48,60 @@ class Chapter:
 
 def page(*results: Findings) -> str:
     """The whole report as one HTML document; what a run lacks is left out or said in a sentence."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "signed": signed, "percent": percent, "plain": plain, "grouped": grouped}
-    environment.filters |= {"language": language_name, "direction": direction}
-    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    chapters = [chapter(of, f"r{place}-") for place, of in enumerate(results, 1)]
-    functions = (by_target, facts, few, fingerprints, has_oracle, name_of, oracle_text, p_text, picks, shade, vectors)
-    return template.render(
-        {function.__name__: function for function in functions},
-        title=results[0].title if len(results) == 1 else f"{len(results)} runs of language and task arithmetic",
-        chapters=chapters,
-        no_test=NO_TEST,
-        kinds=KIND_LABELS,
-        protocols=PROTOCOLS,
-        weights=lambda cell: weights_text(cell.method, cell.weights),
+    functions = (by_target, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, vectors)
+    return render(
+        "report/page.html",
+        **{function.__name__: function for function in (*functions, words.name_of, words.p_text)},
+        title=results[0].run.about.title
+        if len(results) == 1
+        else f"{len(results)} runs of language and task arithmetic",
+        chapters=[chapter(one, f"r{place}-") for place, one in enumerate(results, 1)],
+        no_test=words.NO_TEST,
+        kinds=words.KIND_LABELS,
+        protocols=words.PROTOCOLS,
+        weights=lambda cell: words.weights_text(cell.method, cell.weights),
         as_json=lambda value: json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, default=str),
     )
 
 
-def chapter(of: Findings, prefix: str = "") -> Chapter:
+def render(template: str, **values: Any) -> str:
+    """A template of the package as HTML, everything in it escaped; a value that is missing is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("lingarith", ".")
+    options: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, undefined=StrictUndefined, **options)
+    numbers = (words.number, words.two, words.signed, words.percent, words.grouped)
+    functions = (*numbers, words.plain, language_name, direction)
+    environment.filters |= {function.__name__: function for function in functions}
+    return environment.get_template(template).render(values)
+
+
+def chapter(results: Findings, prefix: str = "") -> Chapter:
     """All about a run; ``prefix`` makes the identifiers in its charts unique on a page."""
-    run = of.run
+    run = results.run
     sections = [
-        section(run, task, [cell for cell in of.cells if cell.task == task], f"{prefix}{place}-")
+        section(run, task, [cell for cell in results.cells if cell.task == task], f"{prefix}{place}-")
         for place, task in enumerate(run.about.tasks)
     ]
     several = run.about.by_source or len(run.about.seeds) > 1
-    return Chapter(of, sections, figures.legends(figures.drawn(run), several=several, prefix=prefix))
+    return Chapter(results, sections, figures.legends(figures.drawn(run), several=several, prefix=prefix))
 
 
 def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Section:
     """All about one task of a run, from its cells."""
     points = similarity.points(run, cells)
-    said = [
-        f"{measure}: ρ = {found:.2f} over {len(at)} points".replace("-", "−")
+    correlations = [
+        f"{measure}: ρ = {correlation:.2f} over {len(at)} points".replace("-", "−")
         for measure, at in points.items()
-        if (found := similarity.rank_correlation(at)) is not None
+        if (correlation := similarity.rank_correlation(at)) is not None
     ]
     grids = tables_of(run, task, cells)
     return Section(
         task=task,
         metric=run.about.tasks[task],
         title=task if len(run.about.tasks) > 1 else "",
+        # The page has a table or a heat map of its own in place of the first one.
         grids=grids[1:] if few(cells) or run.about.by_source else grids,
         cells=cells,
         caption=caption(run, task, cells),
@@ -112,7 +109,7 @@ def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Sec
         oracle=figures.curves(run, task, "oracle", prefix) if run.about.protocol != "oracle" else {},
         kinds=figures.kinds(kinds(cells), prefix),
         similarity=figures.scatters(points, prefix),
-        correlation=f"Spearman's rank correlation: {'; '.join(said)}." if said else "",
+        correlation=f"Spearman's rank correlation: {'; '.join(correlations)}." if correlations else "",
         examples={t: shown for t in targets_of(run, task) if (shown := examples(run, t, task=task))},
     )
 
@@ -128,7 +125,7 @@ def shade(cell: Cell, cells: Sequence[Cell]) -> float:
 def facts(run: Run) -> dict[str, str]:
     """How the run was made, in the order in which a reader asks."""
     about = run.about
-    told: dict[str, object] = {
+    values: dict[str, object] = {
         "Tasks": [f"{task} ({metric})" for task, metric in about.tasks.items()],
         "Methods": list(about.methods.values()),
         "Labels": about.study.get("labels"),
@@ -142,62 +139,52 @@ def facts(run: Run) -> dict[str, str]:
         "Seeds": about.seeds,
         "Made with": about.made,
     }
-    return {label: text for label, value in told.items() if (text := plain(value))}
+    return {label: text for label, value in values.items() if (text := words.plain(value))}
 
 
 def picks(run: Run) -> list[dict[str, Any]]:
     """What every protocol chose, a line per target and method (and task, source and seed where there are
     several), the run's own protocol first and the oracle beside it; then what has no weight."""
-    named = [run.about.protocol, "oracle", *run.about.protocols, *(c.protocol for c in run.choices)]
-    order = [name for name in dict.fromkeys(named) if any(c.protocol == name for c in run.choices)]
-    found: dict[tuple[object, ...], dict[str, Choice]] = {}
+    about = run.about
+    present = [c.protocol for c in run.choices]
+    order = [p for p in dict.fromkeys([about.protocol, "oracle", *about.protocols, *present]) if p in present]
+    by_place: dict[tuple[object, ...], dict[str, Choice]] = {}
     for c in run.choices:
-        found.setdefault((c.task, c.target, c.source, c.seed, c.method), {})[c.protocol] = c
-    lines: list[dict[str, Any]] = []
-    for by in found.values():
-        c = by.get(run.about.protocol) or next(iter(by.values()))
-        name = ", ".join([name_of(c.method).short, *_where(run, c.task, c.source, c.seed)])
-        said = {protocol: weights_text(pick.method, [pick.weight]) for protocol, pick in by.items()}
-        picked = {protocol: by.get(protocol) for protocol in order}
-        lines.append({"target": c.target, "name": name, "by": picked, "said": said, "expression": c.expression})
-    for fixed in run.about.fixed:
-        name = ", ".join([name_of(fixed.method).short, *_where(run, fixed.task, fixed.source, fixed.seed)])
-        own = {"target": fixed.target, "name": name, "expression": fixed.expression}
-        lines.append(own | {"by": dict.fromkeys(order), "said": {}})
-    return lines
+        by_place.setdefault((c.task, c.target, c.source, c.seed, c.method), {})[c.protocol] = c
 
+    def line(one: Choice | Fixed, picked: Mapping[str, Choice]) -> dict[str, Any]:
+        where = [one.task if len(about.tasks) > 1 else "", f"from {one.source}" if one.source else ""]
+        where.append(f"seed {one.seed}" if len(about.seeds) > 1 else "")
+        return {
+            "target": one.target, "name": ", ".join(filter(None, [words.name_of(one.method).short, *where])),
+            "by": {protocol: picked.get(protocol) for protocol in order},
+            "said": {protocol: words.weights_text(pick.method, [pick.weight]) for protocol, pick in picked.items()},
+            "expression": one.expression,
+        }  # fmt: skip
 
-def _where(run: Run, task: str, source: str, seed: int) -> Iterator[str]:
-    """Task, source and seed, where there are several."""
-    if len(run.about.tasks) > 1:
-        yield task
-    if source:
-        yield f"from {source}"
-    if len(run.about.seeds) > 1:
-        yield f"seed {seed}"
+    chosen = [line(picked.get(about.protocol) or next(iter(picked.values())), picked) for picked in by_place.values()]
+    return [*chosen, *(line(fixed, {}) for fixed in about.fixed)]
 
 
 def vectors(run: Run) -> list[dict[str, Any]]:
     """Cost and origin of each vector, a line for each."""
-    found = []
+    lines = []
     for i in run.ingredients:
-        data, options = i.origin.get("data", {}), i.origin.get("options", {})
-        rate = options.get("learning_rate")
-        found.append(
+        data, rate = i.origin.get("data", {}), i.origin.get("options", {}).get("learning_rate")
+        lines.append(
             {
                 "name": i.name, "steps": i.steps, "examples": i.examples, "tokens": i.tokens, "seconds": i.seconds,
                 "hash": i.hash[:16], "seed": i.origin.get("seed", ""), "rate": "" if rate is None else f"{rate:g}",
                 "data": str(data.get("fingerprint", ""))[:16] if isinstance(data, Mapping) else "", "origin": i.origin,
             }
         )  # fmt: skip
-    return found
+    return lines
 
 
 def fingerprints(run: Run) -> list[tuple[str, int, str, str]]:
     """Of each target's test data: task and target, examples, fingerprint, and how outputs were scored."""
-    found = []
-    for place, fingerprint in run.about.data.items():
-        task, _, target = place.partition("/")
-        size = sum((e.task, e.target, e.split) == (task, target, "test") for e in run.examples)
-        found.append((place, size, fingerprint, run.about.score.get(task, {}).get(target, "")))
-    return found
+    sizes = Counter(f"{e.task}/{e.target}" for e in run.examples if e.split == "test")
+    score = {
+        f"{task}/{target}": said for task, by_target in run.about.score.items() for target, said in by_target.items()
+    }
+    return [(place, sizes[place], data, score.get(place, "")) for place, data in run.about.data.items()]

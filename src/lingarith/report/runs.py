@@ -21,22 +21,22 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
     Raises :class:`LingarithError` for a folder that holds no run or an unfinished one, a line that is
     cut off or does not fit, and two folders with the same run.
     """
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for folder in folders:
         run = read_run(folder, whole=True)
         if run.about.grid is None and not run.records and not run.choices:
             raise LingarithError(
                 f"{folder} has no records yet; run the command again that made it, which goes on from there"
             )
-        like = next((name for name, other in found.items() if _but_seeds(run) == _but_seeds(other)), None)
-        if like is not None:
-            found[like] = _together(found[like], run, folder)
-            continue
-        name = folder.resolve().name
-        found[name if name not in found else str(folder)] = run
-    if not found:
+        same = next((name for name, other in runs.items() if _but_seeds(run) == _but_seeds(other)), None)
+        if same is not None:
+            runs[same] = _together(runs[same], run, folder)
+        else:
+            name = folder.resolve().name
+            runs[name if name not in runs else str(folder)] = run
+    if not runs:
         raise LingarithError("no run was named; name a folder made by `lingarith adapt` or `lingarith run`")
-    return found
+    return runs
 
 
 def _but_seeds(run: Run) -> Any:
@@ -74,24 +74,24 @@ def chosen(run: Run, protocol: str | None = None) -> dict[tuple[Place, int], Cho
     """The choice that counts for each place and seed: by ``protocol`` (without one, that of the run), or else
     the only one that the method has; the last one where a run was repeated."""
     protocol = run.about.protocol if protocol is None else protocol
-    found: dict[tuple[Place, int], Choice] = {}
+    chosen: dict[tuple[Place, int], Choice] = {}
     for c in run.choices:
         key = ((c.task, c.target, c.method, c.source), c.seed)
-        if key not in found or c.protocol == protocol:
-            found[key] = c
-    return found
+        if key not in chosen or c.protocol == protocol:
+            chosen[key] = c
+    return chosen
 
 
 def outputs(run: Run, protocol: str | None = None) -> dict[Place, dict[int, dict[str, Record]]]:
     """The test records of each method at the weights that were :func:`chosen`, by seed and id."""
     choices = chosen(run, protocol)
-    found: dict[Place, dict[int, dict[str, Record]]] = {}
+    outputs: dict[Place, dict[int, dict[str, Record]]] = {}
     for r in run.records:
         place = (r.task, r.target, r.method, r.source if run.about.by_source else "")
         choice = choices.get((place, r.seed))
         if r.split == "test" and same_weight(r.weight, choice.weight if choice else None):
-            found.setdefault(place, {}).setdefault(r.seed, {})[r.id] = r
-    return found
+            outputs.setdefault(place, {}).setdefault(r.seed, {})[r.id] = r
+    return outputs
 
 
 def same_weight(a: Weight | None, b: Weight | None) -> bool:
@@ -107,5 +107,6 @@ def same_weight(a: Weight | None, b: Weight | None) -> bool:
 
 def targets_of(run: Run, task: str) -> list[str]:
     """The targets of a task, in the order in which the run names them."""
-    own = {r.target for r in run.records if r.task == task} | {c.target for c in run.choices if c.task == task}
-    return [target for target in run.about.targets if target in own]
+    lines: list[Record | Choice] = [*run.records, *run.choices]
+    present = {line.target for line in lines if line.task == task}
+    return [target for target in run.about.targets if target in present]

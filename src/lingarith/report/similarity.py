@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -35,18 +36,21 @@ def points(run: Run, cells: Sequence[Cell], *, fewest: int = FEWEST) -> dict[str
     """The points of the methods that a study tries, by measure: of each source, or of several sources that are
     combined the one that is nearest to the target. A measure with less than ``fewest`` pairs is left out."""
     about = run.about
-    found: dict[str, list[Point]] = {measure: [] for measure in MEASURES}
+    points: dict[str, list[Point]] = {measure: [] for measure in MEASURES}
     tried = about.tried[:1] if about.by_source else about.tried
-    for cell in cells:
+    for measure, cell in product(MEASURES, cells):
         sources = [cell.source] if about.by_source else about.sources_of.get(cell.target, about.sources)
         if cell.method in tried and cell.gain is not None and cell.target not in (AVERAGE, *sources):
-            for measure, of in found.items():
-                near = min(
-                    ((d, s) for s in sources if (d := _distance(measure, s, cell.target)) is not None), default=None
-                )
-                if near:
-                    of.append(Point(near[1], cell.target, cell.method, 1 - near[0], cell.gain))
-    return {measure: of for measure, of in found.items() if len({(p.source, p.target) for p in of}) >= fewest}
+            distances = {source: _distance(measure, source, cell.target) for source in sources}
+            known = [(distance, source) for source, distance in distances.items() if distance is not None]
+            if known:
+                distance, nearest = min(known)
+                points[measure].append(Point(nearest, cell.target, cell.method, 1 - distance, cell.gain))
+    return {
+        measure: several
+        for measure, several in points.items()
+        if len({(p.source, p.target) for p in several}) >= fewest
+    }
 
 
 def _distance(measure: str, source: str, target: str) -> float | None:

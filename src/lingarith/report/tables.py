@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from itertools import product
 
-from ..study.records import BEST_ON_TEST, Grid, Run, Weight
+from ..study.records import BEST_ON_TEST, Grid, Run
 from .cells import Cell
 from .paper import CITATION, printed
-from .words import AVERAGE, name_of, number, p_text, percent, plain_weight, signed
+from .words import AVERAGE, name_of, number, p_text, percent, plain_weights, signed
 
 MOST_ROWS = 24
 """With more results than this, a table has a column for each method in place of a row for each result."""
@@ -52,12 +52,14 @@ def methods_of(run: Run, cells: Sequence[Cell]) -> list[str]:
 
 def caption(run: Run, task: str, cells: Sequence[Cell]) -> str:
     """What the numbers of a task's cells are, and what their marks mean."""
-    seeds, metric = len(run.about.seeds), run.about.tasks[task]
-    drawn = f"the mean of {seeds} seeds, with 95 % bootstrap interval over seeds and examples"
-    said = f"{metric}: {drawn if seeds > 1 else 'on the test split, with 95 % bootstrap interval'}. "
-    said += f"Gain: over {_reference(run)} on the same examples; * better, † worse, p < 0.05 after Holm."
+    seeds, reference = len(run.about.seeds), name_of(run.about.reference).short
+    drawn = "on the test split, with 95 % bootstrap interval"
+    if seeds > 1:
+        drawn = f"the mean of {seeds} seeds, with 95 % bootstrap interval over seeds and examples"
+    text = f"{run.about.tasks[task]}: {drawn}. "
+    text += f"Gain: over {reference} on the same examples; * better, † worse, p < 0.05 after Holm."
     right = " Right: outputs in the right language." if all(cell.kinds for cell in cells) else ""
-    return said + right + (ORACLE if has_oracle(cells) else "")
+    return text + right + (ORACLE if has_oracle(cells) else "")
 
 
 def has_oracle(cells: Sequence[Cell]) -> bool:
@@ -68,21 +70,29 @@ def has_oracle(cells: Sequence[Cell]) -> bool:
 def oracle_text(cell: Cell) -> str:
     """The oracle's weights and score."""
     score = "" if cell.oracle_score is None else number(cell.oracle_score)
-    return ": ".join(filter(None, [_each(cell.oracle_weights), score]))
+    return ": ".join(filter(None, [plain_weights(cell.oracle_weights), score]))
 
 
 # ---------------------------------------------------------------- one block for each target
 
 
-def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
-    """A row for each target and method, with interval, gain and what comes out."""
-    columns: dict[str, Callable[[Cell], str]] = {
-        "λ, β": lambda cell: _each(cell.weights),
-        run.about.tasks[task]: lambda cell: number(cell.score),
+Columns = dict[str, Callable[[Cell], str]]
+"""What stands in a cell's row, by the head of the column."""
+
+
+def _columns(metric: str) -> Columns:
+    return {
+        metric: lambda cell: number(cell.score),
         "95 %": lambda cell: f"{number(cell.low)}–{number(cell.high)}",
         "Gain": lambda cell: "" if cell.gain is None else signed(cell.gain) + cell.mark,
+        # The blank tells this column from the other interval, and is not printed.
         "95 % ": lambda cell: "" if cell.gain is None else f"{signed(cell.gain_low)} to {signed(cell.gain_high)}",
     }
+
+
+def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
+    """A row for each target and method, with interval, gain and what comes out."""
+    columns: Columns = {"λ, β": lambda cell: plain_weights(cell.weights)} | _columns(run.about.tasks[task])
     if all(cell.kinds for cell in cells):
         columns["Right"] = lambda cell: percent(cell.kinds["target"])
     for name in cells[0].beside:
@@ -91,7 +101,7 @@ def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
         columns["Oracle"] = oracle_text
     crowded = len(columns) > 6  # more than 80 columns of a terminal hold beside longer names
     rows = [
-        [target, name.brief if crowded else name.short, *(said(cell) for said in columns.values())]
+        [target, name.brief if crowded else name.short, *(text(cell) for text in columns.values())]
         for target, members in by_target(cells).items()
         for cell in members
         for name in [name_of(cell.method)]
@@ -105,53 +115,41 @@ def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
 
 def _matrices(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     """Scores with their marks, averages with interval and gain, and the figures that stand beside the metric."""
-    metric, methods = run.about.tasks[task], methods_of(run, cells)
-    notes = f"{metric}. * better, † worse than {_reference(run)}: paired test, p < 0.05 after Holm over languages."
+    metric, methods, reference = run.about.tasks[task], methods_of(run, cells), name_of(run.about.reference).short
+    notes = f"{metric}. * better, † worse than {reference}: paired test, p < 0.05 after Holm over languages."
     if len(run.about.seeds) > 1:
         notes += f" Means of {len(run.about.seeds)} seeds."
     if BEST_ON_TEST in methods:
         notes += f" {name_of(BEST_ON_TEST).brief}: chosen on the test split, so not to be compared."
     title = f"{run.about.title}, {task}"
     yield _matrix(title, methods, cells, lambda cell: number(cell.score) + cell.mark, notes)
-    whole = [cell for cell in cells if cell.target == AVERAGE] or cells
-    rows = [_average_row(cell) for cell in whole]
-    yield Grid("", ["Average", metric, "95 %", "Gain", "95 %", "p"], rows, f"Gain: over {_reference(run)}.")
+    columns = _columns(metric) | {
+        "Gain": lambda cell: "" if cell.gain is None else signed(cell.gain),
+        "p": lambda cell: p_text(cell.p).removeprefix("p ").removeprefix("= "),
+    }
+    averages = [cell for cell in cells if cell.target == AVERAGE] or cells
+    rows = [[name_of(cell.method).short, *(text(cell) for text in columns.values())] for cell in averages]
+    yield Grid("", ["Average", *(head.strip() for head in columns)], rows, f"Gain: over {reference}.")
     for name in cells[0].beside:
-        said = f"{name} of the outputs above, 0 to 100."
-        yield _matrix(f"{title}: {name}", methods, cells, lambda cell, name=name: number(cell.beside.get(name)), said)  # type: ignore[misc]
+        notes = f"{name} of the outputs above, 0 to 100."
+        yield _matrix(f"{title}: {name}", methods, cells, lambda cell, name=name: number(cell.beside.get(name)), notes)  # type: ignore[misc]
 
 
-def _matrix(title: str, methods: Sequence[str], cells: Sequence[Cell], said: Callable[[Cell], str], notes: str) -> Grid:
-    by_place = {(cell.target, cell.method): cell for cell in cells}
-    rows = [
-        [target, *(said(by_place[target, m]) if (target, m) in by_place else number(None) for m in methods)]
-        for target in dict.fromkeys(cell.target for cell in cells)
-    ]
+def _matrix(title: str, methods: Sequence[str], cells: Sequence[Cell], text: Callable[[Cell], str], notes: str) -> Grid:
+    by_place = {(cell.target, cell.method): text(cell) for cell in cells}
+    targets = dict.fromkeys(cell.target for cell in cells)
+    rows = [[target, *(by_place.get((target, method), number(None)) for method in methods)] for target in targets]
     return Grid(title, ["", *(name_of(method).brief for method in methods)], rows, notes)
-
-
-def _average_row(cell: Cell) -> list[str]:
-    gain = ["", "", ""]
-    if cell.gain is not None:
-        p = p_text(cell.p).removeprefix("p ").removeprefix("= ")
-        gain = [signed(cell.gain), f"{signed(cell.gain_low)} to {signed(cell.gain_high)}", p]
-    return [name_of(cell.method).short, number(cell.score), f"{number(cell.low)}–{number(cell.high)}", *gain]
 
 
 def _pairs(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
     """Every source with every target: what the first method that is tried changes."""
-    by_place = {(cell.source, cell.target): cell for cell in cells if cell.method == run.about.tried[0]}
-    rows = [
-        [
-            source,
-            *(f"{signed(c.change)}{c.mark}" if (c := by_place.get((source, target))) else "" for target in targets),
-        ]
-        for targets in [run.about.targets]
-        for source in run.about.sources
-    ]
-    said = f"Change in percent over the source's task vector alone ({run.about.tasks[task]}). "
-    said += "* better, † worse, p < 0.05 after Holm."
-    return Grid(_title(run, task), ["from / to", *run.about.targets], rows, said)
+    tried = [cell for cell in cells if cell.method == run.about.tried[0]]
+    by_place = {(cell.source, cell.target): f"{signed(cell.change)}{cell.mark}" for cell in tried}
+    targets, metric = run.about.targets, run.about.tasks[task]
+    rows = [[source, *(by_place.get((source, target), "") for target in targets)] for source in run.about.sources]
+    notes = f"Change in percent over the source's task vector alone ({metric}). * better, † worse, p < 0.05 after Holm."
+    return Grid(_title(run, task), ["from / to", *targets], rows, notes)
 
 
 # ---------------------------------------------------------------- listings, and the paper
@@ -163,9 +161,7 @@ def _listed(run: Run, grid: Grid) -> Grid:
     if not paper:
         return grid
     rows = [[*row, paper.get(row[1], "–")] for row in grid.rows]
-    return replace(
-        grid, heads=[*grid.heads, f"{PAPER}: train"], rows=rows, caption=f"{grid.caption} Paper: {CITATION}."
-    )
+    return Grid(grid.title, [*grid.heads, f"{PAPER}: train"], rows, f"{grid.caption} Paper: {CITATION}.")
 
 
 def _beside_paper(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
@@ -173,37 +169,26 @@ def _beside_paper(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     paper = {key[1:]: value for key, value in printed(run.about.table).items() if key[0] == task}
     ours = {(cell.target, cell.method): cell.score for cell in cells}
     methods = [m for m in methods_of(run, cells) if any(method == m for _, method in ours.keys() & paper.keys())]
-    reference = run.about.reference
     if not methods:
         return
-    rows = [
-        [target, *(number(found.get((target, m))) for m in methods for found in (ours, paper))]
-        for target in dict.fromkeys(target for target, _ in ours)
-    ]
+    columns = list(product(methods, (ours, paper)))
+    targets = dict.fromkeys(target for target, _ in ours)
+    rows = [[target, *(number(scores.get((target, m))) for m, scores in columns)] for target in targets]
+    base = (AVERAGE, run.about.reference)
     gains = [
-        signed(found[AVERAGE, m] - found[AVERAGE, reference])
-        if m != reference and {(AVERAGE, m), (AVERAGE, reference)} <= found.keys()
+        signed(scores[AVERAGE, m] - scores[base])
+        if m != run.about.reference and {(AVERAGE, m), base} <= scores.keys()
         else ""
-        for m in methods
-        for found in (ours, paper)
+        for m, scores in columns
     ]
     if any(gains):
         rows.append(["gain", *gains])
     heads = ["", *(head for m in methods for head in (name_of(m).brief, PAPER))]
-    said = f"{PAPER}: {CITATION}; PaLM 2-S, not this backbone. –: not in its text, or not run."
-    if missing := {target for target, _ in paper} - {target for target, _ in ours}:
-        said += f" Its averages are over its own languages, {', '.join(sorted(missing))} among them."
-    yield Grid(f"{run.about.title}, {task}: beside the paper", heads, rows, said)
-
-
-def _each(weights: Sequence[Weight]) -> str:
-    """Weights without their letters, each once."""
-    return ", ".join(map(plain_weight, dict.fromkeys(weights)))
+    notes = f"{PAPER}: {CITATION}; PaLM 2-S, not this backbone. –: not in its text, or not run."
+    if missing := {target for target, _ in paper} - targets.keys():
+        notes += f" Its averages are over its own languages, {', '.join(sorted(missing))} among them."
+    yield Grid(f"{run.about.title}, {task}: beside the paper", heads, rows, notes)
 
 
 def _title(run: Run, task: str) -> str:
     return f"{run.about.title}, {task}" if len(run.about.tasks) > 1 else run.about.title
-
-
-def _reference(run: Run) -> str:
-    return name_of(run.about.reference).short

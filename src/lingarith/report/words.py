@@ -45,10 +45,14 @@ def weights_text(method: str, weights: Iterable[Weight]) -> str:
     >>> weights_text("best", ["ru"]), weights_text("baseline", [])
     ('ru', '')
     """
-    weights = list(dict.fromkeys(weights))
-    said = ", ".join(map(plain_weight, weights))
+    weights = list(weights)
     bare = method == RATES or any(isinstance(weight, str) for weight in weights)
-    return said if bare or not weights else f"{symbol(method)} = {said}"
+    return plain_weights(weights) if bare or not weights else f"{symbol(method)} = {plain_weights(weights)}"
+
+
+def plain_weights(weights: Iterable[Weight]) -> str:
+    """Weights without their letters, each once."""
+    return ", ".join(map(plain_weight, dict.fromkeys(weights)))
 
 
 def plain_weight(weight: Weight) -> str:
@@ -62,17 +66,22 @@ def named(method: str, weights: Iterable[Weight] = ()) -> str:
     >>> named("add", (0.9, 0.9)), named("baseline")
     ('Add (λ = 0.9)', 'Baseline')
     """
-    said = weights_text(method, weights)
-    return name_of(method).short + (f" ({said})" if said else "")
+    chosen = weights_text(method, weights)
+    return name_of(method).short + (f" ({chosen})" if chosen else "")
 
 
-def number(value: float | None) -> str:
-    """One decimal with a true minus sign, an en dash where there is no number, never −0.0.
+def number(value: float | None, decimals: int = 1) -> str:
+    """With a true minus sign, an en dash where there is no number, never −0.0.
 
     >>> number(41.25), number(-0.04), number(-1.2), number(None)
     ('41.2', '0.0', '−1.2', '–')
     """
-    return "–" if value is None else f"{value:z.1f}".replace("-", "−")
+    return "–" if value is None else f"{value:z.{decimals}f}".replace("-", "−")
+
+
+def two(value: float | None) -> str:
+    """A number with two decimals."""
+    return number(value, 2)
 
 
 def signed(value: float | None) -> str:
@@ -109,8 +118,8 @@ def plain(value: object) -> str:
     ('name newsroom · rank 4', 'pt, fa')
     """
     if isinstance(value, Mapping):
-        said = {key: grouped(item) if key == "parameters" else plain(item) for key, item in value.items()}
-        return " · ".join(f"{key} {text}" for key, text in said.items() if text)
+        texts = {key: grouped(item) if key == "parameters" else plain(item) for key, item in value.items()}
+        return " · ".join(f"{key} {text}" for key, text in texts.items() if text)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(plain, value))
     return "" if value is None else str(value)

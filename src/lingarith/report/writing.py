@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..disk.files import write_atomically
 from ..study.records import Grid
@@ -31,14 +30,14 @@ LATEX = {
 """What LaTeX reads otherwise than as itself, or not at all without a font for it."""
 
 
-def write_report(of: Mapping[str, Findings], folder: Path) -> list[Path]:
+def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
     """``report.html``, ``table.md``, ``table.tex`` and ``table.csv`` in the folder; their paths, in this order."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        "report.html": page(*of.values()),
-        "table.md": "\n".join(as_markdown(one.tables, one.sentences) for one in of.values()),
-        "table.tex": "\n".join(as_latex(one.tables, one.sentences) for one in of.values()),
-        "table.csv": as_csv(of),
+        "report.html": page(*results.values()),
+        "table.md": "\n".join(as_markdown(one.tables, one.sentences) for one in results.values()),
+        "table.tex": "\n".join(as_latex(one.tables, one.sentences) for one in results.values()),
+        "table.csv": as_csv(results),
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -65,20 +64,20 @@ def as_text(grid: Grid) -> RenderableType:
     return Group(*title, table, Text(grid.caption, style="dim italic"))
 
 
-def as_markdown(of: Sequence[Grid], sentences: Sequence[str]) -> str:
+def as_markdown(grids: Sequence[Grid], sentences: Sequence[str]) -> str:
     """The tables in GitHub's Markdown, with the verdict below them."""
-    lines: list[str] = [] if of else [NO_TEST, ""]
-    for grid in of:
+    lines: list[str] = [] if grids else [NO_TEST, ""]
+    for grid in grids:
         lines += [f"## {grid.title}", ""] if grid.title else []
         lines += [_line(grid.heads), "|" + "|".join("---:" if figures else "---" for figures in _figures(grid)) + "|"]
         lines += [*map(_line, _blocks(grid.rows)), "", _escaped(grid.caption), ""]
     return "\n".join([*lines, *(f"- {_escaped(sentence)}" for sentence in sentences), ""])
 
 
-def as_latex(of: Sequence[Grid], sentences: Sequence[str]) -> str:
+def as_latex(grids: Sequence[Grid], sentences: Sequence[str]) -> str:
     """The tables for LaTeX with the package booktabs, with the verdict below them as a list."""
     lines = ["% needs \\usepackage{booktabs}"]
-    for grid in of:
+    for grid in grids:
         columns = "".join("r" if figures else "l" for figures in _figures(grid))
         caption = " ".join(filter(None, [f"{grid.title}." if grid.title else "", grid.caption]))
         lines += ["", r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
@@ -90,21 +89,21 @@ def as_latex(of: Sequence[Grid], sentences: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def as_csv(of: Mapping[str, Findings]) -> str:
+def as_csv(results: Mapping[str, Findings]) -> str:
     """Every number, unrounded: a line for each run, task, source, target and method; of listings, their own columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    beside = list(dict.fromkeys(name for one in of.values() for cell in one.cells for name in cell.beside))
-    if any(one.cells for one in of.values()):
+    beside = list(dict.fromkeys(name for one in results.values() for cell in one.cells for name in cell.beside))
+    if any(one.cells for one in results.values()):
         writer.writerow(["run", *COLUMNS, *beside, "paper"])
-    for run, one in of.items():
+    for run, one in results.items():
         paper = printed(one.run.about.table)
         for cell in one.cells:
-            values: dict[str, Any] = asdict(cell) | {"weights": " ".join(map(plain_weight, cell.weights))}
-            values["right"] = cell.kinds.get("target")
-            numbers = [*(values[column] for column in COLUMNS), *(cell.beside.get(name) for name in beside)]
+            texts = {"weights": " ".join(map(plain_weight, cell.weights)), "right": cell.kinds.get("target")}
+            values = {**cell.beside, **vars(cell), **texts}
+            numbers = [values.get(column) for column in (*COLUMNS, *beside)]
             writer.writerow([run, *numbers, paper.get((cell.task, cell.target, cell.method))])
-    for one in of.values():
+    for one in results.values():
         if one.run.about.grid is not None:
             writer.writerows(row for grid in one.tables for row in (grid.heads, *grid.rows))
     return text.getvalue()

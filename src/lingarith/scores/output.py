@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..disk.kept import kept
 from ..errors import LingarithError, did_you_mean
+from ..languages.codes import spoken
 from ..unicode import visible
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def kind_of_output(
     - ``target``, ``source``: ``language_of`` the output is the target's, or one of the sources'.
     - ``other``: everything else, and what has no language, such as a number alone.
 
-    Languages are BCP-47 codes of which the first part counts (``zh-Hans`` is ``zh``). A target
-    that is not :func:`recognisable` is never recognised.
+    Languages are codes of any kind, whatever the script (``zh-Hans`` is ``zh``, ``iw`` is ``he``). A
+    target that is not :func:`recognisable` is never recognised.
     """
     output, article = (" ".join(visible(text).split()) for text in (output, article))
     if not any(character.isalnum() for character in output):
@@ -48,10 +49,10 @@ def kind_of_output(
     if _is_copied(output, article):
         return "copied"
     language = language_of(output, candidates)
-    if language == _primary(target):
+    if language and spoken(language) == spoken(target):
         return "target"
     sources = [sources] if isinstance(sources, str) else sources
-    return "source" if language in {_primary(source) for source in sources} else "other"
+    return "source" if language and spoken(language) in set(map(spoken, sources)) else "other"
 
 
 def language_of(text: str, candidates: Collection[str] | None = None) -> str | None:
@@ -68,11 +69,12 @@ def language_of(text: str, candidates: Collection[str] | None = None) -> str | N
     if candidates is None:
         allowed = {*known_languages(), _NO_LANGUAGE}
     else:
-        allowed = {_primary(code) for code in candidates}
-        for code in sorted(allowed - known_languages()):
-            raise LingarithError(
-                f"py3langid does not know the language {code!r}{did_you_mean(code, known_languages())}"
-            )
+        for code in sorted(candidates):
+            if not recognisable(code):
+                raise LingarithError(
+                    f"py3langid does not know the language {code!r}{did_you_mean(code, known_languages())}"
+                )
+        allowed = {label for code in candidates for label in _labels()[spoken(code)]}
         if not allowed:
             raise LingarithError("there is no candidate language; give at least one, or None for all")
     language, score = next(pair for pair in _identifier().rank(text) if pair[0] in allowed)
@@ -89,10 +91,10 @@ def known_languages() -> frozenset[str]:
 def recognisable(language: str) -> bool:
     """Whether outputs in a language can be told to be in it.
 
-    >>> recognisable("zh-Hans"), recognisable("ceb")
-    (True, False)
+    >>> recognisable("zh-Hans"), recognisable("iw"), recognisable("ceb")
+    (True, True, False)
     """
-    return _primary(language) in known_languages()
+    return spoken(language) in _labels()
 
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:
@@ -121,8 +123,13 @@ def _columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _primary(code: str) -> str:
-    return code.replace("_", "-").split("-")[0].lower()
+@cache
+def _labels() -> dict[str, set[str]]:
+    """The codes that py3langid has for each language; two of Norwegian."""
+    found: dict[str, set[str]] = {}
+    for label in known_languages():
+        found.setdefault(spoken(label), set()).add(label)
+    return found
 
 
 _NO_LANGUAGE = "zxx"  # py3langid's class for digits, codes and the like

@@ -30,8 +30,9 @@ from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, res
 from ..vectors.vector import Vector, content_hash
 
 SCHEMA = 2
-VOLATILE = ("cost", "made", "versions")
-"""Keys of an origin that two runs of one recipe may differ in; the hash leaves them out."""
+VOLATILE = ("cost", "made", "versions", "parts")
+"""Keys of an origin that two runs of one recipe may differ in, or that its backbone's fingerprint stands for; the hash
+leaves them out."""
 
 HASH = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -100,7 +101,15 @@ class Objects:
         return {*self._here(), *self._elsewhere()}
 
     def manifests(self) -> list[tuple[dict[str, Any], int]]:
-        """The manifests of all objects that are whole, and what each object takes (bytes)."""
+        """The manifests of all objects that are whole, and what each object takes (bytes).
+
+        Raises :class:`LingarithError` where their folder is a link out of the store: all would seem damaged.
+        """
+        place = self.store / "objects"
+        if not place.resolve().is_relative_to(self.store.resolve()):
+            raise LingarithError(
+                f"{place} leads out of the store; let {self.store} itself be the link, and hold all of it"
+            )
         whole = {}
         for digest in self._here():
             with suppress(LingarithError):

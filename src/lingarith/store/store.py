@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -39,11 +40,14 @@ from ..disk.remote import Remote
 from ..errors import LingarithError, did_you_mean
 from ..vectors.vector import Vector
 from .objects import HASH, KEY, Objects, fingerprint
+from .parts import differing
 
 LONGEST_NAME = 100
 SMALL = ("recipes", "outputs", "losses", "names")
 """The folders of small files, names last."""
 MEND = "delete this file and train the vector again"
+Parts = Mapping[str, Any]
+NO_PARTS: Parts = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -138,16 +142,17 @@ class Store:
         if not path.exists() or path.read_bytes() != reference:
             self.write(_name_key(name, backbone), reference)
 
-    def get(self, name_or_hash: str, backbone: str | None = None) -> Vector:
+    def get(self, name_or_hash: str, backbone: str | None = None, parts: Parts = NO_PARTS) -> Vector:
         """The vector that a name (``xlsum[en]``, ``xlsum[en]@3f2a``) or a whole hash means.
 
-        ``backbone`` is the fingerprint it must belong to; None accepts any, if the name is unambiguous.
+        ``backbone`` is the fingerprint it must belong to; None accepts any, if the name is unambiguous. ``parts`` are
+        what that is made of, to say what differs.
         Its tensors are in memory, but those of full fine-tuning. Raises :class:`LingarithError` when
         there is none, or it is damaged.
         """
-        return _in_memory(self.open(name_or_hash, backbone))
+        return _in_memory(self.open(name_or_hash, backbone, parts))
 
-    def open(self, name_or_hash: str, backbone: str | None = None) -> Vector:
+    def open(self, name_or_hash: str, backbone: str | None = None, parts: Parts = NO_PARTS) -> Vector:
         """The same vector (see :meth:`get`) with its tensors left on the disk until they are asked for.
 
         They are read once now, one after another, to compare them with the hash.
@@ -156,9 +161,9 @@ class Store:
             self._must_exist()
             vector = self.objects.open(name_or_hash)
         else:
-            vector = self.objects.open(self.resolve(name_or_hash, backbone), name_or_hash.partition("@")[0])
+            vector = self.objects.open(self.resolve(name_or_hash, backbone, parts), name_or_hash.partition("@")[0])
         if backbone is not None and fingerprint(vector.origin, f"vector {vector.name}") != backbone:
-            raise self._other_backbone(vector.name, vector.origin, backbone)
+            raise self._other_backbone(vector.name, vector.origin, backbone, parts)
         return vector
 
     def by_recipe(self, recipe: str) -> Vector | None:
@@ -174,6 +179,11 @@ class Store:
         reference = self._made(recipe)
         return reference[1] if reference else None
 
+    def recipes(self) -> dict[str, str]:
+        """The recipes that are here, by the hash of what came out of each."""
+        paths = sorted((self.folder / "recipes").glob("*.json"))
+        return {self._referred(path)[1]: path.stem for path in paths}
+
     def _made(self, recipe: str) -> tuple[str, str] | None:
         """(name, hash) of what came out of a recipe, if its object is there."""
         value = self.read(_recipe(recipe), MEND)
@@ -182,7 +192,7 @@ class Store:
         reference = _reference(value, self._path(_recipe(recipe)))
         return reference if self.objects.has(reference[1]) else None
 
-    def resolve(self, name: str, backbone: str | None = None) -> str:
+    def resolve(self, name: str, backbone: str | None = None, parts: Parts = NO_PARTS) -> str:
         """The hash that a name means on a backbone (see :meth:`get`). Raises :class:`LingarithError`."""
         self._must_exist()
         plain, at, prefix = name.partition("@")
@@ -203,7 +213,7 @@ class Store:
         path = paths.get(backbone[:16] if backbone else "", next(iter(paths.values())))
         digest = self._referred(path)[1]
         if backbone is not None and path.parent.name != backbone[:16]:
-            raise self._other_backbone(plain, self.objects.open(digest).origin, backbone)
+            raise self._other_backbone(plain, self.objects.open(digest).origin, backbone, parts)
         return digest
 
     def entries(self) -> list[Entry]:
@@ -299,10 +309,11 @@ class Store:
         many = "several vectors match" if matching else "no vector matches"
         raise LingarithError(f"{many} '{name}@{prefix}' in {self.place}; there are: {known or 'none of that name'}")
 
-    def _other_backbone(self, name: str, origin: Mapping[str, Any], backbone: str) -> LingarithError:
+    def _other_backbone(self, name: str, origin: Mapping[str, Any], backbone: str, parts: Parts) -> LingarithError:
         its = f"{origin['backbone'].get('name', 'unnamed')} ({origin['backbone']['fingerprint'][:16]})"
+        why = f" ({said})" if (said := differing(origin.get("parts", {}), parts)) else ""
         return LingarithError(
-            f"{name!r} in {self.place} belongs to backbone {its}, not to {backbone[:16]}; "
+            f"{name!r} in {self.place} belongs to backbone {its}, not to {backbone[:16]}{why}; "
             "train it on this backbone, or use that one"
         )
 

@@ -19,7 +19,7 @@ from .halving import race
 from .lab import Lab
 from .options import AUTO
 from .outputs import Outputs, Wanted, mean
-from .recipes import TABLES, Ask, Method, sources_of
+from .recipes import TABLES, Method, Place, places
 from .records import Weight
 from .study import Labels
 from .weights import GRID, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
@@ -35,8 +35,8 @@ UNGUIDED = (
     "labelled validation examples of the target, or of a second source, give better grounds."
 )
 NO_GROUNDS = (
-    "{}: there are no labels to choose λ by, so the task vector alone is handed over; a few labelled validation "
-    "examples of the target, or of two sources, give grounds (--choose-by unlabelled does without, and did harm here)."
+    "{}: there are too few labels to choose λ by, so the task vector alone is left; a few labelled validation "
+    "examples of every target, or of two sources, give grounds (--choose-by unlabelled does without, and did harm)."
 )
 UNRECOGNISABLE = (
     "{}: py3langid, which tells the language of an output, does not know this one, so no output counts as being in "
@@ -69,124 +69,128 @@ def protocol_of(lab: Lab) -> str:
     is asked for.
     """
     wanted = lab.study.choice.choose_by
-    places = [(task, target) for task, labels in lab.study.tasks.items() for target in labels.targets]
-    sources = {place: sources_of(lab, place[1]) for place in places}
-    alone = any(len(some) < 2 for some in sources.values())
-    if wanted in (AUTO, ORACLE):
-        lacking = [target for task, target in places if not lab.has_labels(task, target, "validation")]
-        if wanted == AUTO and not lacking:
-            return ORACLE
-        if wanted == ORACLE and lacking:
-            raise LingarithError(
-                f"protocol 'oracle' needs labelled validation data of {lacking[0]}; choose 'unlabelled'"
-            )
-    if wanted in (AUTO, SOURCES):
-        unvalidated = alone or any(
-            not lab.has_labels(task, source, "validation") for (task, _), some in sources.items() for source in some
+    if wanted == AUTO:
+        return next((protocol for protocol in (ORACLE, SOURCES) if not _objection(lab, protocol)), NOT_CHOSEN)
+    if objection := _objection(lab, wanted):
+        raise LingarithError(objection)
+    return wanted
+
+
+def _objection(lab: Lab, protocol: str) -> str:
+    """Why the data do not allow a protocol; nothing where they do."""
+    if protocol == ORACLE:
+        for place in places(lab):
+            if not lab.has_labels(place.task, place.target, "validation"):
+                return f"protocol 'oracle' needs labelled validation data of {place.target}; choose 'unlabelled'"
+    parts = places(lab) if protocol == SOURCES else []
+    if any(len(place.sources) < 2 for place in parts) or not all(
+        lab.has_labels(place.task, source, "validation") for place in parts for source in place.sources
+    ):
+        return (
+            "protocol 'sources' lets each labelled source play the target, so it needs two or more with labelled "
+            "validation data; add a source or choose another protocol"
         )
-        if wanted == AUTO and not unvalidated:
-            return SOURCES
-        if wanted == SOURCES and unvalidated:
-            raise LingarithError(
-                "protocol 'sources' lets each labelled source play the target, so it needs two or more with labelled "
-                "validation data; add a source or choose another protocol"
-            )
-    return NOT_CHOSEN if wanted == AUTO else wanted
+    return ""
 
 
-def protocols(lab: Lab, ask: Ask, method: Method, target: str, protocol: str) -> list[str]:
+def protocols(place: Place, method: Method, protocol: str) -> list[str]:
     """The protocols by which a method's weight is chosen: its own, or the study's and the oracle beside it."""
     if method.by:
         return [method.by]
-    beside = [ORACLE] if lab.has_labels(ask.kind, target, "validation") else []
+    beside = [ORACLE] if place.lab.has_labels(place.task, place.target, "validation") else []
     return list(dict.fromkeys([*([protocol] if protocol else []), *beside]))
 
 
-def chosen(
-    lab: Lab, outputs: Outputs, ask: Ask, method: Method, target: str, sources: Sequence[str], protocol: str
-) -> Pick:
+def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pick:
     """The best of a method's compositions for a target by a protocol."""
+    lab, task = place.lab, place.task
     if protocol == UNLABELLED:
-        curve = list(
-            zip(method.tried, _evidence(lab, outputs, ask.kind, target, list(method.tried.values())), strict=True)
-        )
+        curve = list(zip(method.tried, _evidence(outputs, place, list(method.tried.values())), strict=True))
         return Pick(*best(method.name, curve), curve)
-    plays = list(played(lab, ask, method, sources)) if protocol == SOURCES else [(target, method.tried)]
+    plays = list(played(place, method)) if protocol == SOURCES else [(place.target, method.tried)]
     split = "test" if protocol == ON_TEST else "validation"
-    data = [lab.labels(ask.kind, language, split) for language, _ in plays]
+    data = [lab.labels(task, language, split) for language, _ in plays]
     weights = list(method.tried)
     if lab.study.choice.search == GRID or split == "test" or neutral(method.name) not in method.tried:
         means: dict[Weight, list[float]] = {weight: [] for weight in weights}
         for (_, tried), examples in zip(plays, data, strict=True):
-            wanted = Wanted(ask.kind, examples, [tried[weight] for weight in weights])
+            wanted = Wanted(task, examples, [tried[weight] for weight in weights])
             for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
                 means[weight].append(round(mean(outcomes), 4))
-        curve = [(weight, round(sum(some) / len(some), 4)) for weight, some in means.items()]
+        curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
         return Pick(*best(method.name, curve), curve)
-    return _raced(outputs, ask.kind, method, plays, data)
+    return _raced(outputs, task, method, plays, data)
 
 
 def _raced(outputs: Outputs, task: str, method: Method, plays: Sequence[Play], data: Sequence[Labelled]) -> Pick:
     """The weights raced by :func:`.halving.race`; with several plays every play counts alike, as in the grid."""
 
     def scores(weights: Sequence[float], count: int) -> list[list[float]]:
-        found: list[list[float]] = [[] for _ in weights]
-        usual = sum(min(count, len(one.examples)) for one in data) / len(data)
+        points: list[list[float]] = [[] for _ in weights]
+        usual = sum(min(count, len(examples.examples)) for examples in data) / len(data)
         for (_, tried), examples in zip(plays, data, strict=True):
             wanted = Wanted(task, examples, [tried[weight] for weight in weights], count)
             share = usual / len(wanted.examples.examples)
-            for own, outcomes in zip(found, outputs.written(wanted), strict=True):
-                own += [share * outcome.score for outcome in outcomes]
-        return found
+            for point, outcomes in zip(points, outputs.written(wanted), strict=True):
+                point += [share * outcome.score for outcome in outcomes]
+        return points
 
-    most = max(len(one.examples) for one in data)
+    most = max(len(examples.examples) for examples in data)
     numbers = [weight for weight in method.tried if not isinstance(weight, str)]
-    made = race(numbers, neutral(method.name), most, scores)
-    curve: Curve = [(weight, round(value, 4)) for weight, value, _ in made.points]
-    finalists = [point for point in curve if point[0] in made.finalists]
-    return Pick(*best(method.name, finalists), curve, [seen for *_, seen in made.points])
+    raced = race(numbers, neutral(method.name), most, scores)
+    curve: Curve = [(weight, round(value, 4)) for weight, value, _ in raced.points]
+    finalists = [point for point in curve if point[0] in raced.finalists]
+    return Pick(*best(method.name, finalists), curve, [seen for *_, seen in raced.points])
 
 
-def played(lab: Lab, ask: Ask, method: Method, sources: Sequence[str]) -> Iterator[Play]:
+def played(place: Place, method: Method) -> Iterator[Play]:
     """Each source as the target of the same method from the others, where it exists."""
+    lab, sources = place.lab, place.sources
     for held_out in sources:
-        named = dict(lab.orders)
+        orders = dict(lab.orders)
         others = [source for source in sources if source != held_out]
-        for like in list(TABLES[lab.study.table].methods(ask, held_out, others)):
+        for like in list(TABLES[lab.study.table].methods(replace(place, target=held_out), others)):
             if (like.name, like.source) == (method.name, method.source):
-                needed = {name for one in like.tried.values() for name in one.names}
+                needed = {name for composition in like.tried.values() for name in composition.names}
                 needed |= {lab.orders[name].like for name in needed}
-                named |= {name: order for name, order in lab.orders.items() if name in needed}
+                orders |= {name: order for name, order in lab.orders.items() if name in needed}
                 yield held_out, like.tried
-        lab.orders = named  # what the other methods would need is asked for by nobody
+        lab.orders = orders  # what the other methods would need is asked for by nobody
 
 
-def _evidence(lab: Lab, outputs: Outputs, task: str, target: str, compositions: Sequence[Combination]) -> list[float]:
+def _evidence(outputs: Outputs, place: Place, compositions: Sequence[Combination]) -> list[float]:
     """Evidence for each composition without any label, 0..100.
 
     It is the share of outputs for articles of the target that are in the target language (1 where none can be told
     to be), times the geometric mean probability of a token of plain text, best such as the language vector was not
     trained on.
     """
-    text, labels = lab.held_out(target) or lab.plain(target), lab.study.tasks[task]
-    articles = probe_articles(text, labels)
-    written = outputs.written(Wanted(task, articles, compositions))
+    lab, target = place.lab, place.target
+    text = probed(lab, target)
+    articles = probe_articles(text, lab.study.tasks[place.task])
+    written = outputs.written(Wanted(place.task, articles, compositions))
     prefixes = replace(text, documents=[example.article for example in articles.examples])
     losses = outputs.losses(prefixes, lab.study.language_training.max_input, compositions)
-    told = recognisable(target)
+    known = recognisable(target)
     return [
-        round(100 * (sum(o.kind == "target" for o in outcomes) / len(outcomes) if told else 1.0) * math.exp(-loss), 4)
+        round(100 * (sum(o.kind == "target" for o in outcomes) / len(outcomes) if known else 1.0) * math.exp(-loss), 4)
         for outcomes, loss in zip(written, losses, strict=True)
     ]
+
+
+def probed(lab: Lab, target: str) -> PlainText:
+    """The plain text by which compositions are judged without labels."""
+    return lab.held_out(target) or lab.plain(target)
 
 
 def probe_articles(text: PlainText, labels: Labels) -> Labelled:
     """Documents of plain text as articles without references, for the protocol ``unlabelled``."""
     documents = text.documents[:: max(1, len(text.documents) // PROBE)][:PROBE]
     task = labels.task
+    asked = [task.asked(text.language, {task.article: document}) for document in documents]
     examples = tuple(
-        TaskExample(f"probe-{k}", task.asked(text.language, {task.article: document}), "", document)
-        for k, document in enumerate(documents)
+        TaskExample(f"probe-{k}", one.text, "", document, (), one.slots)
+        for k, (one, document) in enumerate(zip(asked, documents, strict=True))
     )
     contents = fingerprint(example.input for example in examples)  # not the text's: another prompt is other data
     return Labelled("probe", text.language, "unlabelled", text.source, examples, contents)
@@ -207,11 +211,11 @@ def check_probes(labels: Labels) -> None:
         )
 
 
-def notes_on(lab: Lab, target: str, protocol: str) -> list[str]:
-    """What a reader must know of a target's weights."""
-    written = any(target in some.targets and some.task.writes == "target" for some in lab.study.tasks.values())
+def notes_on(lab: Lab, target: str, protocol: str, *, chosen: bool) -> list[str]:
+    """What a reader must know of a target's outputs and, where any are ``chosen``, of its weights."""
+    written = any(target in labels.targets and labels.task.writes == "target" for labels in lab.study.tasks.values())
     sentences = {
-        NO_GROUNDS: protocol == NOT_CHOSEN,
+        NO_GROUNDS: chosen and protocol == NOT_CHOSEN,
         UNGUIDED: protocol == UNLABELLED,
         PROBED_ON_TRAINED: protocol == UNLABELLED and lab.held_out(target) is None,
         UNRECOGNISABLE: written and not recognisable(target),

@@ -11,6 +11,7 @@ from ..errors import LingarithError
 from ..model.generate import generate
 from ..scores.output import shares
 from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
+from ..text.labelled import Asked
 from ..text.rows import place, read_rows, text_of
 from ..vectors.composition import Composition, compose
 from .lab import Lab
@@ -66,7 +67,7 @@ def evaluate(
     scoring = lab.scoring(task)
     _composed(lab, expression)
     compositions = [expression, *([] if baseline is None else [baseline])]
-    for name in dict.fromkeys(name for one in compositions for name in one.names):
+    for name in dict.fromkeys(name for composition in compositions for name in composition.names):
         lab.stored(name)
     outcomes, *others = Stored(lab, "evaluating").written(Wanted(task, data, compositions))
     scores, references = [o.score for o in outcomes], [example.references for example in data.examples]
@@ -84,7 +85,7 @@ def evaluate(
     )  # fmt: skip
 
 
-def write(lab: Lab, expression: Combination, inputs: Sequence[str]) -> list[str]:
+def write(lab: Lab, expression: Combination, inputs: Sequence[str | Asked]) -> list[str]:
     """What the backbone writes for each input with the expression on it."""
 
     def watch(done: int) -> None:
@@ -94,7 +95,7 @@ def write(lab: Lab, expression: Combination, inputs: Sequence[str]) -> list[str]
         return generate(lab.backbone, inputs, lab.study.writing, watch=watch)
 
 
-def asked(study: Study, language: str, texts: Sequence[str], file: Path | None = None) -> list[tuple[str, str]]:
+def asked(study: Study, language: str, texts: Sequence[str], file: Path | None = None) -> list[tuple[str, Asked]]:
     """Each article with what the model reads of it: of these texts, or the rows of a file.
 
     Raises :class:`LingarithError` for a task that reads more than one text, unless the file has its fields, and for a
@@ -108,7 +109,7 @@ def asked(study: Study, language: str, texts: Sequence[str], file: Path | None =
         columns = study.data.columns
         rows = [
             {slot: text_of(row, columns.get(name, name), place(file, number)) for slot, name in task.fields.items()}
-            for number, row in read_rows(file)
+            for number, row in read_rows(file, [columns.get(name, name) for name in task.fields.values()])
         ]
     elif set(task.fields) != {task.article}:
         fields = " and ".join(task.fields.values())
@@ -129,5 +130,6 @@ def only_task(study: Study) -> tuple[str, Labels]:
 
 def _composed(lab: Lab, expression: Combination) -> Composition:
     """The expression over vectors of the store."""
-    names = [name for name in expression.names for _ in lab.stored(name).names]
-    return compose(expression, lab.vectors(names), lab.study.sums.value)
+    for name in expression.names:
+        lab.stored(name)
+    return compose(expression, lab.vectors(expression.names), lab.study.sums.value)

@@ -8,9 +8,10 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ from .lab import Lab
 from .outputs import Counted
 from .recipes import Method
 
+Watch = Callable[[int, int], None]
+"""Hears how many steps or outputs were tried, of how many."""
+SPLITS = ("validation", "test", "train")
+"""Where examples to time outputs on are looked for, in this order."""
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
 IRRELEVANT = ("steps", "learning_rate", "seed", "init_seed", "checkpoint_every")
 """Options of training on which the time of a step does not depend."""
@@ -58,29 +63,33 @@ KINDS = {
 """What the splits of a dry run's questions are called."""
 
 
+@dataclass
 class Forecast:
     """What is left of a study, by a dry run; a few steps of each kind are tried to say how long it will take."""
 
-    def __init__(self, lab: Lab, counted: Counted) -> None:
-        self.lab, self.counted = lab, counted
-        self._rates: dict[str, float] = {}
+    lab: Lab
+    counted: Counted
+    _rates: dict[str, float] = field(default_factory=dict, init=False)
+
+    @property
+    def _trained(self) -> list[str]:
+        return [name for name, order in self.lab.orders.items() if order.job and name in self.counted.needed]
 
     @cached_property
     def untrained(self) -> list[str]:
         """The vectors that the store lacks."""
-        return [name for name, order in self.lab.orders.items() if order.job and not self.lab.is_there(name)]
+        return [name for name in self._trained if not self.lab.is_there(name)]
 
     def stages(self) -> list[Stage]:
         """The work by kinds, in their order."""
-        lab, size = self.lab, self._bytes()
-        trained = [name for name, order in lab.orders.items() if order.job]
+        lab = self.lab
         stages = []
         for what, labels in (("task vectors", True), ("language vectors", False)):
-            own = [name for name in trained if bool(lab.orders[name].labels) == labels]
-            left = [name for name in own if name in self.untrained]
-            if own:
-                seconds = sum(map(self.training, left))
-                stages.append(Stage(what, len(own), len(left), seconds, sum(map(size, left))))
+            names = [name for name in self._trained if bool(lab.orders[name].labels) == labels]
+            left = [name for name in names if name in self.untrained]
+            if names:
+                seconds, size = sum(map(self.training, left)), sum(map(self._bytes, left))
+                stages.append(Stage(what, len(names), len(left), seconds, size))
         for kind, what in KINDS.items():
             asked = {key: n for key, n in self.counted.asked.items() if key.startswith(f"{kind} ")}
             left_over = sum(self.counted.lacking.get(key, 0) for key in asked)
@@ -99,30 +108,20 @@ class Forecast:
         job = self.lab.job(name)
         options = {key: value for key, value in asdict(job.options).items() if key not in IRRELEVANT}
         facts = {"step of": type(job.data).__name__, "options": options}
-
-        def timed() -> float:
-            return seconds_per_step(job, self.lab.backbone, self._watch(f"a step of {job.name}"))
-
-        return self._timed(facts, timed) * job.options.steps
+        watch = self._watch(f"a step of {job.name}")
+        return self._timed(facts, lambda: seconds_per_step(job, self.lab.backbone, watch)) * job.options.steps
 
     @cached_property
     def output_seconds(self) -> float:
         """About how many seconds an output takes, in a batch."""
         lab, writing = self.lab, self.lab.study.writing
-        places = [
-            (task, code, split)
-            for task, labels in lab.study.tasks.items()
-            for code in (*labels.targets, *lab.study.languages.sources)
-            for split in ("validation", "test", "train")
-        ]
-        place = next((place for place in places if lab.has_labels(*place)), None)
-        if place is None:
-            return 0.0
-
-        def measure() -> float:
-            return seconds_per_output(lab.labels(*place), writing, lab.backbone, self._watch("an output"))
-
-        return self._timed({"output of": place[0], "writing": asdict(writing)}, measure)
+        for task, labels in lab.study.tasks.items():
+            for place in product([task], (*labels.targets, *lab.study.languages.sources), SPLITS):
+                if lab.has_labels(*place):
+                    facts = {"output of": task, "writing": asdict(writing)}
+                    measured = lab.labels(*place), writing, lab.backbone, self._watch("an output")
+                    return self._timed(facts, partial(seconds_per_output, *measured))
+        return 0.0
 
     def _timed(self, facts: dict[str, Any], measure: Callable[[], float]) -> float:
         """What was measured on this machine today already is not measured again."""
@@ -145,26 +144,20 @@ class Forecast:
         chosen = tried * (limits.validation_limit or USUAL) if tried > 1 else 0
         return chosen + (limits.test_limit or USUAL)
 
-    def _watch(self, what: str) -> Callable[[int, int], None]:
+    def _watch(self, what: str) -> Watch:
         return lambda done, total: self.lab.progress(f"timing {what}", done, total)
 
-    def _bytes(self) -> Callable[[str], int]:
+    def _bytes(self, name: str) -> int:
         """What a vector takes on the disk."""
-        backbone = self.lab.backbone
-
-        def size(name: str) -> int:
-            adapter = self.lab.job(name).options.adapter
-            if not isinstance(adapter, Factored):
-                return 4 * int(backbone.facts["parameters"])
-            start = adapter.init(backbone.shapes, 0).values()
-            return 4 * sum(factor.numel() for term in start for factor in adapter.factors(term))
-
-        return size
+        options, backbone = self.lab.job(name).options, self.lab.backbone
+        adapter = options.adapter
+        if not isinstance(adapter, Factored):
+            return 4 * int(backbone.facts["parameters"])
+        start = adapter.init(backbone.shapes_of(options.projections), 0).values()
+        return 4 * sum(factor.numel() for term in start for factor in adapter.factors(term))
 
 
-def seconds_per_step(
-    job: Job, backbone: Backbone, watch: Callable[[int, int], None] = lambda done, total: None
-) -> float:
+def seconds_per_step(job: Job, backbone: Backbone, watch: Watch) -> float:
     """How long a step of training takes here; ``watch`` hears how many were tried, of how many."""
     # The first step pays for warming up, so the others are what counts.
     options = replace(job.options, steps=1 + TRIED_STEPS, patience=0)
@@ -195,14 +188,9 @@ def _few(job: Job) -> Labelled | PlainText:
     return replace(job.data, documents=documents)
 
 
-def seconds_per_output(
-    data: Labelled,
-    decoding: Decoding,
-    backbone: Backbone,
-    watch: Callable[[int, int], None] = lambda done, total: None,
-) -> float:
+def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone, watch: Watch) -> float:
     """How long an output takes here, in a batch; ``watch`` hears how many are there, of how many."""
-    inputs = [example.input for example in data.examples[:TRIED_EXAMPLES]]
+    inputs = [example.asked for example in data.examples[:TRIED_EXAMPLES]]
     # Batches cost less by the example than single ones, up to the size of a batch.
     inputs = (inputs * decoding.generate_batch)[: decoding.generate_batch]
     began = time.perf_counter()

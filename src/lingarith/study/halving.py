@@ -1,9 +1,8 @@
 """Successive halving over weights, from coarse to fine: evenly spaced weights on a few examples, then the best two
 and their neighbours in the grid on twice as many, then the better half on twice as many again, and so on.
 
-All weights of a round see the same examples. Source: Jamieson and Talwalkar (2016),
-https://arxiv.org/abs/1502.07943; that the first round is coarse, since neighbours score alike, and the paired test
-that may end a race sooner are ours.
+All weights of a round see the same examples. Source: Jamieson and Talwalkar (2016), https://arxiv.org/abs/1502.07943;
+that the first round is coarse, since neighbours score alike, and the paired test that may end a race sooner are ours.
 """
 
 from __future__ import annotations

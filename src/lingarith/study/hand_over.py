@@ -12,7 +12,7 @@ from ..formats.peft import write_peft
 from ..vectors.composition import Composition
 from .lab import Lab
 from .options import FULL, KRONECKER
-from .recipes import TABLES, Ask, sources_of
+from .recipes import TABLES, places
 from .records import BASELINE, Choice
 from .study import Study
 from .weights import hand_over as best_of
@@ -24,37 +24,36 @@ def hand_over(lab: Lab, lines: Sequence[Any], protocol: str, out: Path) -> dict[
     Of several tasks the folder is ``out/<task>-<target>``; of several seeds the first counts.
     """
     study, handed = lab.study, {}
-    seed = study.vectors.seeds[0]
-    for task, labels in study.tasks.items():
-        for target in labels.targets:
-            choices = [
-                line
-                for line in lines
-                if isinstance(line, Choice)
-                and (line.task, line.target, line.seed, line.protocol) == (task, target, seed, protocol)
-                and line.method in TABLES[study.table].tried
-            ]
-            chosen = best_of(choices)
-            name = chosen.method if chosen else BASELINE
-            methods = TABLES[study.table].methods(Ask(lab, task, seed), target, sources_of(lab, target))
-            [tried] = [method.tried for method in methods if method.name == name]
-            combination = tried[chosen.weight] if chosen else next(iter(tried.values()))
-            vectors = lab.vectors(combination.names)
-            write = write_lokr if kronecker_size(study) else write_peft
-            place = target if len(study.tasks) == 1 else f"{task}-{target}"
-            write(
-                Composition(combination, vectors, study.sums.value),
-                out / place,
-                base_model=lab.backbone.name,
-                task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",
-                origin={
-                    "expression": lab.said(combination),
-                    "parents": {lab.orders[part].stored: lab.content(part) for part in combination.names},
-                    "backbone": lab.backbone.facts,
-                    "prompt": labels.task.prompt,
-                },
-            )
-            handed[place] = name
+    write = write_lokr if kronecker_size(study) else write_peft
+    for place in places(lab):
+        if place.seed != study.vectors.seeds[0]:
+            continue
+        key = (place.task, place.target, place.seed, protocol)
+        choices = [
+            line
+            for line in lines
+            if isinstance(line, Choice)
+            and (line.task, line.target, line.seed, line.protocol) == key
+            and line.method in TABLES[study.table].tried
+        ]
+        choice = best_of(choices)
+        name = choice.method if choice else BASELINE
+        [tried] = [method.tried for method in place.methods if method.name == name]
+        combination = tried[choice.weight] if choice else next(iter(tried.values()))
+        folder = place.target if len(study.tasks) == 1 else f"{place.task}-{place.target}"
+        write(
+            Composition(combination, lab.vectors(combination.names), study.sums.value),
+            out / folder,
+            base_model=lab.backbone.name,
+            task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",
+            origin={
+                "expression": lab.said(combination),
+                "parents": {lab.orders[part].stored: lab.content(part) for part in combination.names},
+                "backbone": lab.backbone.facts,
+                "prompt": study.tasks[place.task].task.prompt,
+            },
+        )
+        handed[folder] = name
     return handed
 
 

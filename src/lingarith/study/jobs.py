@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..disk.files import json_hash
 from ..disk.locks import alone
 from ..model.backbone import Backbone
 from ..model.batches import PrefixItems, TrainingData, task_items
+from ..model.inputs import cut_within
 from ..model.members import CHECKPOINT, LOG, Training
 from ..model.options import TrainOptions
 from ..model.parallel import processes
@@ -67,7 +68,7 @@ class Job:
     def recipe(self, backbone: Backbone) -> str:
         """Hash of all that the trained tensors depend on; equal recipes are trained once."""
         adapter = self.options.adapter.facts
-        settings = asdict(self.options) | {"adapter": {key: adapter[key] for key in adapter if key != "kind"}}
+        settings = self.options.facts | {"adapter": {key: adapter[key] for key in adapter if key != "kind"}}
         for irrelevant in ("checkpoint_every", "activation_checkpointing"):
             settings.pop(irrelevant)
         if self.options.patience:
@@ -75,7 +76,10 @@ class Job:
         else:  # validation is looked at, and changes nothing
             del settings["validate_every"], settings["patience"]
         facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        read = [self.data, self.validation] if self.options.patience else [self.data]
+        if any(isinstance(some, Labelled) and cut_within(backbone, some, self.options.max_input) for some in read):
+            facts["cut"] = "texts"  # said only where it makes a difference: else what was trained before is found
+        return json_hash(facts)
 
     def training(self, backbone: Backbone, folder: Path) -> Training:
         """What is to be trained, its examples as token numbers."""
@@ -103,55 +107,43 @@ def fetching(source: str, language: str, progress: Progress) -> hub.Progress:
     return lambda come, total: progress(f"fetching {source} ({language}), characters", come, total or 0)
 
 
-def have(job: Job, backbone: Backbone, store: Store) -> bool:
-    """Whether the store holds the job's vector."""
-    return store.made(job.recipe(backbone)) is not None
-
-
-def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress = quiet) -> tuple[Vector, str]:
-    """The job's vector and its content hash, from the store or trained now."""
-    return obtain_all([job], backbone, store, progress)[0]
-
-
 def obtain_all(
-    jobs: Sequence[Job],
-    backbone: Backbone,
-    store: Store,
-    progress: Progress = quiet,
-    *,
-    together: int | None = None,
+    jobs: Sequence[Job], backbone: Backbone, store: Store, progress: Progress = quiet, *, together: int | None = None
 ) -> list[tuple[Vector, str]]:
     """The vectors of the jobs and their content hashes, from the store or trained now, ``together`` in a pass.
 
-    Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the
-    store's ``training`` folder until it is complete, so that one that was stopped goes on; it is stored
-    as soon as it is finished, and the log of losses ends up beside it. What another process is training
-    is waited for, and taken from the store. Raises :class:`LingarithError` when all others are stored,
-    if a training failed.
+    Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the store's
+    ``training`` folder until it is complete, so that one that was stopped goes on; it is stored as soon as it is
+    finished, and the log of losses ends up beside it. What another process is training is waited for, and taken from
+    the store. Raises :class:`LingarithError` when all others are stored, if a training failed.
     """
     recipes = [job.recipe(backbone) for job in jobs]
     wanted = dict(zip(recipes, jobs, strict=True))
-    found = {recipe: store.by_recipe(recipe) for recipe in wanted}
+    vectors = {recipe: store.by_recipe(recipe) for recipe in wanted}
     hashes: dict[str, str] = {}
     with ExitStack() as locks:
-        unsure = {recipe for recipe, held in found.items() if held is None or (store.folder / _folder(recipe)).exists()}
-        own = {recipe: locks.enter_context(ExitStack()) for recipe in unsure}
-        for recipe in sorted(own):  # in one order, so that no two processes wait for each other
+        locks_of = {
+            recipe: locks.enter_context(ExitStack())
+            for recipe, held in vectors.items()
+            if held is None or (store.folder / _folder(recipe)).exists()
+        }
+        for recipe in sorted(locks_of):  # in one order, so that no two processes wait for each other
             if not processes().rank:  # the first one locks for those that train with it
-                lock = alone(store.folder / _folder(recipe), _waiting(wanted[recipe].name, progress))
-                own[recipe].enter_context(lock)
+                sentence = f"waiting for another process, which trains {wanted[recipe].name}"
+                locks_of[recipe].enter_context(alone(store.folder / _folder(recipe), partial(progress, sentence, 0, 1)))
         processes().meet()
-        found |= {recipe: store.by_recipe(recipe) for recipe in own}  # another process may have made it meanwhile
+        # Another process may have made it meanwhile.
+        vectors |= {recipe: store.by_recipe(recipe) for recipe in locks_of}
 
         def keep(recipe: str, vector: Vector) -> None:
-            found[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
-            if recipe in own:
-                own[recipe].close()
+            vectors[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+            if recipe in locks_of:
+                locks_of[recipe].close()
 
-        for recipe, held in found.items():
+        for recipe, held in vectors.items():
             if held:
                 keep(recipe, held)
-        missing = [recipe for recipe, held in found.items() if held is None]
+        missing = [recipe for recipe, held in vectors.items() if held is None]
         trainings = [_training(wanted[recipe], recipe, backbone, store) for recipe in missing]
         count = together or best_together(backbone, trainings)
         steps = dict.fromkeys(range(len(trainings)), 0)
@@ -164,11 +156,9 @@ def obtain_all(
 
         for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
             keep(missing[position], vector)
-    return [(held, hashes[recipe]) for recipe in recipes if (held := found[recipe])]
-
-
-def _waiting(name: str, progress: Progress) -> Callable[[], None]:
-    return lambda: progress(f"waiting for another process, which trains {name}", 0, 1)
+            if vector.rest and not processes().rank:  # as large as its backbone: it is left on the disk
+                vectors[missing[position]] = store.by_recipe(missing[position])
+    return [(held, hashes[recipe]) for recipe in recipes if (held := vectors[recipe])]
 
 
 def steps_done(store: Store, recipe: str) -> int:

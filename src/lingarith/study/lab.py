@@ -6,8 +6,6 @@ it. Which training that name stands for, the lab remembers; nothing is trained u
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from random import Random
 
 from ..adapters.kinds import Factored
 from ..algebra import Combination, vector
+from ..disk.files import json_hash
 from ..errors import LingarithError, MissingData
 from ..languages.distances import Uriel
 from ..languages.related import PRESETS, Related, preset, related
@@ -78,14 +77,15 @@ class Lab:
     notes: dict[str, None] = field(default_factory=dict)
     """What a reader of the results must know."""
     given: Backbone | None = None
-    _read: dict[tuple[object, ...], Labelled | PlainText | None] = field(default_factory=dict)
+    _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
+    _plain: dict[str, PlainText] = field(default_factory=dict)
+    _held_out: dict[str, PlainText | None] = field(default_factory=dict)
     _jobs: dict[str, Job] = field(default_factory=dict)
     _scoring: dict[str, Scoring] = field(default_factory=dict)
     _vectors: dict[str, Vector] = field(default_factory=dict)
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The frozen model."""
         options = self.study.backbone
         return self.given or load(
             options.backbone, dtype=options.dtype, bits=options.bits, device_map=options.device_map
@@ -107,18 +107,12 @@ class Lab:
         if not isinstance(languages, str):
             parts = [self.labels(task, code, split) for code in languages]
             rows = tuple(example for part in parts for example in part.examples)
-            return replace(
-                parts[0],
-                language=SEVERAL,
-                examples=rows,
-                fingerprint=fingerprint(part.fingerprint for part in parts),
-            )
+            contents = fingerprint(part.fingerprint for part in parts)
+            return replace(parts[0], language=SEVERAL, examples=rows, fingerprint=contents)
         key = (task, languages, split)
-        if key not in self._read:
-            self._read[key] = self._labels(self.study.tasks[task], languages, split)
-        data = self._read[key]
-        assert isinstance(data, Labelled)
-        return data
+        if key not in self._labelled:
+            self._labelled[key] = self._examples(self.study.tasks[task], languages, split)
+        return self._labelled[key]
 
     def has_labels(self, task: str, language: str, split: str) -> bool:
         """Whether there are labelled examples of that language and split."""
@@ -126,24 +120,13 @@ class Lab:
             return bool(self.labels(task, language, split).examples)
         return False
 
-    def _labels(self, labels: Labels, code: str, split: str) -> Labelled:
+    def _examples(self, labels: Labels, code: str, split: str) -> Labelled:
         options = self.study.data
-        limits = {
-            "train": options.train_limit,
-            "validation": options.validation_limit,
-            "test": options.test_limit,
-        }
         data = examples(
-            labels.task,
-            labels.source,
-            code,
-            split,
-            columns=options.columns,
-            limit=limits.get(split),
-            seed=options.sample_seed,
-            folder=self.store.folder / "text",
-            progress=fetching(labels.source, code, self.progress),
-        )
+            labels.task, labels.source, code, split, columns=options.columns,
+            limit=getattr(options, f"{split}_limit", None), seed=options.sample_seed,
+            folder=self.store.folder / "text", progress=fetching(labels.source, code, self.progress),
+        )  # fmt: skip
         if split == "validation" and self.study.choice.search == HALVING:
             # A race judges by the first few, so they come in an order without meaning, each language's own.
             order = Random(f"{options.sample_seed}/{code}").sample(data.examples, len(data.examples))
@@ -152,32 +135,24 @@ class Lab:
         return data
 
     def plain(self, code: str) -> PlainText:
-        """Plain text of a language."""
-        text = self._text(code, plain_text)
-        assert text is not None
-        return text
+        if code not in self._plain:
+            self._plain[code] = self._text(plain_text, code)
+        return self._plain[code]
 
     def held_out(self, code: str) -> PlainText | None:
         """Plain text of a language that no vector is trained on; None where the source has no more."""
-        with suppress(MissingData):
-            return self._text(code, held_out)
-        self._read[held_out, code] = None
-        return None
+        if code not in self._held_out:
+            self._held_out[code] = None
+            with suppress(MissingData):
+                self._held_out[code] = self._text(held_out, code)
+        return self._held_out[code]
 
-    def _text(self, code: str, reader: Callable[..., PlainText]) -> PlainText | None:
-        if (reader, code) not in self._read:
-            options = self.study.data
-            self._read[reader, code] = reader(
-                options.text,
-                code,
-                field=options.plain_field,
-                limit_characters=options.characters,
-                folder=self.store.folder / "text",
-                progress=fetching(options.text, code, self.progress),
-            )
-        text = self._read[reader, code]
-        assert text is None or isinstance(text, PlainText)
-        return text
+    def _text(self, read: Callable[..., PlainText], code: str) -> PlainText:
+        options = self.study.data
+        return read(
+            options.text, code, field=options.plain_field, limit_characters=options.characters,
+            folder=self.store.folder / "text", progress=fetching(options.text, code, self.progress),
+        )  # fmt: skip
 
     # -- vectors: named now, had later
 
@@ -195,12 +170,11 @@ class Lab:
 
         base = labels.task.vector_name(labels.source)
         code = spoken if isinstance(spoken, str) else SEVERAL
-        others = [some.task.vector_name(some.source) for name, some in self.study.tasks.items() if name != task]
-        own = f".{task}" if base in (*others, text_name(self.study.data.text), RANDOM) else ""
-        return self._ordered(base + own, code, options, Order(f"{base}[{code}]", languages, job))
+        others = [other.task.vector_name(other.source) for name, other in self.study.tasks.items() if name != task]
+        mark = f".{task}" if base in (*others, text_name(self.study.data.text), RANDOM) else ""
+        return self._ordered(base + mark, code, options, Order(f"{base}[{code}]", languages, job))
 
     def language(self, seed: int, code: str) -> Combination:
-        """The language vector."""
         options = self.study.training(seed, labels=False)
         base = text_name(self.study.data.text)
 
@@ -219,16 +193,16 @@ class Lab:
     def stored(self, name: str) -> Combination:
         """A vector that the store has under that name. Raises :class:`LingarithError` where it has none."""
         if name not in self.orders:
-            content = self.store.resolve(name, self.backbone.fingerprint)
+            content = self.store.resolve(name, self.backbone.fingerprint, self.backbone.parts)
             self.orders[name] = Order(name, self._taught(content), content=content)
         return vector(name)
 
     def _taught(self, content: str) -> tuple[str, ...]:
         """The languages of the labels that a vector of the store, or what it was composed from, has seen."""
         origin = self.store.objects.open(content).origin
-        own = [origin["language"]] if origin.get("kind") == "task" and "language" in origin else []
+        taught = [origin["language"]] if origin.get("kind") == "task" and "language" in origin else []
         parents = [parent for parent in origin.get("parents", {}).values() if self.store.objects.has(parent)]
-        return tuple(dict.fromkeys([*own, *(code for parent in parents for code in self._taught(parent))]))
+        return tuple(dict.fromkeys([*taught, *(code for parent in parents for code in self._taught(parent))]))
 
     def _ordered(self, base: str, code: str, options: TrainOptions, order: Order) -> Combination:
         for spoken in (code, *order.labels):
@@ -246,7 +220,7 @@ class Lab:
         if len(order.labels) not in (0, 1, len(study.languages.sources)):
             marks += "." + "_".join(code.replace("-", "") for code in order.labels)  # some of the sources
         if isinstance(options.adapter, Factored):
-            options.adapter.check(self.backbone.shapes)
+            options.adapter.check(self.backbone.shapes_of(options.projections))
         name = f"{base}{marks}[{code}]"
         self.orders.setdefault(name, order)
         return vector(name)
@@ -262,16 +236,20 @@ class Lab:
     def recipe(self, name: str) -> str:
         """Hash of all that a vector's numbers depend on: of its training, or its content hash where it is given."""
         order = self.orders[name]
-        if order.content:
-            return order.content
         if name not in self.recipes:
-            if order.job:
+            if order.content:  # by the recipe that it came out of, outputs made with it are found
+                self.recipes[name] = self._made_by.get(order.content, order.content)
+            elif order.job:
                 self.recipes[name] = self.job(name).recipe(self.backbone)
             else:
                 facts = {"like": self.recipe(order.like), "name": order.stored, "seed": order.seed}
-                contents = json.dumps(["noise", facts], sort_keys=True).encode()
-                self.recipes[name] = hashlib.sha256(contents).hexdigest()
+                self.recipes[name] = json_hash(["noise", facts])
         return self.recipes[name]
+
+    @cached_property
+    def _made_by(self) -> dict[str, str]:
+        """The recipes of the store by the content that came out of them."""
+        return self.store.recipes()
 
     def is_there(self, name: str) -> bool:
         """Whether the store holds a vector already."""
@@ -286,12 +264,13 @@ class Lab:
         missing = [name for name in trained if not self._take(name)]
         if missing:
             jobs = [self.job(name) for name in missing]
-            made = obtain_all(jobs, self.backbone, self.store, self.progress, together=together)
-            self._vectors |= {name: vector for name, (vector, _) in zip(missing, made, strict=True)}
+            obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together)
+            self._vectors |= {name: vector for name, (vector, _) in zip(missing, obtained, strict=True)}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]
             if order.content and name not in self._vectors:
-                self._vectors[name] = self.store.get(order.content, self.backbone.fingerprint)
+                own = self.backbone
+                self._vectors[name] = self.store.get(order.content, own.fingerprint, own.parts)
             elif order.like and not self._take(name):
                 self._vectors[name] = noise(self._vectors[order.like], order.stored, order.seed)
                 self.store.put(self._vectors[name], self.recipe(name))

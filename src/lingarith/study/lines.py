@@ -5,13 +5,12 @@ With :class:`.outputs.Counted` the same code is a dry run; with :class:`.outputs
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import NamedTuple
 
 from ..algebra import Combination
+from ..disk.files import json_hash
 from ..errors import LingarithError, did_you_mean
 from . import choose
 from .hand_over import check_handed_over
@@ -20,7 +19,7 @@ from .listings import LISTINGS
 from .options import FULL as FULL_ADAPTER
 from .options import must_vary
 from .outputs import Counted, Outputs, Wanted
-from .recipes import TABLES, Ask, Method, sources_of
+from .recipes import TABLES, Method, Place, places, rows
 from .records import BEST, BEST_ON_TEST, FULL, Choice, Example, Fixed, Record, Weight
 from .study import ADAPT, Study
 from .weights import NOT_CHOSEN, SOURCES, UNLABELLED
@@ -28,48 +27,21 @@ from .weights import NOT_CHOSEN, SOURCES, UNLABELLED
 Line = Example | Choice | Record | Fixed
 
 
-class Place(NamedTuple):
-    """One of the parts that a study consists of: a task for a target, by vectors of one seed."""
-
-    task: str
-    target: str
-    seed: int
-
-
-def places(study: Study) -> list[Place]:
-    """The parts of a study, in the order of its records."""
-    return [
-        Place(task, target, seed)
-        for task, labels in study.tasks.items()
-        for target in labels.targets
-        for seed in study.vectors.seeds
-    ]
-
-
-def methods_of(lab: Lab, place: Place) -> list[Method]:
-    """The methods that a study has for a target."""
-    ask = Ask(lab, place.task, place.seed)
-    return list(TABLES[lab.study.table].methods(ask, place.target, sources_of(lab, place.target)))
-
-
 def name_vectors(lab: Lab, protocol: str) -> None:
     """Ask for every vector of a study, as its lines do; no data are read for it."""
-    for place in places(lab.study):
-        ask, sources = Ask(lab, place.task, place.seed), sources_of(lab, place.target)
-        for method in methods_of(lab, place):
-            if protocol == SOURCES and len(method.tried) > 1 and not method.by:
-                list(choose.played(lab, ask, method, sources))
+    for place, method in rows(lab):
+        if protocol == SOURCES and len(method.tried) > 1 and not method.by:
+            list(choose.played(place, method))
 
 
-def choices(lab: Lab, outputs: Outputs, place: Place, method: Method, protocol: str) -> Iterator[Choice]:
+def choices(outputs: Outputs, place: Place, method: Method, protocol: str) -> Iterator[Choice]:
     """The weight of a method for a target, chosen by each protocol: the study's first."""
-    task, target, seed = place
-    ask, sources = Ask(lab, task, seed), sources_of(lab, target)
-    for by in choose.protocols(lab, ask, method, target, protocol):
-        pick = choose.chosen(lab, outputs, ask, method, target, sources, by)
+    for by in choose.protocols(place, method, protocol):
+        pick = choose.chosen(outputs, place, method, by)
+        expression = place.lab.said(method.tried[pick.weight])
         yield Choice(
-            target, method.name, by, pick.weight, pick.value, lab.said(method.tried[pick.weight]), pick.curve,
-            task, method.source, seed, pick.seen,
+            place.target, method.name, by, pick.weight, pick.value, expression, pick.curve,
+            place.task, method.source, place.seed, pick.seen,
         )  # fmt: skip
 
 
@@ -79,27 +51,25 @@ def choice(lab: Lab, outputs: Outputs, name: str) -> Choice:
     Raises :class:`LingarithError` as :func:`plan` does, and for a method that is none of those with a weight.
     """
     _check(lab.study)
-    protocol, place = choose.protocol_of(lab), places(lab.study)[0]
-    methods = {method.name: method for method in methods_of(lab, place) if len(method.tried) > 1}
+    protocol, place = choose.protocol_of(lab), places(lab)[0]
+    methods = {method.name: method for method in place.methods if len(method.tried) > 1}
     if name not in methods:
         raise LingarithError(f"no method with a weight is named '{name}'{did_you_mean(name, methods)}")
     if protocol == NOT_CHOSEN:
         raise LingarithError(choose.NO_GROUNDS.format(place.target))
-    lab.notes |= dict.fromkeys(choose.notes_on(lab, place.target, protocol))
-    return next(choices(lab, outputs, place, methods[name], protocol))
+    lab.notes |= dict.fromkeys(choose.notes_on(lab, place.target, protocol, chosen=True))
+    return next(choices(outputs, place, methods[name], protocol))
 
 
-def tested(
-    lab: Lab, outputs: Outputs, place: Place, method: Method, protocol: str
-) -> Iterator[Choice | Record | Fixed]:
+def tested(outputs: Outputs, place: Place, method: Method, protocol: str) -> Iterator[Choice | Record | Fixed]:
     """All lines about one method and target: its weight, chosen by each protocol, and its outputs on the test split."""
-    task, target, seed = place
+    lab, task, target, seed = place.lab, place.task, place.target, place.seed
     compositions: dict[Weight | None, Combination] = {}
     if len(method.tried) == 1:
         (compositions[None],) = method.tried.values()
         yield Fixed(task, target, method.name, method.source, seed, lab.said(compositions[None]))
     else:
-        for line in choices(lab, outputs, place, method, protocol):
+        for line in choices(outputs, place, method, protocol):
             # The oracle beside a protocol may choose as that does: then the outputs are listed once.
             compositions[line.weight] = method.tried[line.weight]
             yield line
@@ -118,13 +88,12 @@ def tested(
 def lines_of(lab: Lab, outputs: Outputs, protocol: str) -> list[Line]:
     """Every line of a study but those about its vectors."""
     lines: list[Line] = []
-    for task, target in dict.fromkeys(place[:2] for place in places(lab.study)):
+    for task, target in dict.fromkeys((place.task, place.target) for place in places(lab)):
         if TABLES[lab.study.table].reference and lab.has_labels(task, target, "test"):
             for e in lab.labels(task, target, "test").examples:
                 lines.append(Example(target, "test", e.id, e.article, e.target, e.alternatives, task))
-    for place in places(lab.study):
-        for method in methods_of(lab, place):
-            lines += tested(lab, outputs, place, method, protocol)
+    for place, method in rows(lab):
+        lines += tested(outputs, place, method, protocol)
     return lines
 
 
@@ -148,23 +117,32 @@ def plan(lab: Lab) -> Plan:
     study = lab.study
     _check(study)
     table = TABLES[study.table]
-    needs_choice = any(len(method.tried) > 1 for place in places(study)[:1] for method in methods_of(lab, place))
+    needs_choice = any(len(method.tried) > 1 for place in places(lab)[:1] for method in place.methods)
     protocol = choose.protocol_of(lab) if table.reference and needs_choice else NOT_CHOSEN
-    for place in places(study):
+    for place in places(lab):
         if table.reference and table.tests:
             lab.labels(place.task, place.target, "test")
     counted = Counted(lab)
     lines_of(lab, counted, protocol)
-    for target in dict.fromkeys(place.target for place in places(study)) if needs_choice else ():
-        lab.notes |= dict.fromkeys(choose.notes_on(lab, target, protocol))
+    # What has no weight to choose is handed over or listed even where there is nothing to test it on.
+    counted.need(one for _, method in rows(lab) if len(method.tried) == 1 for one in method.tried.values())
+    if not table.reference:
+        counted.needed |= dict.fromkeys(lab.orders)
+    for target in dict.fromkeys(place.target for place in places(lab)) if table.reference else ():
+        lab.notes |= dict.fromkeys(choose.notes_on(lab, target, protocol, chosen=needs_choice))
     facts = [
         study.settings(),
         asdict(study.writing),  # of which max_input may be another than that of training
         sorted(lab.recipe(name) for name in lab.orders),
-        fingerprints(lab, ("test", "validation")),
-        [lab.scoring(task).version for task in study.tasks],
+        {
+            f"{place}/{split}": data
+            for split in ("test", "validation")
+            for place, data in fingerprints(lab, split).items()
+        },
+        [[lab.scoring(task).version, *map(lab.scoring(task).said, one.targets)] for task, one in study.tasks.items()],
+        [choose.probed(lab, place.target).fingerprint for place in places(lab)] if protocol == UNLABELLED else [],
     ]
-    identity = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    identity = json_hash(facts)
     return Plan(protocol, counted, identity)
 
 
@@ -195,12 +173,11 @@ def _check(study: Study) -> None:
         check_handed_over(study)
 
 
-def fingerprints(lab: Lab, splits: Sequence[str]) -> dict[str, str]:
-    """Those of the labelled data of these splits, by task and target (and split, where there are several)."""
+def fingerprints(lab: Lab, split: str) -> dict[str, str]:
+    """Those of the labelled data of a split, by "task/target"."""
     return {
-        "/".join((task, target, *([split] if len(splits) > 1 else []))): lab.labels(task, target, split).fingerprint
+        f"{task}/{target}": lab.labels(task, target, split).fingerprint
         for task, labels in lab.study.tasks.items()
         for target in labels.targets
-        for split in splits
         if TABLES[lab.study.table].reference and lab.has_labels(task, target, split)
     }

@@ -32,24 +32,18 @@ def _differences(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 
 def sizes(lab: Lab) -> Grid:
     """Examples of each split and characters of plain text, by language, as the study's limits have them."""
-    languages, data = lab.study.languages, lab.study.data
+    languages, data, task = lab.study.languages, lab.study.data, next(iter(lab.study.tasks))
     rows = []
     for code in (*languages.sources, *languages.targets):
-        counts = [_count(lab, code, split) for split in ("train", "validation", "test")]
-        rows.append([language_name(code), code, *counts, _characters(lab, code)])
+        row = [language_name(code), code, "–", "–", "–", "–"]
+        for column, split in enumerate(("train", "validation", "test"), 2):
+            if lab.has_labels(task, code, split):
+                row[column] = f"{len(lab.labels(task, code, split).examples):,}"
+        with suppress(MissingData):
+            row[-1] = f"{sum(map(len, lab.plain(code).documents)):,}"
+        rows.append(row)
     heads = ["Language", "", "Train", "Validation", "Test", "Characters"]
     return Grid("Sizes of the data", heads, rows, f"Labels: {data.labels}. Plain text: {data.text}.")
-
-
-def _count(lab: Lab, code: str, split: str) -> str:
-    task = next(iter(lab.study.tasks))
-    return f"{len(lab.labels(task, code, split).examples):,}" if lab.has_labels(task, code, split) else "–"
-
-
-def _characters(lab: Lab, code: str) -> str:
-    with suppress(MissingData):
-        return f"{sum(map(len, lab.plain(code).documents)):,}"
-    return "–"
 
 
 LISTINGS: Mapping[str, Callable[[Lab], Grid]] = {"table5": related_languages, "table7": sizes}

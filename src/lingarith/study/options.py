@@ -46,8 +46,7 @@ class DataOptions:
         tuple[Any, ...], "What is asked: summaries, questions, topics, entities, translations, or a TOML file."
     ] = ("summaries",)
     labels: Annotated[
-        str,
-        "Labelled data: newsroom, xlsum, tydiqa, sib200, masakhaner, or a pattern with {language} and {split}.",
+        str, "Labelled data: newsroom, xlsum, tydiqa, sib200, masakhaner, or a pattern with {language} and {split}."
     ] = NEWSROOM
     fields: Annotated[tuple[str, ...], "Names of your files' fields, such as text=article."] = ()
     prompt: Annotated[str | None, "What the model reads, such as `summarize: {text}`; without it the task's own."] = (
@@ -135,7 +134,6 @@ class VectorOptions:
         return self.adapter or (KRONECKER if self.kronecker else LORA)
 
     def of(self, kind: str) -> Adapter:
-        """The adapter of a kind."""
         from ..adapters.dense import Full
         from ..adapters.kronecker import Kronecker
         from ..adapters.lora import Lora

@@ -7,19 +7,18 @@ whatever one study or command has made, all others find.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from ..algebra import Combination
-from ..disk.files import json_bytes
+from ..disk.files import json_bytes, json_hash
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.batches import PrefixItems
 from ..model.generate import generate_each
+from ..model.inputs import cut_within
 from ..model.options import TrainOptions
 from ..model.train import mean_loss
 from ..scores.metrics import VERSION
@@ -47,7 +46,6 @@ class Wanted:
 
     @property
     def examples(self) -> Labelled:
-        """The examples that are asked about."""
         return replace(self.data, examples=self.data.examples[: self.first])
 
 
@@ -80,21 +78,19 @@ def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
         "scoring": [VERSION, scoring.version, scoring.said(wanted.data.language)],
         "sources": label_languages(lab, composition),
     }
-    return f"outputs/{_hash(facts)}.json"
+    if cut_within(lab.backbone, wanted.data, lab.study.writing.max_input):
+        facts["cut"] = "texts"
+    return f"outputs/{json_hash(facts)}.json"
 
 
 def loss_key_of(lab: Lab, text: PlainText, length: int, composition: Combination) -> str:
     """Where the loss of a composition on plain text is kept."""
-    return f"losses/{_hash(facts_of(lab, composition) | {'text': text.fingerprint, 'length': length})}.json"
+    return f"losses/{json_hash(facts_of(lab, composition) | {'text': text.fingerprint, 'length': length})}.json"
 
 
 def label_languages(lab: Lab, composition: Combination) -> list[str]:
     """What an output can be in instead of the language that is asked for: that of labels which the model saw."""
     return sorted({code for name in composition.names for code in lab.orders[name].labels})
-
-
-def _hash(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass
@@ -108,47 +104,48 @@ class Stored:
     def written(self, wanted: Wanted) -> list[list[Outcome]]:
         lab, examples = self.lab, wanted.examples
         size = len(examples.examples)
-        keys = [key_of(lab, wanted, one) for one in wanted.compositions]
+        keys = [key_of(lab, wanted, composition) for composition in wanted.compositions]
         kept = {key: read_outcomes(lab, key, wanted.data) for key in keys}
         with ExitStack() as locks:
             for key in sorted(key for key, outcomes in kept.items() if len(outcomes) < size):
                 locks.enter_context(alone(lab.store.folder / key))  # in one order, so that no two wait for each other
                 kept[key] = read_outcomes(lab, key, wanted.data)  # another process may have made it meanwhile
-            pairs = zip(keys, wanted.compositions, strict=True)
-            lacking = {key: one for key, one in pairs if len(kept[key]) < size}
-            for known in sorted({len(kept[key]) for key in lacking}):
-                some = {key: one for key, one in lacking.items() if len(kept[key]) == known}
+            by_key = dict(zip(keys, wanted.compositions, strict=True))
+            for known in sorted({len(outcomes) for outcomes in kept.values() if len(outcomes) < size}):
+                lacking = {key: composition for key, composition in by_key.items() if len(kept[key]) == known}
                 rest = replace(examples, examples=examples.examples[known:])
-                self._make(wanted.task, rest, some, kept)
+                self._make(wanted.task, rest, lacking, kept)
         return [kept[key][:size] for key in keys]
 
-    def _make(self, task: str, data: Labelled, some: Mapping[str, Combination], kept: dict[str, list[Outcome]]) -> None:
+    def _make(
+        self, task: str, data: Labelled, lacking: Mapping[str, Combination], kept: dict[str, list[Outcome]]
+    ) -> None:
         """Generate for compositions of which equally many examples are done, and keep each as soon as it is there."""
         lab, scoring = self.lab, self.lab.scoring(task)
-        vectors = lab.vectors(name for one in some.values() for name in one.names)
-        updates = (_update(lab, one, vectors) for one in some.values())
-        title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(some) * len(data.examples)
+        vectors = lab.vectors(name for composition in lacking.values() for name in composition.names)
+        updates = (_update(lab, composition, vectors) for composition in lacking.values())
+        title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(lacking) * len(data.examples)
 
         def watch(done: int) -> None:
             lab.progress(title, done, total)
 
-        inputs = [example.input for example in data.examples]
+        inputs = [example.asked for example in data.examples]
         written = generate_each(lab.backbone, updates, inputs, lab.study.writing, watch=watch)
-        for (key, one), outputs in zip(some.items(), written, strict=True):
-            kept[key] = [*kept[key], *scoring.score(outputs, data, label_languages(lab, one))]
+        for (key, composition), outputs in zip(lacking.items(), written, strict=True):
+            kept[key] = [*kept[key], *scoring.score(outputs, data, label_languages(lab, composition))]
             lab.store.write(key, json_bytes({"outcomes": [asdict(outcome) for outcome in kept[key]]}))
 
     def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
         lab, answers = self.lab, []
         items: PrefixItems | None = None
-        for number, one in enumerate(compositions):
-            key = loss_key_of(lab, text, length, one)
+        for number, composition in enumerate(compositions):
+            key = loss_key_of(lab, text, length, composition)
             if (kept := lab.store.read(key, MEND)) is None:
                 with alone(lab.store.folder / key):
                     if (kept := lab.store.read(key, MEND)) is None:
                         lab.progress(f"judging on plain text of {text.language}", number, len(compositions))
                         items = items or PrefixItems(lab.backbone, text, length)
-                        with lab.backbone.using(_update(lab, one, lab.vectors(one.names))):
+                        with lab.backbone.using(_update(lab, composition, lab.vectors(composition.names))):
                             loss = mean_loss(lab.backbone, items, TrainOptions(max_input=length), limit=64)
                         kept = {"loss": loss}
                         lab.store.write(key, json_bytes(kept))
@@ -167,12 +164,21 @@ class Counted:
     lab: Lab
     asked: dict[str, int] = field(default_factory=dict)
     lacking: dict[str, int] = field(default_factory=dict)
+    needed: dict[str, None] = field(default_factory=dict)
+    """The vectors that are asked about, and those which they are like."""
+
+    def need(self, compositions: Iterable[Combination]) -> None:
+        """Note the vectors of some compositions as needed."""
+        for name in (name for composition in compositions for name in composition.names):
+            like = self.lab.orders[name].like
+            self.needed |= dict.fromkeys([like, name] if like else [name])
 
     def written(self, wanted: Wanted) -> list[list[Outcome]]:
         answers = []
+        self.need(wanted.compositions)
         size = len(wanted.examples.examples)
-        for one in wanted.compositions:
-            key = key_of(self.lab, wanted, one)
+        for composition in wanted.compositions:
+            key = key_of(self.lab, wanted, composition)
             kept = read_outcomes(self.lab, key, wanted.data)[:size]
             missing = size - len(kept)
             label = f"{wanted.data.split} {key}"
@@ -187,8 +193,9 @@ class Counted:
 
     def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
         answers = []
-        for one in compositions:
-            key = loss_key_of(self.lab, text, length, one)
+        self.need(compositions)
+        for composition in compositions:
+            key = loss_key_of(self.lab, text, length, composition)
             kept = self.lab.store.read(key, MEND)
             self.asked[f"plain {key}"] = 64
             if kept is None:
@@ -213,9 +220,9 @@ def read_outcomes(lab: Lab, key: str, data: Labelled) -> list[Outcome]:
     return [replace(outcome, id=example.id) for outcome, example in zip(outcomes, data.examples, strict=False)]
 
 
-def _update(lab: Lab, one: Combination, vectors: Mapping[str, Any]) -> Update | None:
+def _update(lab: Lab, composition: Combination, vectors: Mapping[str, Any]) -> Update | None:
     """The update of a composition; None for the empty one, which is the bare backbone."""
-    return Composition(one, vectors, lab.study.sums.value).update()
+    return Composition(composition, vectors, lab.study.sums.value).update()
 
 
 def mean(outcomes: Sequence[Outcome]) -> float:

@@ -1,44 +1,20 @@
 """The paper's tables and figures as recipes: which methods stand in each, and what they are held against.
 
-A recipe asks for vectors by what they are (:class:`Ask`) and yields a :class:`Method` for each row: compositions by
+A recipe asks for vectors by what they are (:class:`Place`) and yields a :class:`Method` for each row: compositions by
 their weight, of which one is tested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ..algebra import Combination, add, add_subtract, add_subtract_related, average, uncoupled
 from ..languages.codes import language
-from ..languages.related import Related
+from . import options
+from . import records as r
 from .lab import Lab, far
-from .options import FULL as FULL_ADAPTER
-from .options import KRONECKER as KRONECKER_ADAPTER
-from .options import LORA as LORA_ADAPTER
-from .records import (
-    ADD,
-    ADD_ALL,
-    ADD_RELATED,
-    ADD_SUBTRACT,
-    ADD_SUBTRACT_RELATED,
-    BASELINE,
-    BEST,
-    BEST_ON_TEST,
-    CONTROLS,
-    FULL,
-    KRONECKER,
-    LORA,
-    MULTI_KRONECKER,
-    MULTI_LORA,
-    MULTILINGUAL,
-    RANDOM,
-    RATES,
-    SCALED,
-    UNCOUPLED,
-    WRONG,
-    Weight,
-)
+from .records import Weight
 from .study import ADAPT, Study
 
 
@@ -57,47 +33,66 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """The vectors of a task and a seed, for recipes; one that is asked for will be trained."""
+class Place:
+    """One of the parts that a study consists of: a task for a target, by vectors of one seed.
 
-    lab: Lab
-    kind: str
+    A vector that a recipe asks for here will be trained.
+    """
+
+    lab: Lab = field(repr=False, compare=False)
+    task: str
+    target: str
     seed: int
+
+    def task_vector(self, *languages: str, rate: float | None = None, adapter: str = "") -> Combination:
+        """Of a language; of several, the one that is trained on all their labels together."""
+        return self.lab.task(self.task, self.seed, *languages, rate=rate, adapter=adapter)
+
+    def language_vector(self, code: str) -> Combination:
+        """Of the target, or of another language."""
+        return self.lab.language(self.seed, code)
 
     @property
     def study(self) -> Study:
-        """The study that the vectors are for."""
         return self.lab.study
 
-    def task(self, *languages: str, rate: float | None = None, adapter: str = "") -> Combination:
-        """The task vector of a language; of several, the one that is trained on all their labels together."""
-        return self.lab.task(self.kind, self.seed, *languages, rate=rate, adapter=adapter)
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, or, where the table narrows them, those that the study's rule calls related to the target."""
+        languages, lab = self.study.languages, self.lab
+        if not (languages.related and TABLES[self.study.table].narrows):
+            return languages.sources
+        judged = lab.related(self.target, languages.sources)
+        near = tuple(source for source in languages.sources if language(source).code in judged.chosen)
+        taken = judged.note or ", ".join(near)
+        among = ", ".join(languages.sources)
+        lab.notes[f"{self.target}: sources among {among} by the rule {judged.rule}: {taken}"] = None
+        return near
 
-    def language(self, code: str) -> Combination:
-        """The language vector."""
-        return self.lab.language(self.seed, code)
-
-    def random(self, code: str) -> Combination:
-        """A random vector as large as the language vector."""
-        return self.lab.random(self.seed, code)
-
-    def wrong(self, target: str) -> str | None:
-        """The language whose vector is the wrong one for the target: another target, the farthest."""
-        others = [other for other in self.study.tasks[self.kind].targets if other != target]
-        if not others:
-            self.lab.notes[f"{target} is the only target, so there is no vector of a wrong language."] = None
-        return max(others, key=lambda other: far(target, other), default=None)
-
-    def related(self, target: str, sources: Sequence[str]) -> Related:
-        """The sources that are related to the target, by the study's rule."""
-        judged = self.lab.related(target, sources)
-        if judged.note:
-            self.lab.notes[f"{target}: {judged.note}."] = None
-        return judged
+    @property
+    def methods(self) -> list[Method]:
+        return list(TABLES[self.study.table].methods(self, self.sources))
 
 
-Recipe = Callable[[Ask, str, Sequence[str]], Iterable[Method]]
-"""The methods for a target, from these sources."""
+def places(lab: Lab) -> list[Place]:
+    """The parts of a study, in the order of its records."""
+    return [
+        Place(lab, task, target, seed)
+        for task, labels in lab.study.tasks.items()
+        for target in labels.targets
+        for seed in lab.study.vectors.seeds
+    ]
+
+
+def rows(lab: Lab) -> Iterator[tuple[Place, Method]]:
+    """Every method of every part of a study, in the order of its records."""
+    for place in places(lab):
+        for method in place.methods:
+            yield place, method
+
+
+Recipe = Callable[[Place, Sequence[str]], Iterable[Method]]
+"""The methods of a place, from these sources."""
 
 
 @dataclass(frozen=True)
@@ -115,31 +110,24 @@ class Table:
     reference: str
     tried: tuple[str, ...]
     baselines: tuple[str, ...] = ()
-    controls: tuple[str, ...] = CONTROLS
+    controls: tuple[str, ...] = r.CONTROLS
     own_labels: bool = False
     tests: bool = True
     narrows: bool = False
     """Whether a study's rule for related languages holds for all methods, and not for those alone that are about it."""
 
 
-def alone(name: str, composition: Combination, source: str = "") -> Method:
+def alone(name: str, composition: Combination) -> Method:
     """A method without a weight."""
-    return Method(name, {1.0: composition}, source=source)
+    return Method(name, {1.0: composition})
 
 
-def weighed(study: Study, name: str, at: Callable[[float], Combination], source: str = "") -> Method:
+def weighed(study: Study, name: str, at: Callable[[float], Combination]) -> Method:
     """A method with a weight."""
-    return Method(name, {weight: at(weight) for weight in study.weights_of(name)}, source=source)
+    return Method(name, {weight: at(weight) for weight in study.weights_of(name)})
 
 
-def controls(
-    v: Ask,
-    target: str,
-    task: Combination,
-    away: Combination,
-    swept: Callable[[float], Combination],
-    source: str = "",
-) -> Iterator[Method]:
+def controls(v: Place, task: Combination, away: Combination, swept: Callable[[float], Combination]) -> Iterator[Method]:
     """The controls of the study.
 
     ``task`` and ``away`` are what the arithmetic adds and subtracts, in whose place comes nothing (``scaled``), and
@@ -151,14 +139,22 @@ def controls(
         return lambda lam: add_subtract(task, language, away, lam)
 
     for name in controls_of(v.study):
-        if name == RATES:
-            yield Method(RATES, {rate: swept(rate) for rate in v.study.rates}, "oracle", source)
-        elif name == SCALED:
-            yield weighed(v.study, SCALED, lambda lam: lam * task, source)
-        elif name == RANDOM:
-            yield weighed(v.study, RANDOM, instead(v.random(target)), source)
-        elif wrong := v.wrong(target):
-            yield weighed(v.study, WRONG, instead(v.language(wrong)), source)
+        if name == r.RATES:
+            yield Method(r.RATES, {rate: swept(rate) for rate in v.study.rates}, "oracle")
+        elif name == r.SCALED:
+            yield weighed(v.study, r.SCALED, lambda lam: lam * task)
+        elif name == r.RANDOM:
+            yield weighed(v.study, r.RANDOM, instead(v.lab.random(v.seed, v.target)))
+        elif wrong := wrong_language(v):
+            yield weighed(v.study, r.WRONG, instead(v.language_vector(wrong)))
+
+
+def wrong_language(v: Place) -> str | None:
+    """The language whose vector is the wrong one for the target: another target, the farthest."""
+    others = [other for other in v.study.tasks[v.task].targets if other != v.target]
+    if not others:
+        v.lab.notes[f"{v.target} is the only target, so there is no vector of a wrong language."] = None
+    return max(others, key=lambda other: far(v.target, other), default=None)
 
 
 def controls_of(study: Study) -> tuple[str, ...]:
@@ -169,114 +165,95 @@ def controls_of(study: Study) -> tuple[str, ...]:
 # ---------------------------------------------------------------- the recipes
 
 
-def adaptation(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def adaptation(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """What ``adapt`` tries: Eq. 1, Eq. 2 (Eq. 4 with several sources) and the uncoupled form, over all sources."""
-    tasks, away, there = [v.task(s) for s in sources], [v.language(s) for s in sources], v.language(target)
-    task = average(tasks)
-    yield alone(BASELINE, task)
-    yield weighed(v.study, ADD, lambda lam: add(task, there, lam))
-    yield weighed(v.study, ADD_SUBTRACT, lambda lam: add_subtract_related(tasks, there, away, lam))
-    yield weighed(v.study, UNCOUPLED, lambda beta: uncoupled(task, there, average(away), beta))
-    yield from controls(v, target, task, average(away), lambda rate: average([v.task(s, rate=rate) for s in sources]))
+    tasks, away = [v.task_vector(s) for s in sources], [v.language_vector(s) for s in sources]
+    task, there = average(tasks), v.language_vector(v.target)
+    yield alone(r.BASELINE, task)
+    yield weighed(v.study, r.ADD, lambda lam: add(task, there, lam))
+    yield weighed(v.study, r.ADD_SUBTRACT, lambda lam: add_subtract_related(tasks, there, away, lam))
+    yield weighed(v.study, r.UNCOUPLED, lambda beta: uncoupled(task, there, average(away), beta))
+    yield from controls(v, task, average(away), lambda rate: average([v.task_vector(s, rate=rate) for s in sources]))
 
 
-def one_source(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def one_source(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Task in one language (section 2.1), Tables 1 and 4: baseline, Eq. 1, Eq. 2, the uncoupled form, the controls."""
-    return adaptation(v, target, sources[:1])
+    return adaptation(v, sources[:1])
 
 
-def each_source(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def each_source(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Figure 2: baseline, Eq. 2 and the controls from each source by itself."""
     for source in sources:
-        yield from _from(v, target, source)
+        for method in adaptation(v, [source]):
+            if method.name not in (r.ADD, r.UNCOUPLED):
+                yield replace(method, source=source)
 
 
-def _from(v: Ask, target: str, source: str) -> Iterator[Method]:
-    task, there, away = v.task(source), v.language(target), v.language(source)
-    yield alone(BASELINE, task, source)
-    yield weighed(v.study, ADD_SUBTRACT, lambda lam: add_subtract(task, there, away, lam), source)
-    yield from controls(v, target, task, away, lambda rate: v.task(source, rate=rate), source)
-
-
-def many_sources(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Task in many languages (section 2.2), Tables 2 and 3: best single source, multilingual, Eq. 3 over all and over
     the related sources, Eq. 4, and the controls.
 
     The best source is chosen on the target's validation data; and, marked as such, on its test data, as the paper may
     have done. The control of learning rates is the multilingual vector's.
     """
-    single: dict[Weight, Combination] = {source: v.task(source) for source in sources}
-    related = v.related(target, sources).chosen
-    tasks, away = [v.task(source) for source in related], [v.language(source) for source in related]
-    yield Method(BEST, single, by="oracle")
-    yield Method(BEST_ON_TEST, single, by="test")
-    yield alone(MULTILINGUAL, v.task(*sources))
-    yield alone(ADD_ALL, average(list(single.values())))
-    yield alone(ADD_RELATED, average(tasks))
-    there = v.language(target)
-    yield weighed(v.study, ADD_SUBTRACT_RELATED, lambda lam: add_subtract_related(tasks, there, away, lam))
-    yield from controls(v, target, average(tasks), average(away), lambda rate: v.task(*sources, rate=rate))
+    single: dict[Weight, Combination] = {source: v.task_vector(source) for source in sources}
+    judged = v.lab.related(v.target, sources)
+    if judged.note:
+        v.lab.notes[f"{v.target}: {judged.note}."] = None
+    tasks, away = [v.task_vector(s) for s in judged.chosen], [v.language_vector(s) for s in judged.chosen]
+    yield Method(r.BEST, single, by="oracle")
+    yield Method(r.BEST_ON_TEST, single, by="test")
+    yield alone(r.MULTILINGUAL, v.task_vector(*sources))
+    yield alone(r.ADD_ALL, average(list(single.values())))
+    yield alone(r.ADD_RELATED, average(tasks))
+    there = v.language_vector(v.target)
+    yield weighed(v.study, r.ADD_SUBTRACT_RELATED, lambda lam: add_subtract_related(tasks, there, away, lam))
+    yield from controls(v, average(tasks), average(away), lambda rate: v.task_vector(*sources, rate=rate))
 
 
-FORMS = {
-    LORA: (LORA_ADAPTER, False),
-    MULTI_LORA: (LORA_ADAPTER, True),
-    KRONECKER: (KRONECKER_ADAPTER, False),
-    MULTI_KRONECKER: (KRONECKER_ADAPTER, True),
-}
-"""The adapter of each row of Table 6, and whether it is trained on all sources together."""
-
-
-def in_domain(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def in_domain(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Adapters and full fine-tuning compared where labels exist (appendix A.1): Table 6.
 
     LoRA and Kronecker, trained on the target's own labels or on those of all sources; full fine-tuning on its own,
     unless the study has no learning rate for it; and LoRA's learning rates.
     """
-    for name, (adapter, together) in FORMS.items():
-        yield alone(name, v.task(*(sources if together else [target]), adapter=adapter))
+    yield alone(r.LORA, v.task_vector(v.target, adapter=options.LORA))
+    yield alone(r.MULTI_LORA, v.task_vector(*sources, adapter=options.LORA))
+    yield alone(r.KRONECKER, v.task_vector(v.target, adapter=options.KRONECKER))
+    yield alone(r.MULTI_KRONECKER, v.task_vector(*sources, adapter=options.KRONECKER))
     if v.study.full_rate:
-        yield alone(FULL, v.task(target, adapter=FULL_ADAPTER))
-    if RATES in controls_of(v.study):
-        swept: dict[Weight, Combination] = {
-            rate: v.task(target, rate=rate, adapter=LORA_ADAPTER) for rate in v.study.rates
-        }
-        yield Method(RATES, swept, by="oracle")
+        yield alone(r.FULL, v.task_vector(v.target, adapter=options.FULL))
+    if r.RATES in controls_of(v.study):
+        yield Method(
+            r.RATES,
+            {rate: v.task_vector(v.target, rate=rate, adapter=options.LORA) for rate in v.study.rates},
+            by="oracle",
+        )
 
 
-def vectors_alone(v: Ask, target: str, sources: Sequence[str]) -> Iterator[Method]:
+def vectors_alone(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """No method: the vector of the language is asked for, and nothing is tested."""
-    v.language(target)
+    v.language_vector(v.target)
     yield from ()
 
 
-ONE_SOURCE = (ADD, ADD_SUBTRACT, UNCOUPLED)
-MANY_SOURCES = (ADD_ALL, ADD_RELATED, ADD_SUBTRACT_RELATED)
+ONE_SOURCE = (r.ADD, r.ADD_SUBTRACT, r.UNCOUPLED)
+MANY_SOURCES = (r.ADD_ALL, r.ADD_RELATED, r.ADD_SUBTRACT_RELATED)
 TABLES: Mapping[str, Table] = {
-    ADAPT: Table("Adaptation", adaptation, BASELINE, ONE_SOURCE, controls=(), tests=False, narrows=True),
-    "table1": Table("Labels in one language", one_source, BASELINE, ONE_SOURCE),
-    "table2": Table("Labels in many languages", many_sources, BEST, MANY_SOURCES, (MULTILINGUAL,)),
-    "table3": Table("Labels in many languages, Kronecker adapters", many_sources, BEST, MANY_SOURCES, (MULTILINGUAL,)),
-    "table4": Table("Answers and summaries", one_source, BASELINE, ONE_SOURCE),
+    ADAPT: Table("Adaptation", adaptation, r.BASELINE, ONE_SOURCE, controls=(), tests=False, narrows=True),
+    "table1": Table("Labels in one language", one_source, r.BASELINE, ONE_SOURCE),
+    "table2": Table("Labels in many languages", many_sources, r.BEST, MANY_SOURCES, (r.MULTILINGUAL,)),
+    "table3": Table(
+        "Labels in many languages, Kronecker adapters", many_sources, r.BEST, MANY_SOURCES, (r.MULTILINGUAL,)
+    ),
+    "table4": Table("Answers and summaries", one_source, r.BASELINE, ONE_SOURCE),
     "table6": Table(
         "Adapters on labels of the language itself",
         in_domain,
-        LORA,
-        (MULTI_LORA, KRONECKER, MULTI_KRONECKER, FULL),
+        r.LORA,
+        (r.MULTI_LORA, r.KRONECKER, r.MULTI_KRONECKER, r.FULL),
         own_labels=True,
     ),
-    "figure2": Table("Every source with every target", each_source, BASELINE, (ADD_SUBTRACT,)),
+    "figure2": Table("Every source with every target", each_source, r.BASELINE, (r.ADD_SUBTRACT,)),
     "vectors": Table("Language vectors", vectors_alone, "", (), own_labels=True),
 }
-
-
-def sources_of(lab: Lab, target: str) -> tuple[str, ...]:
-    """The sources of a target: all, or, where the table narrows them, those that the study's rule calls related."""
-    sources = lab.study.languages.sources
-    if not (lab.study.languages.related and TABLES[lab.study.table].narrows):
-        return sources
-    judged = lab.related(target, sources)
-    near = tuple(source for source in sources if language(source).code in judged.chosen)
-    taken = judged.note or ", ".join(near)
-    lab.notes[f"{target}: sources among {', '.join(sources)} by the rule {judged.rule}: {taken}"] = None
-    return near

@@ -9,8 +9,9 @@ a line was cut off by a crash: reading leaves it out and the next line takes its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -216,12 +217,13 @@ class Run:
 
 Line = Example | Record | Choice | Ingredient
 Kind = TypeVar("Kind", Example, Record, Choice, Ingredient)
-FILES: Mapping[type[Line], str] = {
-    Example: "examples.jsonl",
-    Record: "records.jsonl",
-    Choice: "choices.jsonl",
-    Ingredient: "vectors.jsonl",
+FILES: Mapping[type[Line], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    Example: ("examples.jsonl", attrgetter("task", "target", "split", "id")),
+    Record: ("records.jsonl", attrgetter("task", "target", "split", "method", "source", "seed", "weight", "id")),
+    Choice: ("choices.jsonl", attrgetter("task", "target", "method", "source", "seed", "protocol")),
+    Ingredient: ("vectors.jsonl", attrgetter("name", "hash")),
 }
+"""Where lines of a kind stand, and what tells them apart: a folder holds each once."""
 
 
 # ---------------------------------------------------------------- read
@@ -253,13 +255,13 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
     Raises :class:`LingarithError` naming file and line where a line is no JSON or does not fit (see
     :func:`.plain.record`); with ``whole`` also where the last line was cut off.
     """
-    path = folder / FILES[kind]
+    path = folder / FILES[kind][0]
     if not path.exists():
         return []
     *lines, rest = path.read_bytes().split(b"\n")
     if rest and whole:
         raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
-    found = []
+    objects = []
     mend = "delete that line and run again"
     for number, text in enumerate(lines, 1):
         where = f"{path}, line {number}"
@@ -270,8 +272,8 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
         if not isinstance(values, dict):
             raise LingarithError(f"{where}: no JSON object; {mend}")
         if values:
-            found.append(plain.record(kind, values, where, mend=mend))
-    return found
+            objects.append(plain.record(kind, values, where, mend=mend))
+    return objects
 
 
 # ---------------------------------------------------------------- written
@@ -281,7 +283,7 @@ def append(folder: Path, lines: Iterable[Line]) -> None:
     """Add lines to the file of their kind. Raises :class:`LingarithError` when that fails (disk full)."""
     texts: dict[str, list[str]] = {}
     for line in lines:
-        texts.setdefault(FILES[type(line)], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+        texts.setdefault(FILES[type(line)][0], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
     for name, rows in texts.items():
         try:
             with open(folder / name, "ab") as file:
@@ -310,8 +312,8 @@ class RunFolder:
                 raise LingarithError(
                     f"{self.path} holds another run (other data, options or backbone); choose another --out"
                 )
-            for lines in (run.examples, run.records, run.choices, run.ingredients):
-                self.written.update(map(_key, lines))
+            lines: list[Line] = [*run.examples, *run.records, *run.choices, *run.ingredients]
+            self.written.update(map(_key, lines))
             return run
         if self.path.exists() and not self.path.is_dir():
             raise LingarithError(f"{self.path} is a file; choose another --out")
@@ -332,13 +334,4 @@ class RunFolder:
 
 
 def _key(line: Line) -> tuple[Any, ...]:
-    match line:
-        case Example():
-            return (line.task, line.target, line.split, line.id)
-        case Record():
-            tested = (line.task, line.target, line.split, line.method, line.source, line.seed)
-            return (*tested, line.weight, line.id)
-        case Choice():
-            return (line.task, line.target, line.method, line.source, line.seed, line.protocol)
-        case Ingredient():
-            return (line.name, line.hash)
+    return FILES[type(line)][1](line)

@@ -50,7 +50,7 @@ def vectors(of: Mapping[str, Vector]) -> Table:
     """
     first = next(iter(of.values()), None)
     for vector in of.values():
-        if first and (vector.terms.keys(), _backbone(vector)) != (first.terms.keys(), _backbone(first)):
+        if first and _backbone(vector) != _backbone(first):
             raise LingarithError(
                 f"{first.name} and {vector.name} are not of one backbone and cannot be compared; train both on the same"
             )
@@ -66,12 +66,11 @@ def vectors(of: Mapping[str, Vector]) -> Table:
 def hidden_states(backbone: Backbone, texts: Mapping[str, PlainText], progress: Progress = quiet) -> Table:
     """1 − the cosine of two languages' mean hidden states on plain text, in [0, 2].
 
-    Of the encoder's last layer, or the decoder's where there is no encoder; the mean is over the
-    tokens of the text, without what stands around it. The mean over the languages is subtracted
-    first: hidden states of all languages share most of their direction, and cosines between them as
-    they are would all be near 1. So a distance depends on which languages are compared; the average
-    over n languages is about 1 + 1/(n − 1), and two alone would always be 2 apart. Fewer than three
-    raise :class:`LingarithError`.
+    Of the encoder's last layer, or the decoder's where there is no encoder; the mean is over the tokens of the text,
+    without what stands around it. The mean over the languages is subtracted first: hidden states of all languages share
+    most of their direction, and cosines between them as they are would all be near 1. So a distance depends on which
+    languages are compared; the average over n languages is about 1 + 1/(n − 1), and two alone would always be 2 apart.
+    Fewer than three raise :class:`LingarithError`.
     """
     if len(texts) < 3:
         raise LingarithError(
@@ -99,7 +98,10 @@ def subwords(backbone: Backbone, texts: Mapping[str, PlainText]) -> Table:
     1 − Σ min(p, q) / Σ max(p, q), where p and q are a subword's shares in the texts: the Jaccard
     distance weighted by use, so that rare foreign words and the amount of text count for little.
     """
-    shares = {language: _shares(backbone, text) for language, text in texts.items()}
+    shares: dict[str, dict[int, float]] = {}
+    for language, text in texts.items():
+        counts = Counter(piece for ids in backbone.encode(text.documents) for piece in ids)
+        shares[language] = {piece: count / counts.total() for piece, count in counts.items()}
 
     def distance(one: str, other: str) -> float:
         p, q = shares[one], shares[other]
@@ -122,8 +124,9 @@ def _backbone(vector: Vector) -> object:
 
 
 def _inner(one: Vector, other: Vector) -> float:
-    terms = sum(inner(a, b) for path in one.terms for a in one.scaled(path) for b in other.scaled(path))
-    both = one.rest.keys() & other.rest.keys()
+    paths = dict.fromkeys([*one.terms, *other.terms])
+    terms = sum(inner(a, b) for path in paths for a in one.scaled(path) for b in other.scaled(path))
+    both = (one.rest.keys() & other.rest.keys()) - {f"{path}.weight" for path in paths}
     rest = sum(float((one.rest[name].double() * other.rest[name]).sum()) for name in sorted(both))
     return terms + one.scale * other.scale * rest
 
@@ -145,8 +148,3 @@ def _mean_state(backbone: Backbone, text: PlainText) -> Tensor:
         for row, state in zip(rows, states, strict=True):
             total = total + state[start : start + len(row)].double().sum(0).cpu()
     return total / sum(map(len, pieces))
-
-
-def _shares(backbone: Backbone, text: PlainText) -> dict[int, float]:
-    counts = Counter(piece for ids in backbone.encode(text.documents) for piece in ids)
-    return {piece: count / counts.total() for piece, count in counts.items()}

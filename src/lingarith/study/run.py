@@ -5,22 +5,21 @@ Whoever does the work (:mod:`.runners`), the lines are put together here, from t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..disk.files import json_hash
 from ..languages.codes import language_name
 from ..model.members import versions
 from . import choose
 from .forecast import Forecast
 from .hand_over import hand_over
 from .lab import Lab
-from .lines import Plan, fingerprints, lines_of, methods_of, places, plan
+from .lines import Plan, fingerprints, lines_of, plan
 from .listings import LISTINGS
 from .outputs import Stored
-from .recipes import TABLES, Ask, controls_of, sources_of
+from .recipes import TABLES, controls_of, places, rows
 from .records import METHODS, About, Fixed, Grid, Ingredient, Run, RunFolder, read_run
 from .runners.here import Here
 from .runners.units import Runner, Work
@@ -56,9 +55,8 @@ def run(
     (runner or Here()).run(Work(lab, forecast, planned.protocol, together))
     lines = lines_of(lab, Stored(lab), planned.protocol)
     fixed = [line for line in lines if isinstance(line, Fixed)]
-    vectors = [ingredient(lab, name) for name in lab.orders]
-    folder.add([line for line in lines if not isinstance(line, Fixed)])
-    folder.add(vectors)
+    vectors = [ingredient(lab, name) for name in lab.orders if name in planned.counted.needed]
+    folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
     handed = hand_over(lab, lines, planned.protocol, out) if lab.study.table == ADAPT else {}
     grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
     folder.close(replace(about, fixed=fixed, handed_over=handed, grid=grid))
@@ -70,14 +68,9 @@ def ingredient(lab: Lab, name: str) -> Ingredient:
     [vector] = lab.vectors([name]).values()
     cost = vector.origin.get("cost", {})
     return Ingredient(
-        name=lab.orders[name].stored,
-        hash=lab.content(name) or "",
-        seconds=cost.get("seconds", 0.0),
-        tokens=cost.get("tokens", 0),
-        examples=cost.get("examples", 0),
-        steps=vector.origin.get("steps", 0),
-        origin=dict(vector.origin),
-    )
+        lab.orders[name].stored, lab.content(name) or "", cost.get("seconds", 0.0), cost.get("tokens", 0),
+        cost.get("examples", 0), vector.origin.get("steps", 0), dict(vector.origin),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- what a run says of itself
@@ -85,17 +78,18 @@ def ingredient(lab: Lab, name: str) -> Ingredient:
 
 def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About:
     study, table = lab.study, TABLES[lab.study.table]
-    rows = [(place, method) for place in places(study) for method in methods_of(lab, place)]
-    methods = list(dict.fromkeys(method.name for _, method in rows))
-    targets = list(dict.fromkeys(place.target for place in places(study)))
+    methods_by_place = list(rows(lab))
+    methods = list(dict.fromkeys(method.name for _, method in methods_by_place))
+    sources_of = {place.target: list(place.sources) for place in places(lab)}
     by = {
         protocol
-        for place, method in rows
+        for place, method in methods_by_place
         if len(method.tried) > 1
-        for protocol in choose.protocols(lab, Ask(lab, place.task, place.seed), method, place.target, planned.protocol)
+        for protocol in choose.protocols(place, method, planned.protocol)
     }
-    named = ", ".join(language_name(target) for target in targets)
+    named = ", ".join(language_name(target) for target in sources_of)
     spoken = ", ".join(language_name(source) for source in study.languages.sources)
+    languages = {task: labels.task.writes for task, labels in study.tasks.items()}
     title = f"{table.title} ({study.name})"
     if study.table == ADAPT:
         title = f"{' and '.join(study.tasks).capitalize()} in {named} from labels in {spoken}"
@@ -103,19 +97,20 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         identity=planned.identity,
         title=title,
         table=study.table,
-        study=json.loads(json.dumps(study.settings(), default=str)),
+        study=study.settings(),
         tasks={task: lab.scoring(task).metric.name for task in study.tasks} if table.reference else {},
-        targets=targets,
+        targets=list(sources_of),
         sources=list(study.languages.sources),
-        sources_of={t: list(sources_of(lab, t)) for t in targets} if study.languages.related and table.narrows else {},
+        sources_of=sources_of if study.languages.related and table.narrows else {},
         seeds=list(study.vectors.seeds),
         methods={method: METHODS[method].full for method in methods},
         reference=table.reference,
         tried=[method for method in table.tried if method in methods],
         against=[method for method in (*table.baselines, *controls_of(study)) if method in methods],
-        by_source=any(method.source for _, method in rows),
+        by_source=any(method.source for _, method in methods_by_place),
         backbone=dict(lab.backbone.facts),
-        adapter=dict(study.vectors.of(study.vectors.kind).facts),
+        adapter=dict(study.vectors.of(study.vectors.kind).facts)
+        | {key: value for key, value in study.settings().items() if key == "projections"},  # if not the paper's
         space=str(study.sums.value),
         protocol=planned.protocol,
         protocols=sorted(by),
@@ -123,8 +118,8 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
             task: {target: _scored(lab, task, target) for target in labels.targets}
             for task, labels in study.tasks.items()
         } if table.reference else {},
-        writes={name: one.task.writes for name, one in study.tasks.items() if one.task.writes not in ("target", None)},
-        data=fingerprints(lab, ("test",)),
+        writes={task: code for task, code in languages.items() if code and code != "target"},
+        data=fingerprints(lab, "test"),
         notes=[*notes, *lab.notes],
         made=versions(),
         command=command,
@@ -149,10 +144,7 @@ def _vectors(vectors: Sequence[Ingredient]) -> Grid:
 
 def _listed(lab: Lab, out: Path, command: str) -> Run:
     """A table that needs no model, put into the run folder ``out``."""
-    study = lab.study
-    grid = LISTINGS[study.table](lab)
-    settings = json.loads(json.dumps(study.settings(), default=str))
-    identity = hashlib.sha256(json.dumps([settings, asdict(grid)], sort_keys=True).encode()).hexdigest()
-    about = About(identity, grid.title, study.table, settings, reference="", command=command, grid=grid)
-    RunFolder(out).open(about)
-    return read_run(out)
+    grid, settings = LISTINGS[lab.study.table](lab), lab.study.settings()
+    identity = json_hash([settings, asdict(grid)])
+    about = About(identity, grid.title, lab.study.table, settings, reference="", command=command, grid=grid)
+    return RunFolder(out).open(about)

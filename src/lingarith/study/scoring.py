@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import LingarithError
-from ..languages.codes import SEEN, UNSEEN
+from ..languages.codes import SEEN, UNSEEN, spoken
 from ..model.backbone import Backbone
 from ..scores.metrics import Metric, metric_of
 from ..scores.output import kind_of_output, recognisable
@@ -40,7 +40,6 @@ class Scoring:
 
     @property
     def metric(self) -> Metric:
-        """The metric of the task."""
         return metric_of(self.task.metric)
 
     def language(self, asked: str) -> str:
@@ -49,7 +48,7 @@ class Scoring:
 
     def tokenizer(self, language: str) -> Units | None:
         """How the metric cuts texts of a language: None is its own way."""
-        if not self.metric.tokenizer or language == "en":
+        if not self.metric.tokenizer or spoken(language) == "en":
             return None
         return Units(self.model or CallableTokenizer(self.backbone.tokenizer.tokenize))
 
@@ -75,7 +74,7 @@ class Scoring:
         """How outputs are scored, in words, for reports."""
         if not self.metric.tokenizer:
             return self.metric.about
-        if self.language(asked) == "en":
+        if spoken(self.language(asked)) == "en":
             return f"{self.metric.name} F of rouge_score with its English tokenizer, no stemmer"
         if self.model:
             return f"{self.metric.name} F over pieces of {self.model.path.name} (sha256 {self.model.sha256[:12]})"
@@ -107,7 +106,7 @@ class Scoring:
     def _kinds(self, outputs: Sequence[str], data: Labelled, language: str, sources: Sequence[str]) -> list[str]:
         if not language:
             return [""] * len(outputs)
-        others = [source for source in sources if source != language]
+        others = [source for source in sources if spoken(source) != spoken(language)]
         # A headline alone is too short to be told from its language's neighbours among all languages.
         candidates = [code for code in (*SEEN, *UNSEEN, language, *others) if recognisable(code)]
         return [

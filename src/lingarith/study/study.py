@@ -7,6 +7,7 @@ keys hold for all profiles; a table such as ``[newsroom]`` or ``[paper]`` overri
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,35 +20,25 @@ from typing import Any, get_args, get_origin, get_type_hints
 from .. import plain
 from ..errors import LingarithError, did_you_mean
 from ..languages.codes import SEEN, UNSEEN
-from ..model.options import Decoding, TrainOptions
+from ..model.options import ATTENTION, Decoding, TrainOptions
 from ..newsroom import NEWSROOM
 from ..text.sources import TAGS, TOKENS
 from ..text.tasks import Task, task_of
+from . import options as o
 from . import weights as w
-from .options import (
-    ADAPTERS,
-    FULL,
-    BackboneOptions,
-    ChoiceOptions,
-    DataOptions,
-    LanguageOptions,
-    SumOptions,
-    VectorOptions,
-    must_name,
-)
 from .records import UNCOUPLED
 
 ADAPT = "adapt"
 """The recipe of ``lingarith adapt``; the others are tables and figures of the paper."""
 SETS = {"seen": SEEN, "unseen": UNSEEN}
 GROUPS: Mapping[str, type] = {
-    "languages": LanguageOptions,
-    "data": DataOptions,
-    "backbone": BackboneOptions,
-    "vectors": VectorOptions,
+    "languages": o.LanguageOptions,
+    "data": o.DataOptions,
+    "backbone": o.BackboneOptions,
+    "vectors": o.VectorOptions,
     "training": TrainOptions,
-    "sums": SumOptions,
-    "choice": ChoiceOptions,
+    "sums": o.SumOptions,
+    "choice": o.ChoiceOptions,
     "writing": Decoding,
 }
 """Which options there are, in the order in which help and docs show them."""
@@ -76,14 +67,14 @@ class Study:
     keys: Mapping[str, Any]
     """What was given, as plain values: with it :func:`study_of` makes the same study anywhere."""
     tasks: Mapping[str, Labels]
-    languages: LanguageOptions = field(default_factory=LanguageOptions)
-    data: DataOptions = field(default_factory=DataOptions)
-    backbone: BackboneOptions = field(default_factory=BackboneOptions)
-    vectors: VectorOptions = field(default_factory=VectorOptions)
+    languages: o.LanguageOptions = field(default_factory=o.LanguageOptions)
+    data: o.DataOptions = field(default_factory=o.DataOptions)
+    backbone: o.BackboneOptions = field(default_factory=o.BackboneOptions)
+    vectors: o.VectorOptions = field(default_factory=o.VectorOptions)
     task_training: TrainOptions = field(default_factory=TrainOptions)
     language_training: TrainOptions = field(default_factory=TrainOptions)
-    sums: SumOptions = field(default_factory=SumOptions)
-    choice: ChoiceOptions = field(default_factory=ChoiceOptions)
+    sums: o.SumOptions = field(default_factory=o.SumOptions)
+    choice: o.ChoiceOptions = field(default_factory=o.ChoiceOptions)
     writing: Decoding = field(default_factory=Decoding)
 
     def training(self, seed: int, *, labels: bool, rate: float | None = None, kind: str = "") -> TrainOptions:
@@ -91,16 +82,21 @@ class Study:
         base, kind = self.task_training if labels else self.language_training, kind or self.vectors.kind
         if rate is None:
             # What is said of adapters does for full fine-tuning only where nothing else is trained.
-            own = kind != FULL or (self.vectors.kind == FULL and "learning_rate" in self.keys)
-            rate = base.learning_rate if own else self.full_rate or base.learning_rate
+            usual = kind != o.FULL or (self.vectors.kind == o.FULL and "learning_rate" in self.keys)
+            rate = base.learning_rate if usual else self.full_rate or base.learning_rate
         start = seed if self.vectors.init_seed is None else self.vectors.init_seed
-        return replace(base, learning_rate=rate, adapter=self.vectors.of(kind), seed=seed, init_seed=start)
+        where = ATTENTION if kind == o.FULL else base.projections
+        adapter = self.vectors.of(kind)
+        return replace(base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=start)
 
     @property
     def full_rate(self) -> float:
-        """The learning rate of full fine-tuning; 0 where it is not wanted."""
-        rate = self.vectors.full_learning_rate
-        return full_learning_rate(self.backbone.backbone) if rate is None else rate
+        """The learning rate of full fine-tuning, which takes less than an adapter; 0 where it is not wanted.
+
+        On the newsroom it is the best of 1e-4, 3e-4, 1e-3 and 3e-3, by the loss on validation labels of Japanese.
+        """
+        usual = 1e-3 if self.backbone.backbone == NEWSROOM else 1e-4
+        return usual if self.vectors.full_learning_rate is None else self.vectors.full_learning_rate
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -119,11 +115,18 @@ class Study:
         for name, group in GROUPS.items():
             options = self.task_training if name == "training" else getattr(self, name)
             keys = {key: getattr(options, key) for key in keys_of(group)} | keys
-        return keys | {
-            "tasks": [asdict(one.task) | {"source": one.source, "targets": one.targets} for one in self.tasks.values()],
+        if keys["projections"] == ATTENTION:
+            del keys["projections"]  # as runs say that are older than the choice
+        keys |= {
+            "tasks": [
+                asdict(labels.task) | {"source": labels.source, "targets": labels.targets}
+                for labels in self.tasks.values()
+            ],
             "language_steps": self.language_training.steps,
             "language_learning_rate": self.language_training.learning_rate,
         }
+        plain_keys: dict[str, Any] = json.loads(json.dumps(keys, default=str))
+        return plain_keys
 
 
 @cache
@@ -150,14 +153,6 @@ NEWSROOM_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 """What the newsroom's small backbone begins with in place of the paper's numbers; ``language`` for language vectors."""
 
 
-def full_learning_rate(backbone: str) -> float:
-    """The learning rate to begin with where the whole backbone is fine-tuned, which takes less than an adapter.
-
-    On the newsroom the best of 1e-4, 3e-4, 1e-3 and 3e-3, by the loss on validation labels of Japanese.
-    """
-    return 1e-3 if backbone == NEWSROOM else 1e-4
-
-
 def study_of(name: str, table: str, keys: Mapping[str, Any] | None = None, where: str = "a study") -> Study:
     """The study of a table or recipe with these keys; others are as their groups or the newsroom have them.
 
@@ -166,13 +161,20 @@ def study_of(name: str, table: str, keys: Mapping[str, Any] | None = None, where
     """
     given = {key: _value(key, value, where) for key, value in (keys or {}).items()}
     usual = NEWSROOM_DEFAULTS if given.get("backbone", NEWSROOM) == NEWSROOM else {}
-    own = {name: {**usual.get(name, {}), **_own(group, given)} for name, group in GROUPS.items()}
-    training = own.pop("training")
-    groups = {name: GROUPS[name](**values) for name, values in own.items()}
-    language = dict(usual.get("language", {})) | {key: given[key] for key in ("steps", "learning_rate") if key in given}
-    for key in ("steps", "learning_rate"):
-        if f"language_{key}" in given and given[f"language_{key}"] is not None:
-            language[key] = given[f"language_{key}"]
+    values = {
+        name: {**usual.get(name, {}), **{key: given[key] for key in keys_of(group) if key in given}}
+        for name, group in GROUPS.items()
+    }
+    training = values.pop("training")
+    groups = {name: GROUPS[name](**options) for name, options in values.items()}
+    language = dict(usual.get("language", {}))
+    for key in ("steps", "learning_rate", "language_steps", "language_learning_rate"):
+        if given.get(key) is not None:
+            language[key.removeprefix("language_")] = given[key]
+    if groups["vectors"].kind == o.FULL and training.get("projections", ATTENTION) != ATTENTION:
+        raise LingarithError(
+            f"{where}: 'projections' says where an adapter sits, and 'adapter' is full; leave out one of them"
+        )
     study = Study(
         name,
         table,
@@ -184,7 +186,7 @@ def study_of(name: str, table: str, keys: Mapping[str, Any] | None = None, where
     )
     for seed in study.vectors.seeds:  # what cannot be trained is said before data are read
         for rate in (None, *study.rates):
-            for kind in ADAPTERS:
+            for kind in o.ADAPTERS:
                 study.training(seed, labels=True, rate=rate, kind=kind)
     return study
 
@@ -215,10 +217,6 @@ def read_study(
     if not isinstance(table, str) or not table:
         raise LingarithError(f"{path}: 'table' must name what is made, such as table1; see docs/data.md")
     return study_of(Path(path).stem, table, keys, path)
-
-
-def _own(group: type, keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: keys[key] for key in keys_of(group) if key in keys}
 
 
 def _file(which: str) -> tuple[str, str]:
@@ -277,7 +275,7 @@ def _number(text: str) -> Any:
     return text
 
 
-def _tasks(data: DataOptions, languages: LanguageOptions, where: str) -> dict[str, Labels]:
+def _tasks(data: o.DataOptions, languages: o.LanguageOptions, where: str) -> dict[str, Labels]:
     """The tasks of a study by their names."""
     tasks: dict[str, Labels] = {}
     said = f"{where}: 'tasks'"
@@ -293,13 +291,13 @@ def _tasks(data: DataOptions, languages: LanguageOptions, where: str) -> dict[st
         task = plain.record(Task, base | keys, said)
         if data.prompt is not None:
             task = replace(task, prompt=data.prompt)
-        must_name("targets", targets)
+        o.must_name("targets", targets)
         if task.name in tasks:
             raise LingarithError(f"{where}: the task '{task.name}' stands twice in 'tasks'; name it once")
         tasks[task.name] = Labels(task, source, targets)
     if not tasks:
         raise LingarithError(f"{where}: 'tasks' is empty; name at least one, such as summaries")
-    known = {*(name for one in tasks.values() for name in one.task.columns), TOKENS, TAGS}
+    known = {*(name for labels in tasks.values() for name in labels.task.columns), TOKENS, TAGS}
     for name in data.columns:
         if name not in known:
             raise LingarithError(

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import LingarithError, MissingData, did_you_mean
+from ..languages.codes import counterpart
 from . import hub
 from .patterns import matching_files
 from .rows import fingerprint, place, read_rows, text_of
@@ -109,12 +110,13 @@ def files_of(source: str, names: Sequence[str], *, language: str, split: str | N
     return matching_files(source, language=language, split=split)
 
 
-def known_to_newsroom(language: str) -> None:
-    """Raise :class:`LingarithError` if the newsroom does not write that language."""
+def newsroom_code(language: str) -> str:
+    """What the newsroom calls a language. Raises :class:`MissingData` if it does not write that."""
     from ..newsroom.writer import LANGUAGES
 
-    if language not in LANGUAGES:
-        raise MissingData(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
+    if found := counterpart(language, LANGUAGES):
+        return found
+    raise MissingData(f"the newsroom does not write '{language}'{did_you_mean(language, LANGUAGES)}")
 
 
 def _documents(
@@ -135,13 +137,12 @@ def _documents(
 def _newsroom(language: str, numbers: range) -> Iterator[str]:
     from ..newsroom.archive import texts
 
-    known_to_newsroom(language)
-    return texts(language, numbers)
+    return texts(newsroom_code(language), numbers)
 
 
 def _from_files(paths: Sequence[Path], field: str) -> Iterator[str]:
     for path in paths:
-        for number, row in read_rows(path):
+        for number, row in read_rows(path, (field,)):
             yield text_of(row, field, place(path, number))
 
 

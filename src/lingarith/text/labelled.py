@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import LingarithError
+from ..unicode import blank, composed
 from .rows import Row, fingerprint, place, read_rows, text_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the model reads, and where in it texts stand (characters, from and to) that may be cut if it is too long.
+
+    Without ``slots`` all of it is such a text.
+    """
+
+    text: str
+    slots: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def text_last(self) -> bool:
+        """Whether its one text stands last, so that to cut the text is to cut the end."""
+        return len(self.slots) < 2 and all(end == len(self.text) for _, end in self.slots)
 
 
 @dataclass(frozen=True)
 class TaskExample:
     """One labelled example: what the model reads (``input``) and shall write (``target``).
 
-    ``article`` is the text without its prompt; ``alternatives`` are targets that are right as well.
+    ``article`` is the text without its prompt; ``alternatives`` are targets that are right as well; ``slots`` are
+    the places of texts in the input (:class:`Asked`), which follow from the prompt.
     """
 
     id: str
@@ -24,6 +42,12 @@ class TaskExample:
     target: str
     article: str
     alternatives: tuple[str, ...] = ()
+    slots: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+
+    @property
+    def asked(self) -> Asked:
+        """The input, with the places of what may be cut in it."""
+        return Asked(self.input, self.slots)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -71,29 +95,64 @@ def labelled(
     return Labelled(task, language, split, source, tuple(examples), contents)
 
 
-def filled(prompt: str, **texts: str) -> str:
-    """The prompt with each ``{slot}`` replaced by its text; braces within a text stay as they are.
+def filled(prompt: str, texts: Mapping[str, str], **words: str) -> Asked:
+    """The prompt with each ``{slot}`` replaced by its text, or one of the ``words``, which belong to the prompt.
 
-    >>> filled("question: {question} context: {context}", question="What is {context}?", context="Braces.")
-    'question: What is {context}? context: Braces.'
+    Braces within a text stay as they are.
+
+    >>> filled("{name}: {question} context: {context}", {"question": "What is {name}?", "context": "Braces."}, name="q")
+    Asked(text='q: What is {name}? context: Braces.', slots=((3, 18), (28, 35)))
     """
-    return re.sub(r"{(\w+)}", lambda slot: texts[slot[1]], prompt)
+    text, slots = "", []
+    for number, piece in enumerate(re.split(r"{(\w+)}", prompt)):
+        start = len(text)
+        text = composed(text + ({**words, **texts}[piece] if number % 2 else piece))
+        if number % 2 and piece in texts:
+            slots.append((start, len(text)))
+    return Asked(text, tuple(slots))
 
 
-def identified_rows(paths: Iterable[Path], split: str, key: str = "id") -> Iterator[tuple[str, str, Row]]:
-    """Triples (id, place for errors, row); without the field ``key`` the running number names a row.
+def identified_rows(
+    paths: Iterable[Path], split: str, key: str = "id", *, fields: Collection[str] | None = None, paired: bool = True
+) -> Iterator[tuple[str, str, Row]]:
+    """Triples (id, place for errors, row); without an id in the field ``key`` the running number names a row.
 
-    Raises :class:`LingarithError` for a file that cannot be read and an id that stands twice.
+    ``fields`` are those that are needed (:func:`.rows.read_rows`). Where scores or sentences are ``paired``
+    by ids, none is another's: one that another file has too gets the file's number before it, and one that
+    stands twice in a file raises :class:`LingarithError`, as a file does that cannot be read.
     """
-    seen: set[str] = set()
-    for path in paths:
-        for number, row in read_rows(path):
-            where = place(path, number)
-            id = f"{split}-{len(seen)}" if row.get(key) is None else str(row[key])
-            if id in seen:
-                raise LingarithError(f"{where}: the id '{id}' stands twice; scores are paired by it, so make it unique")
-            seen.add(id)
+    seen: dict[str, int] = {}
+    count = 0
+    for shard, path in enumerate(paths):
+        for number, row in read_rows(path, None if fields is None else {key, *fields}):
+            where, given = place(path, number), own_id(row, key)
+            id = given or f"{split}-{count}"
+            count += 1
+            if paired:
+                if given and seen.get(id) == shard:
+                    raise LingarithError(
+                        f"{where}: the id '{id}' stands twice; scores are paired by it, so make it unique"
+                    )
+                while id in seen:
+                    id = f"{shard}-{id}"
+                seen[id] = shard if given else NO_SHARD
             yield id, where, row
+
+
+NO_SHARD = -1
+"""For ids that no file has."""
+
+
+def own_id(row: Row, key: str = "id") -> str:
+    """The id that a row itself has, as text; empty where it has none or a blank one.
+
+    >>> own_id({"id": 7}), own_id({"id": " "}), own_id({"id": None}), own_id({"id": float("nan")})
+    ('7', '', '', '')
+    """
+    value = row.get(key)
+    if value is None or value != value:  # pandas writes NaN where there is none
+        return ""
+    return "" if blank(str(value)) else composed(str(value)).strip()
 
 
 def texts_of(row: Row, field: str, where: str) -> tuple[str, ...]:

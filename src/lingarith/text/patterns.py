@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ..errors import LingarithError, MissingData, did_you_mean
+from ..languages.codes import counterpart
 
 SPLITS = {"train": ("train", "training"), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
 """The splits, and how files spell each; the first spelling that exists is taken."""
@@ -85,7 +86,8 @@ def _no_file(pattern: str, language: str, split: str | None) -> str:
         there = f"the splits of '{language}' there are: {', '.join(splits)}"
         return f"no file {wanted}; {there}" + (f"; languages with {split}: {_listed(languages)}" if languages else "")
     if languages:
-        return f"no file {wanted}{did_you_mean(language, languages)}"
+        meant = counterpart(language, languages)  # files may have codes of their own: por_Latn
+        return f"no file {wanted}" + (f"; did you mean {meant}?" if meant else did_you_mean(language, languages))
     if pairs:
         return f"no file {wanted}; files exist for {_listed({'/'.join(filter(None, pair)) for pair in pairs})}"
     if not re.search(r"[{*?\[]", pattern):

@@ -1,33 +1,42 @@
-"""Rows from files: JSON lines, CSV, plain text and Parquet, each error one sentence with its place."""
+"""Rows from files: JSON, CSV, plain text and Parquet, each error one sentence with its place."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ..errors import LingarithError, did_you_mean
 from ..unicode import blank, composed
 
 Row = dict[str, Any]
+Reader = Callable[[Path, Collection[str] | None], Iterator[tuple[int, Row]]]
+BOM, GZIP = "\ufeff", b"\x1f\x8b"
+PACKED = (b"PK\3\4", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+"""How zip (and .xlsx), zstd, bzip2 and xz begin."""
 LONGEST_FIELD = 2**30
 """Characters of one CSV field; Python's own limit of 131,072 is less than a long article."""
 LARGEST_UNPACKED = 2**30
-"""Bytes that a gzipped Parquet file may unpack to: it is read from its end, so it lies in memory whole."""
+"""Bytes that a gzipped Parquet file may unpack to, and characters of a JSON array: they lie in memory whole."""
 
 
-def read_rows(path: Path | str) -> Iterator[tuple[int, Row]]:
-    """The rows of a file with their numbers (of the line, or of the row in Parquet), from 1.
+def read_rows(path: Path | str, fields: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with their numbers (of the line, or of the row in Parquet and arrays), from 1.
 
-    ``.jsonl``: one object a line. ``.csv``: a header, then rows. ``.txt``: one document a line, as
-    the field ``text``. ``.parquet``: its rows. Each may be gzipped (``.gz``); blank lines are
-    skipped. Raises :class:`LingarithError` for a file that is missing, empty, damaged, of another
-    ending or too large to be unpacked, and for a line that cannot be read.
+    JSON: one object a line, or an array of objects. CSV: a header, then rows, between which stand
+    commas, semicolons or tabs. Text: one document a line, as the field ``text``. Parquet: its rows, of
+    which only ``fields`` are decoded, if given; others are None. :data:`ENDINGS` say which it is, whatever
+    their case, else what the file begins with. Each may be gzipped; blank lines are skipped, and files may
+    be several joined into one. Raises :class:`LingarithError` for a file that is missing, empty, damaged, of
+    another kind or too large to be unpacked, and for a line that cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,23 +46,49 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, Row]]:
     [(1, {'text': 'Um.'}), (3, {'text': 'Dois.'})]
     """
     path = Path(path)
-    ending = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if ending not in READERS:
-        known = ", ".join([*READERS, *(f"{name}.gz" for name in READERS)])
-        raise LingarithError(f"{path} cannot be read: files end in one of {known}")
     if not path.is_file():
         raise LingarithError(f"there is no file {path}")
     empty = True
     try:
-        for numbered in READERS[ending](path):
+        for number, row in _reader(path)(path, None if fields is None else set(map(composed, fields))):
             empty = False
-            yield numbered
+            yield number, row if all(map(str.isascii, row)) else {composed(name): row[name] for name in row}
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise LingarithError(f"{path} is damaged or no gzip file ({error}); fetch or write it again") from error
     except OSError as error:
         raise LingarithError(f"{path} cannot be read: {error.strerror or error}") from error
     if empty:
         raise LingarithError(f"{path} is empty; it must hold at least one row")
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _reader(path: Path) -> Reader:
+    """What reads a file, by its ending or else by what it begins with."""
+    ending = _ending(path)
+    if ending in ENDINGS:
+        return ENDINGS[ending]
+    with _opened(path) as file:
+        head = file.read(64)
+    for beginning, reader in BEGINNINGS.items():
+        if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(beginning):
+            return reader
+    if head.startswith(PACKED):
+        raise LingarithError(f"{path} is packed, and not by gzip; unpack it, or pack it by gzip")
+    raise LingarithError(f"{path} cannot be read: files end in one of {', '.join(ENDINGS)}, and may be gzipped (.gz)")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The content of a file, unpacked if it is called ``.gz`` or is so."""
+    if path.name.lower().endswith(".gz"):
+        return cast(BinaryIO, gzip.open(path))
+    file = path.open("rb")
+    if file.peek(2)[:2] != GZIP:
+        return file
+    file.close()
+    return cast(BinaryIO, gzip.open(path))
 
 
 def text_of(row: Row, field: str, where: str) -> str:
@@ -64,6 +99,7 @@ def text_of(row: Row, field: str, where: str) -> str:
     >>> text_of({"text": " Olá. "}, "text", "a.jsonl, line 1")
     'Olá.'
     """
+    field = composed(field)
     if field not in row:
         raise LingarithError(f"{where}: there is no field '{field}'{did_you_mean(field, row)}")
     value = row[field]
@@ -79,7 +115,8 @@ def text_of(row: Row, field: str, where: str) -> str:
 
 def place(path: Path, number: int) -> str:
     """How errors name a row: ``data/en.jsonl, line 3``."""
-    return f"{path}, {'row' if '.parquet' in path.suffixes[-2:] else 'line'} {number}"
+    lines = ENDINGS.get(_ending(path)) not in (None, _parquet_rows) and _ending(path) != ".json"
+    return f"{path}, {'line' if lines else 'row'} {number}"
 
 
 def fingerprint(texts: Iterable[str]) -> str:
@@ -92,36 +129,69 @@ def fingerprint(texts: Iterable[str]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, 1):
             try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield number, line.decode().lstrip(BOM)  # each file of several has one
             except UnicodeDecodeError as error:
                 raise LingarithError(f"{place(path, number)}: not UTF-8 ({error.reason})") from error
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise LingarithError(f"{place(path, number)}: no JSON ({error})") from error
+def _json_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
+    lines = ((number, line) for number, line in _lines(path) if line.strip())
+    first = next(lines, (1, ""))
+    values: Iterable[tuple[int, Any]]
+    if first[1].lstrip().startswith("["):
+        values = enumerate(_parsed(_together(first[1], lines, path), place(path, 1)), 1)
+    else:
+        whole = chain([first], lines) if first[1] else ()
+        values = ((number, _parsed(line, place(path, number))) for number, line in whole)
+    for number, row in values:
         if not isinstance(row, dict):
             raise LingarithError(f'{place(path, number)}: a JSON object such as {{"text": "…"}} is needed')
         yield number, row
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _together(first: str, lines: Iterator[tuple[int, str]], path: Path) -> str:
+    """The lines of an array, which cannot be read one by one."""
+    parts, size = [first], len(first)
+    for _, line in lines:
+        parts.append(line)
+        size += len(line)
+        if size > LARGEST_UNPACKED:
+            raise LingarithError(
+                f"{path} is one JSON array of more than {LARGEST_UNPACKED:,} characters; write one object a line"
+            )
+    return "".join(parts)
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise LingarithError(f"{where}: no JSON ({error}); write one object a line, or an array of them") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a field stands twice in an object")
+    return row
+
+
+def _csv_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    lines = (line for _, line in _lines(path))
+    first = next(lines, "")
+    names = re.sub(r'"[^"]*"', "", first)
+    delimiter = max("\t,;" if _ending(path) in TABBED else ",\t;", key=names.count)
+    reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
     try:
         header = next(reader, [])
         if len(set(header)) < len(header):
             raise LingarithError(f"{path}: a field stands twice in the header: {', '.join(header)}")
         for values in reader:
-            if not values:
+            if not values or values == header:  # joined files have several
                 continue
             if len(values) != len(header):
                 raise LingarithError(
@@ -132,39 +202,52 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise LingarithError(f"{place(path, reader.line_num)}: no CSV ({error})") from error
 
 
-def _text_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _text_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     for number, line in _lines(path):
-        if line.strip():
+        if not blank(line):
             yield number, {"text": line.strip()}
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _parquet_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
-        source = pyarrow.BufferReader(_unpacked(path)) if path.suffix == ".gz" else path
+        with _opened(path) as content:
+            packed = isinstance(content, gzip.GzipFile)
+            source = pyarrow.BufferReader(_unpacked(content, path)) if packed else path
         with pyarrow.parquet.ParquetFile(source) as file:
-            number = 0
-            for batch in file.iter_batches(batch_size=256):
+            names = file.schema_arrow.names
+            taken = [name for name in names if fields is None or composed(name) in fields]
+            if len(set(taken)) < len(taken):
+                raise LingarithError(f"{path}: a field stands twice among its columns: {', '.join(names)}")
+            if not taken and file.metadata.num_rows:
+                yield 1, dict.fromkeys(names)  # whoever looks for a field says that it is not there
+            for batch in file.iter_batches(batch_size=256, columns=taken) if taken else ():
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row
+                    yield number, dict.fromkeys(names) | row
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise LingarithError(f"{path} is damaged or no Parquet file ({error})") from error
+    except (ValueError, OverflowError, LookupError) as error:
+        raise LingarithError(
+            f"{path}: rows after {number} hold values that Python cannot ({error}); write these columns as text"
+        ) from error
 
 
-def _unpacked(path: Path) -> bytes:
-    with gzip.open(path) as file:
-        content = file.read(LARGEST_UNPACKED + 1)
+def _unpacked(file: BinaryIO, path: Path) -> bytes:
+    content = file.read(LARGEST_UNPACKED + 1)
     if len(content) > LARGEST_UNPACKED:
         raise LingarithError(f"{path} unpacks to more than {LARGEST_UNPACKED:,} bytes; gunzip it and give the .parquet")
     return content
 
 
-READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
-    ".jsonl": _json_rows,
-    ".csv": _csv_rows,
+TABBED = (".tsv", ".tab")
+ENDINGS: Mapping[str, Reader] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _json_rows),
+    **dict.fromkeys((".csv", *TABBED), _csv_rows),
     ".txt": _text_rows,
     ".parquet": _parquet_rows,
 }
+BEGINNINGS: Mapping[bytes, Reader] = {b"PAR1": _parquet_rows, b"{": _json_rows, b"[": _json_rows}

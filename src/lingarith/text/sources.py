@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LingarithError, MissingData, did_you_mean
+from ..languages.codes import counterpart
 from ..newsroom import archive
 from ..newsroom.rows import FIELDS
+from ..unicode import composed
 from . import entities, hub
-from .corpora import files_of, known_to_newsroom
+from .corpora import files_of, newsroom_code
 from .labelled import identified_rows
 from .rows import Row
 
@@ -43,10 +45,16 @@ class Request:
     folder: Path
     revision: str = ""
     progress: hub.Progress | None = None
+    paired: bool = True
+    """Whether scores, or sentences of two languages, are paired by ids."""
 
     def column(self, field: str) -> str:
         """What the rows call a field."""
-        return self.columns.get(field, field)
+        return composed(self.columns.get(field, field))
+
+    def identified(self, paths: Iterable[Path], key: str = "id", fields: Collection[str] | None = None) -> Rows:
+        """The rows of files with their ids, which are unique where something is paired by them."""
+        return identified_rows(paths, self.split, key, fields=fields, paired=self.paired)
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,9 @@ def rows_of(request: Request, language: str) -> Rows:
     name = request.source.partition("@")[0]
     if name not in SOURCES:
         paths = files_of(request.source, tuple(SOURCES), language=language, split=request.split)
-        return _with_entities(identified_rows(paths, request.split), request)
+        tagged = (TOKENS, TAGS) if "entities" in request.fields else ()
+        fields = [request.column(field) for field in (*request.fields, *tagged)]
+        return _with_entities(request.identified(paths, fields=fields), request)
     for field in request.fields:
         if field not in SOURCES[name].fields:
             others = ", ".join(other for other, source in SOURCES.items() if field in source.fields)
@@ -84,7 +94,7 @@ def _with_entities(rows: Rows, request: Request) -> Rows:
 
 
 def _newsroom(request: Request, language: str) -> Rows:
-    known_to_newsroom(language)
+    language = newsroom_code(language)
     for number, row in enumerate(archive.labelled(language, request.split, request.limit, request.fields)):
         where = f"newsroom, story {number}"
         yield row["id"], where, row | {"entities": entities.written(row["entities"], where)}
@@ -92,7 +102,7 @@ def _newsroom(request: Request, language: str) -> Rows:
 
 def _xlsum(request: Request, language: str) -> Rows:
     shard = _shard("xlsum", ("id", "text", "summary"), (), request, language)
-    return identified_rows((shard,), request.split)
+    return request.identified((shard,))
 
 
 def _tydiqa(request: Request, language: str) -> Rows:
@@ -103,29 +113,30 @@ def _tydiqa(request: Request, language: str) -> Rows:
     both.
     """
     codes, there = {name: code for code, name in hub.languages("tydiqa").items()}, set()
+    wanted = counterpart(language, codes.values())
     shard = _shard("tydiqa", ("id", "context", "question"), ("answers",), request, language)
-    for id, where, row in identified_rows((shard,), request.split):
+    for id, where, row in request.identified((shard,)):
         code = codes.get(id.split("-")[0], "")
         there.add(code)
-        if code != language:
+        if code != wanted:
             continue
         held_out = random.Random(f"{request.seed}/{row['context']}").random() < VALIDATION_SHARE
         if request.split == "test" or held_out == (request.split == "validation"):
             yield id, where, row
-    if language not in there:
+    if wanted not in there:
         raise MissingData(f"tydiqa holds no '{language}' in {shard}{did_you_mean(language, there - {''})}")
 
 
 def _sib200(request: Request, language: str) -> Rows:
     """The same sentence has the same id in every language."""
     shard = _shard("sib200", ("text", "category"), ("index_id",), request, language)
-    for id, where, row in identified_rows((shard,), request.split, key="index_id"):
+    for id, where, row in request.identified((shard,), "index_id"):
         yield id, where, row | {"id": id}
 
 
 def _masakhaner(request: Request, language: str) -> Rows:
     shard = _shard("masakhaner", ("id",), (TOKENS, TAGS), request, language)
-    return _with_entities(identified_rows((shard,), request.split), request)
+    return _with_entities(request.identified((shard,)), request)
 
 
 def _shard(dataset: str, texts: tuple[str, ...], nested: tuple[str, ...], request: Request, language: str) -> Path:

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import LingarithError, MissingData, did_you_mean
-from ..languages.codes import language_name
+from ..languages.codes import language_name, spoken
 from ..unicode import composed
 from . import hub
-from .labelled import Labelled, TaskExample, filled, labelled, texts_of
+from .labelled import Asked, Labelled, TaskExample, filled, labelled, own_id, texts_of
 from .patterns import SPLITS
 from .rows import Row, text_of
 from .sources import FILES, SOURCES, Request, rows_of
@@ -30,7 +30,7 @@ class Task:
 
     >>> task = Task("moods", "{language_name}: {text} Mood?", "mood", "accuracy", writes=None, labels=("glad", "sad"))
     >>> task.asked("pt", {"text": "Que dia!"})
-    'Portuguese: Que dia! Mood?'
+    Asked(text='Portuguese: Que dia! Mood?', slots=((12, 20),))
     """
 
     name: str
@@ -96,10 +96,10 @@ class Task:
         known = source.partition("@")[0]
         return self.vectors.get(known if known in SOURCES else FILES, self.name)
 
-    def asked(self, language: str, texts: Mapping[str, str]) -> str:
+    def asked(self, language: str, texts: Mapping[str, str]) -> Asked:
         """What the model reads for the texts of the slots; slots without a text stay blank."""
-        about = {"language": language, "language_name": language_name(language)}
-        return composed(filled(self.prompt, **dict.fromkeys(self.fields, "") | about | dict(texts)))
+        blank = dict.fromkeys(self.fields, "")
+        return filled(self.prompt, blank | dict(texts), language=language, language_name=language_name(language))
 
 
 TASKS: Mapping[str, Task] = {
@@ -206,7 +206,8 @@ def examples(
         raise LingarithError(f"limit is {limit}; it must be at least 1")
     known, _, revision = source.partition("@")
     renamed = {} if known in SOURCES else columns
-    request = Request(source, split, task.columns, renamed, limit, seed, folder, revision, progress)
+    paired = split != "train" or bool(task.other)
+    request = Request(source, split, task.columns, renamed, limit, seed, folder, revision, progress, paired)
     sides = list(_sides(task, request, language))
     made = [one for side in sides if (one := _example(task, request, language, *side))]
     if not made:
@@ -214,7 +215,7 @@ def examples(
         only = " and ".join(f"'{text}' in '{request.column(name)}'" for name, text in task.only.items())
         lacking = f": every {needed} is blank" if sides else only and f" with {only}"
         raise LingarithError(f"{source} holds no example of '{language}' ({split}){lacking}")
-    if language == task.writes and all(one.target == one.article for one in made):
+    if task.writes and spoken(language) == spoken(task.writes) and all(one.target == one.article for one in made):
         raise MissingData(f"{source}: in '{language}' ({split}) every target is the text itself: nothing is to learn")
     return labelled(task.vector_name(source), language, split, source, made, limit=limit, seed=seed)
 
@@ -230,7 +231,7 @@ def _sides(task: Task, request: Request, language: str) -> Iterator[tuple[str, S
     """
     twins: dict[str, Side] = {}
     if task.other:
-        twins = {id: (where, row) for id, where, row in rows_of(request, task.other) if row.get("id") is not None}
+        twins = {id: (where, row) for id, where, row in rows_of(request, task.other) if own_id(row)}
     code = re.compile(rf"(?<![A-Za-z0-9]){re.escape(language)}(?![A-Za-z0-9])")
     for id, where, row in rows_of(request, language):
         if any(text_of(row, request.column(name), where) != text for name, text in task.only.items()):
@@ -251,4 +252,5 @@ def _example(task: Task, request: Request, language: str, id: str, read: Side, w
             raise LingarithError(f"{there}: '{text}' is no label of {task.name}{did_you_mean(text, task.labels)}")
     if not targets or not all(texts.values()):
         return None
-    return TaskExample(id, task.asked(language, texts), targets[0], texts[task.article], targets[1:])
+    asked = task.asked(language, texts)
+    return TaskExample(id, asked.text, targets[0], texts[task.article], targets[1:], asked.slots)

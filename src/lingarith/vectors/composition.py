@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 
 from ..adapters.kronecker import Kronecker
-from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, collected, exact_count, exact_rank, norm, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
 from .fit import check_fit, other_sizes
-from .outline import Lazy, LazyTerms, Terms, kronecker_outline, lora_outline, outline, rest_outline, starting_point
+from .outline import Lazy, LazyTerms, Terms, kronecker_outline, lora_outline, outline_on, rest_outline, starting_point
 from .vector import Update, Vector
 
 SPACES = ("factors", "anchored", "delta", "peft-linear")
@@ -102,7 +101,7 @@ class Composition:
         if self.space.rank is not None:
             self.must_be_projections("a cut to a rank")
         if self.space.kronecker is not None:
-            Kronecker(*self.space.kronecker).check({path: terms[0].size for path, terms in self._outlines[0].items()})
+            Kronecker(*self.space.kronecker).check({path: terms[0].size for path, terms in self.exact.items()})
 
     @property
     def parts(self) -> list[tuple[float, Vector]]:
@@ -111,40 +110,28 @@ class Composition:
             raise LingarithError("the combination is 0: nothing is left to add to the backbone; check its coefficients")
         return [(weight, self.vectors[name]) for name, weight in self.combination.weights.items()]
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
-        """The projections, sorted."""
-        return sorted(self.parts[0][1].terms)
+        """The projections that any of the vectors changes, sorted."""
+        return sorted({path for _, vector in self.parts for path in vector.terms})
 
     @cached_property
     def exact(self) -> Terms:
         """The outline of the sum before a cut."""
+        held = {path: [each[path] for each in self._outlines if path in each] for path in self.paths}
         if self.space.name != "delta":
-            return self._outlines[0]  # factors are added, so a sum has the shapes of its summands
-        return {path: collected([term for each in self._outlines for term in each[path]]) for path in self.paths}
+            return {path: terms[0] for path, terms in held.items()}  # a sum of factors has the shapes of its summands
+        return {path: collected([term for each in terms for term in each]) for path, terms in held.items()}
 
     @cached_property
     def outline(self) -> Terms:
         """The shapes of ``terms``; nothing is read or made for it."""
-        shapes = {path: self._cut_outline(terms) for path, terms in self.exact.items()}
-        rank = max((len(t.a) for terms in shapes.values() for t in terms if isinstance(t, LoraTerm)), default=0)
-        return {
-            path: tuple(lora_outline(t.size, rank) if isinstance(t, LoraTerm) else t for t in terms)
-            for path, terms in shapes.items()
-        }
+        return {path: self._cut_outline(terms) for path, terms in self.exact.items()}
 
     @cached_property
     def terms(self) -> LazyTerms:
-        """What is added to each projection, made when it is asked for.
-
-        LoRA terms have one rank everywhere: what a smaller one lacks is filled up with zeros.
-        """
-
-        def filled(path: str) -> tuple[Term, ...]:
-            pairs = zip(self.at(path), self.outline[path], strict=True)
-            return tuple(term.padded(len(wide[0])) if isinstance(term, LoraTerm) else term for term, wide in pairs)
-
-        return LazyTerms(self.outline, filled)
+        """What is added to each projection, made when it is asked for."""
+        return LazyTerms(self.outline, self.at)
 
     @cached_property
     def rest(self) -> Lazy[Tensor]:
@@ -154,8 +141,11 @@ class Composition:
         of one differ.
         """
         shapes: dict[str, tuple[Vector, Tensor]] = {}
+        projected = {f"{path}.weight" for path in self.paths}
         for _, vector in self.parts:
             for name, tensor in rest_outline(vector.rest).items():
+                if name in projected:
+                    continue
                 first, expected = shapes.setdefault(name, (vector, tensor))
                 if expected.shape != tensor.shape:
                     raise other_sizes(first, vector, name)
@@ -184,7 +174,7 @@ class Composition:
         return math.sqrt(max(0.0, whole - lost))
 
     def at(self, path: str) -> tuple[Term, ...]:
-        """What is added to a projection, with the ranks that it has there."""
+        """What is added to a projection; a vector that leaves it as it is has no part in it."""
         space = self.space
         if space.name != "delta":
             return (self._blended(path),)
@@ -231,7 +221,7 @@ class Composition:
     @cached_property
     def _outlines(self) -> list[Terms]:
         """The outline of each vector, in the order of ``parts``."""
-        return [outline(vector.terms) for _, vector in self.parts]
+        return [outline_on(vector, self.paths) for _, vector in self.parts]
 
     @cached_property
     def _start(self) -> Terms:
@@ -259,7 +249,7 @@ class Composition:
     def _blended(self, path: str) -> Term:
         """The one term of a projection whose factors are sums of factors, taken in float64."""
         space = self.space.name
-        summands = [(weight, vector.scale, vector.terms[path][0]) for weight, vector in self.parts]
+        summands = [(weight, v.scale, v.terms[path][0]) for weight, v in self.parts if path in v.terms]
         start = self._start[path][0] if space == "anchored" else None
         _, scale, first = summands[0]  # all vectors have this scale, but in peft-linear
 

@@ -12,7 +12,9 @@ from .vector import Vector
 
 def check_fit(vectors: Sequence[Vector], outlines: Sequence[Terms], space: str) -> None:
     """Raise :class:`LingarithError` unless the vectors can be combined in the space."""
-    first, shapes = vectors[0], outlines[0]
+    first = vectors[0]
+    seen: dict[str, tuple[Vector, tuple[Term, ...]]] = {}
+    """The first vector that changes a projection, with its terms there."""
     for vector, its in zip(vectors, outlines, strict=True):
         if space != "delta" and is_full(its):
             raise LingarithError(
@@ -26,14 +28,14 @@ def check_fit(vectors: Sequence[Vector], outlines: Sequence[Terms], space: str) 
                 f"{first.name} and {other.name} belong to different backbones ({ours[:8]}… and {theirs[:8]}…); "
                 "train both on one backbone"
             )
-        if set(shapes) != set(its):
-            path = sorted(set(shapes) ^ set(its))[0]
+        if set(outlines[0]) != set(its) and space not in ("delta", "peft-linear"):
+            path = sorted(set(outlines[0]) ^ set(its))[0]
             raise LingarithError(
-                f"{first.name} and {other.name} adapt different projections: only one has {path}; "
-                "train both on the same ones"
+                f"{first.name} and {other.name} cannot be added in {space} space: only one of them adapts {path}; "
+                'use space="delta", where the other adds nothing there'
             )
-        for path in shapes:
-            _check_sizes(path, (first, shapes[path]), (other, its[path]), space)
+        for path, terms in its.items():
+            _check_sizes(path, seen.setdefault(path, (other, terms)), (other, terms), space)
         if number == 0 or space in ("delta", "peft-linear"):
             continue
         refusal = f"{first.name} and {other.name} cannot be added in {space} space"

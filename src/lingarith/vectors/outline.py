@@ -6,7 +6,7 @@ Shapes are known before: an *outline* is the same terms on torch's meta device, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
 from typing import Generic, TypeVar
 
@@ -99,6 +99,18 @@ def outline(terms: Terms) -> Terms:
     return {path: tuple(mapped(term, lambda t: t.to("meta")) for term in held) for path, held in terms.items()}
 
 
+def outline_on(vector: Vector, paths: Iterable[str]) -> Terms:
+    """The outline of what a vector adds to projections; without those that it leaves as they are.
+
+    Among the paths may be projections that full fine-tuning changed as other parameters.
+    """
+    terms, rest = outline(vector.terms), rest_outline(vector.rest)
+    beside = {path: rest[f"{path}.weight"] for path in paths if f"{path}.weight" in rest}
+    return {path: terms[path] for path in paths if path in terms} | {
+        path: (DenseTerm(change),) for path, change in beside.items()
+    }
+
+
 def rest_outline(rest: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The same changes without their numbers; nothing is read."""
     return rest.outline if isinstance(rest, Lazy) else {name: tensor.to("meta") for name, tensor in rest.items()}
@@ -186,14 +198,28 @@ def check_rest(outline: Mapping[str, Tensor], where: object, mend: str = "make t
 
 
 def check_terms(outline: Terms, where: object, mend: str = "make the vector again") -> None:
-    """Raise :class:`LingarithError` unless there are terms, each fits, and LoRA's rank is the same everywhere."""
+    """Raise :class:`LingarithError` unless there are terms, and each fits."""
+    if not outline:
+        raise LingarithError(f"{where}: there is no projection in it; {mend}")
     for path, terms in outline.items():
         fit = all(term.fits and all(tensor.dtype == torch.float32 for tensor in term) for term in terms)
         if not terms or not fit or len({term.size for term in terms}) > 1:
             raise LingarithError(f"{where}: {path!r} has no float32 factors that fit together; {mend}")
-    ranks = {len(term.a) for terms in outline.values() for term in terms if isinstance(term, LoraTerm)}
-    if not outline or len(ranks) > 1:
-        raise LingarithError(f"{where}: not one rank over all projections, or no projection; {mend}")
+
+
+def idle(name: str, norms: Mapping[str, float]) -> list[str]:
+    """A sentence where a vector is 0, as before training or where numbers were lost; ``norms``: ‖ΔW‖ of projections.
+
+    >>> idle("news[pt]", {"q": 0.0, "k": 1.0, "v": 0.0}), idle("x", {"q": 0.0})
+    (['news[pt] adds nothing on 2 of 3 projections (q …)'], ['x is 0: it adds nothing'])
+    """
+    still = [path for path, norm in norms.items() if not norm]
+    if not still:
+        return []
+    if len(still) == len(norms):
+        return [f"{name} is 0: it adds nothing"]
+    few = still[0] + (" …" if len(still) > 1 else "")
+    return [f"{name} adds nothing on {len(still)} of {len(norms)} projections ({few})"]
 
 
 def outliers(terms: Terms) -> list[str]:

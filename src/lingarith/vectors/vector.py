@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..adapters.terms import Term, mapped
+from ..adapters.dense import DenseTerm
+from ..adapters.terms import Term, described, mapped
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Vector:
 
     ``name`` is what expressions call it (``xlsum[en]``); ``terms`` maps the path of each projection
     in the backbone to what is added there, at most one term of each kind (float32, on the CPU):
-    ΔW = scale · Σ terms, where ``scale`` is α/r. ``origin`` holds plain JSON: what it was trained on,
+    ΔW = scale · Σ terms, where ``scale`` is α/r. A projection that is not there stays as it is, and
+    ranks may differ from one to another. ``origin`` holds plain JSON: what it was trained on,
     backbone fingerprint, adapter, seeds, versions. Full fine-tuning, and it alone, changes more than
     projections: ``rest`` maps the names of the backbone's other parameters to the change of each,
     which ``scale`` multiplies too.
@@ -32,13 +34,19 @@ class Vector:
     rest: Mapping[str, Tensor] = field(default_factory=dict)
 
     def scaled(self, path: str, c: float = 1.0) -> tuple[Term, ...]:
-        """The summands of c·ΔW at a projection."""
-        return tuple(term.scaled(c * self.scale) for term in self.terms[path])
+        """The summands of c·ΔW at a projection; none where the vector leaves it as it is.
+
+        Full fine-tuning may have changed it as one of the other parameters.
+        """
+        weight, held = f"{path}.weight", self.terms.get(path, ())
+        if weight in self.rest:
+            held = (DenseTerm(self.rest[weight]),)
+        return tuple(term.scaled(c * self.scale) for term in held)
 
     @property
     def adapter(self) -> str:
-        """The adapter in words: ``LoRA, rank 4``; ``Kronecker 32 × 16``."""
-        return " + ".join(term.described() for term in next(iter(self.terms.values()), ()))
+        """The adapter in words: ``LoRA, rank 4``; ``LoRA, rank 2 to 8``; ``Kronecker 32 × 16``."""
+        return described(getattr(self.terms, "outline", self.terms).values())  # nothing is read for it
 
 
 @dataclass(frozen=True)

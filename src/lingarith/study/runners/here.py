@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..records import METHODS
-from .units import Work, perform
+from .units import Runner, Work, perform
 
 
-@dataclass(frozen=True)
-class Here:
+class Here(Runner):
     """A loop."""
-
-    workers: int = 1
-
-    def estimate(self, work: Work) -> float:
-        return work.seconds(1)
 
     def run(self, work: Work) -> None:
         if work.training:

@@ -12,20 +12,17 @@ from multiprocessing.queues import Queue
 import torch
 
 from ...errors import LingarithError
-from .units import Share, Work, at_a_time, check, cores, perform_order
+from .units import Runner, Share, Work, check, cores, perform_order
 
 ON_CPU = 2
 """Workers where there is no GPU and none are asked for."""
 
 
-class Processes:
+class Processes(Runner):
     """Workers that are started once; a share goes to whichever is free."""
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or torch.cuda.device_count() or ON_CPU
-
-    def estimate(self, work: Work) -> float:
-        return work.seconds(at_a_time(self.workers))
 
     def run(self, work: Work) -> None:
         done: list[Share] = []

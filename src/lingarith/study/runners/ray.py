@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...errors import LingarithError, optional
-from .units import Share, Work, at_a_time, check, perform_order
+from .units import Runner, Share, Work, check, perform_order
 
 RETRIES = 5
 """How often a share is begun again whose worker died."""
@@ -16,7 +16,7 @@ STORE_BYTES = 100 * 2**20
 """What Ray may keep in memory: nothing but texts goes through it."""
 
 
-class Ray:
+class Ray(Runner):
     """A task for each share, a wave at a time; Ray begins one again whose worker died.
 
     Without ``address`` a cluster of ``workers`` is started here, for this run. Raises
@@ -25,7 +25,7 @@ class Ray:
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         self._ray = optional("ray", "ray")
-        self.address = address
+        self.address, self.elsewhere = address, bool(address)
         gpus = torch.cuda.device_count()
         self._kind = "GPU" if gpus else "CPU"
         self.workers = workers or gpus or 2
@@ -34,9 +34,6 @@ class Ray:
             there = self._ray.cluster_resources()
             self._kind = "GPU" if there.get("GPU") else "CPU"
             self.workers = workers or max(1, int(there.get(self._kind, 1)))
-
-    def estimate(self, work: Work) -> float:
-        return work.seconds(self.workers if self.address else at_a_time(self.workers))
 
     def run(self, work: Work) -> None:
         ray, started = self._ray, not self._ray.is_initialized()

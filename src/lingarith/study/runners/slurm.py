@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import LingarithError, optional
-from .units import Share, Unit, Work, at_a_time, check, perform_order
+from .units import Runner, Share, Unit, Work, check, perform_order
 
 WORKERS = 8
 REQUEUES = 1000
@@ -19,7 +19,7 @@ GENERIC = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_
 """What submitit takes for any kind of cluster; else a setting is Slurm's."""
 
 
-class Slurm:
+class Slurm(Runner):
     """Array after array: what is ready is dealt out among ``workers`` jobs, and what it made is the next one's need.
 
     ``settings`` are submitit's, such as ``partition`` or ``timeout_min``; ``cluster`` may be ``local``,
@@ -35,13 +35,11 @@ class Slurm:
         self._cluster = str(given.pop("cluster", "slurm"))
         if self._cluster not in ("slurm", "local"):
             raise LingarithError(f"no kind of cluster is named '{self._cluster}'; known are: local, slurm")
+        self.elsewhere = self._cluster == "slurm"
         self._parameters = {key if key in GENERIC else f"slurm_{key}": value for key, value in given.items()}
 
-    def estimate(self, work: Work) -> float:
-        return work.seconds(at_a_time(self.workers) if self._cluster == "local" else self.workers)
-
     def run(self, work: Work) -> None:
-        if self._cluster == "slurm" and not shutil.which("sbatch"):
+        if self.elsewhere and not shutil.which("sbatch"):
             raise LingarithError(
                 "there is no `sbatch` here; run this where jobs of Slurm are submitted, or try --slurm cluster=local"
             )

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -23,8 +22,9 @@ from ...store.store import Store
 from ..forecast import Forecast
 from ..jobs import steps_done
 from ..lab import Lab
-from ..lines import Place, methods_of, name_vectors, places, tested
+from ..lines import name_vectors, tested
 from ..outputs import Stored
+from ..recipes import Place, rows
 from ..study import study_of
 
 TRAIN, TEST = "train", "test"
@@ -62,9 +62,8 @@ class Work:
     def testing(self) -> list[Unit]:
         """Every method for every target."""
         return [
-            Unit(TEST, (*map(str, place), method.name, method.source))
-            for place in places(self.lab.study)
-            for method in methods_of(self.lab, place)
+            Unit(TEST, (place.task, place.target, str(place.seed), method.name, method.source))
+            for place, method in rows(self.lab)
         ]
 
     def seconds_of(self, share: Share) -> float:
@@ -74,8 +73,7 @@ class Work:
     @cached_property
     def _seconds(self) -> dict[Unit, float]:
         """Of what is left: the outputs that lack are taken to be as many in every part of a test."""
-        methods = [method for place in places(self.lab.study) for method in methods_of(self.lab, place)]
-        outputs = list(map(self.forecast.outputs_of, methods))
+        outputs = [self.forecast.outputs_of(method) for _, method in rows(self.lab)]
         each = self.forecast.writing / max(1, sum(outputs))
         seconds = {unit: self.forecast.training(*unit.what) for unit in self.training}
         return seconds | {unit: each * count for unit, count in zip(self.testing, outputs, strict=True)}
@@ -121,18 +119,19 @@ class Work:
         self.lab.progress(f"{self.lab.study.name} (seconds of work)", round(seconds), max(1, round(total)))
 
 
-class Runner(Protocol):
-    """A way to do the work of a study."""
+class Runner:
+    """A way to do the work of a study: by so many ``workers``, on this machine or ``elsewhere``."""
 
-    @property
-    def workers(self) -> int:
-        """How many work at a time."""
+    workers = 1
+    elsewhere = False
 
     def estimate(self, work: Work) -> float:
-        """About how many seconds it takes."""
+        """About how many seconds it takes. Workers on this machine's CPUs share them."""
+        return work.seconds(self.workers if self.elsewhere else min(self.workers, torch.cuda.device_count() or cores()))
 
     def run(self, work: Work) -> None:
         """Do all of it. Raises :class:`LingarithError` where something cannot be done."""
+        raise NotImplementedError
 
 
 def span(lengths: Sequence[float], workers: int) -> float:
@@ -152,11 +151,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def at_a_time(workers: int) -> int:
-    """How many of the workers on this machine can go on at a time: those on CPUs share them."""
-    return min(workers, torch.cuda.device_count() or cores())
-
-
 def check(sentences: Collection[str]) -> None:
     """Raise :class:`LingarithError` for what a worker answered, if anything was wrong."""
     for sentence in sentences:
@@ -170,12 +164,10 @@ def check(sentences: Collection[str]) -> None:
 def perform(lab: Lab, unit: Unit, protocol: str, title: str = "") -> None:
     """Choose and test what a unit says; what is in the store already is left as it is. ``title`` is for progress."""
     task, target, seed, name, source = unit.what
-    place = Place(task, target, int(seed))
-    outputs = Stored(lab, title)
-    for method in methods_of(lab, place):
+    place = Place(lab, task, target, int(seed))
+    for method in place.methods:
         if (method.name, method.source) == (name, source):
-            for _ in tested(lab, outputs, place, method, protocol):
-                pass
+            list(tested(Stored(lab, title), place, method, protocol))
 
 
 def perform_order(text: str) -> str:

@@ -78,6 +78,7 @@ class Lab:
     """What a reader of the results must know."""
     given: Backbone | None = None
     _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
+    _missing: set[tuple[str, str, str]] = field(default_factory=set)
     _plain: dict[str, PlainText] = field(default_factory=dict)
     _held_out: dict[str, PlainText | None] = field(default_factory=dict)
     _jobs: dict[str, Job] = field(default_factory=dict)
@@ -115,9 +116,12 @@ class Lab:
         return self._labelled[key]
 
     def has_labels(self, task: str, language: str, split: str) -> bool:
-        """Whether there are labelled examples of that language and split."""
-        with suppress(MissingData):
-            return bool(self.labels(task, language, split).examples)
+        """Whether there are labelled examples of that language and split; what lacks is looked for once."""
+        place = (task, language, split)
+        if place not in self._missing:
+            with suppress(MissingData):
+                return bool(self.labels(*place).examples)
+            self._missing.add(place)
         return False
 
     def _examples(self, labels: Labels, code: str, split: str) -> Labelled:

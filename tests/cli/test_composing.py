@@ -254,7 +254,8 @@ def test_generate(command: Command, on: tuple[str, ...], tmp_path: Path, monkeyp
     (tmp_path / "articles.jsonl").write_text("".join(json.dumps({"body": article}) + "\n" for article in articles))
     assert command(*words, "--file", tmp_path / "articles.jsonl", "--fields", "text=body", "--json").json == made
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([f"\ufeff{articles[0]}", "", "\u200b", articles[1]])))
-    assert command(*words, "--json").json == made
+    lines = [made[0], *({"input": blank, "output": ""} for blank in ("", "\u200b")), made[1]]
+    assert command(*words, "--json").json == lines
     assert command(*words, *articles).out.split("\n") == [*(one["output"] for one in made), ""]
 
 

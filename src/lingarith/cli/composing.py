@@ -210,16 +210,20 @@ def generate(
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """What the backbone writes with a composition on it: one line for each article.
+    """What the backbone writes with a composition on it: one line for each article, a blank one for a blank one.
 
     `lingarith generate '0.9*headlines[en] + 0.1*(news[pt] - news[en])' "Uma ponte nova foi aberta …"`
     """
     from ..study.evaluate import asked, write
+    from ..unicode import blank
 
     combination, study = parse(expression), study_typed(given)
     inputs = asked(study, lang, [] if file else text or _lines_of_stdin(), file)
     with shown() as progress:
-        outputs = write(open_lab(study, store, progress, trains=False), combination, [read for _, read in inputs])
+        lab = open_lab(study, store, progress, trains=False)
+        written = iter(write(lab, combination, [read for article, read in inputs if not blank(article)]))
+    # Whoever pairs lines with lines needs one for a blank article too.
+    outputs = ["" if blank(article) else next(written) for article, _ in inputs]
     if as_json:
         print_json([{"input": article, "output": output} for (article, _), output in zip(inputs, outputs, strict=True)])
     else:
@@ -227,9 +231,7 @@ def generate(
 
 
 def _lines_of_stdin() -> list[str]:
-    from ..unicode import blank
-
     try:
-        return [line.lstrip("\ufeff").strip() for line in sys.stdin if not blank(line)]
+        return [line.lstrip("\ufeff").strip() for line in sys.stdin]
     except UnicodeDecodeError as problem:
         raise LingarithError(f"standard input is not UTF-8 ({problem.reason}); convert it first") from None

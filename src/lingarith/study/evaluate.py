@@ -13,6 +13,7 @@ from ..scores.output import shares
 from ..scores.resample import bootstrap_difference, bootstrap_interval, paired_test
 from ..text.labelled import Asked
 from ..text.rows import place, read_rows, text_of
+from ..unicode import blank
 from ..vectors.composition import Composition, compose
 from .lab import Lab
 from .outputs import Stored, Wanted, mean
@@ -116,7 +117,7 @@ def asked(study: Study, language: str, texts: Sequence[str], file: Path | None =
         raise LingarithError(f"the task '{task.name}' reads {fields}; give a --file whose rows have these fields")
     else:
         rows = [{task.article: text} for text in texts]
-    if not rows:
+    if all(blank(row[task.article]) for row in rows):
         raise LingarithError("there is no article; give texts, --file, or lines on standard input")
     return [(row[task.article], task.asked(language or "en", row)) for row in rows]
 

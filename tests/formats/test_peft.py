@@ -262,6 +262,8 @@ def test_sums_that_cannot_be_written(tmp_path: Path) -> None:
         ({"r": True}, "r=True"),
         ({"lora_alpha": "x"}, "lora_alpha='x'"),
         ({"lora_alpha": math.nan}, "lora_alpha=nan"),
+        ({"lora_alpha": None}, "lora_alpha=None"),
+        ({"target_parameters": ["experts.gate_up_proj"]}, "target_parameters cannot be read"),
         ({"r": 3}, "no pair of factors of rank 3"),
     ],
 )
@@ -282,6 +284,8 @@ A, B = "base_model.model.q.lora_A.weight", "base_model.model.q.lora_B.weight"
         ({}, "no projection"),
         ({A: torch.ones(2, 3)}, "'q' has no pair of factors of rank 2"),
         ({B: torch.ones(2, 2)}, "'q' has no pair of factors of rank 2"),
+        ({A: torch.ones(0), B: torch.ones(0)}, "'q' has no pair of factors of rank 2"),  # as ZeRO-3 saves them
+        ({"base_model.model.embed_tokens.weight": torch.ones(8, 3)}, "embed_tokens.weight' is no LoRA factor"),
         ({A: torch.ones(2, 3), B: torch.ones(4)}, "'q' has no pair of factors of rank 2"),
         ({A: torch.ones(2, 3), B: torch.ones(4, 3)}, "'q' has no pair of factors of rank 2"),
         ({A: torch.ones(2, 3).to(torch.int8), B: torch.ones(4, 2)}, "'q' has no pair of factors of rank 2"),

@@ -65,6 +65,7 @@ def test_language_of_a_sentence(language):
 
 HEBREW, NORWEGIAN = "ראש הממשלה פתח אתמול גשר חדש בעיר", "Statsministeren åpnet i går en ny bro i byen"
 INDONESIAN = "Perdana menteri meresmikan jembatan baru di kota itu kemarin"
+SERBIAN = "Danas je otvoren novi most preko reke, a predsednik vlade rekao je da će saobraćaj biti brži"
 FILIPINO = "Pinasinayaan ng punong ministro ang bagong tulay sa lungsod kahapon"
 
 
@@ -76,6 +77,7 @@ FILIPINO = "Pinasinayaan ng punong ministro ang bagong tulay sa lungsod kahapon"
         (INDONESIAN, "in id ind_Latn"),
         (FILIPINO, "tl fil fil_Latn"),
         (PORTUGUESE, "pt por_Latn pt_BR"),
+        (SERBIAN, "sr-Latn sr_Latn"),
         (SENTENCES["zh"], "zh zh_CN zh-Hans cmn_Hani"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -64,6 +65,21 @@ def test_any_text_parses_or_is_refused_in_words(text):
         ("a - a", "0"),
         ("0", "0"),
         ("a + (1 - 0.9 - 0.1)", "a"),
+        ("(0.1 + 0.2)*a", "0.3*a"),
+        ("0.1*a + 0.2*a", "0.3*a"),
+        ("0.7*a - 0.7*a", "0"),
+        ("a + 0.2*b - 0.1*b - 0.1*b", "a"),
+        ("(0.3 - 0.1 - 0.2)*a", "0"),
+        ("(a/3)*3", "a"),
+        ("(a + b + c)/7*7", "a + b + c"),
+        ("b + 1e13*(1e-13*a)", "a + b"),
+        ("1e9*(1.23456789e-9*a)", "1.23456789*a"),
+        ("b + 1e-13*a", "b + 1e-13*a"),
+        ("1e-9/3*a", "3.33333333333e-10*a"),
+        ("1e9/3*a", "333333333.333*a"),
+        ("a/30", "0.033333333333*a"),
+        ("250/3*a", "83.333333333333*a"),
+        ("0e-999*a", "0"),
         ("  ( ( a ) )\n", "a"),
     ],
 )
@@ -117,7 +133,53 @@ def test_errors_point_at_the_place(text, sentence, at):
     assert caret.index("^") - 2 == at
 
 
-@pytest.mark.parametrize("text", ["1e200*1e200*a", "a/1e-200/1e-200", "(" * 100_000 + "a"])
+@given(any_coefficient.filter(bool), st.integers(1, 999), st.integers(-200, 200))
+def test_steps_between_change_nothing(c, k, power):
+    one = Combination((("a", c),))
+    scale = 10.0**power
+    if 1e-290 < abs(c) < 1e290 and 1e-290 < abs(c * scale) < 1e290:
+        assert one * scale / scale == one
+    assert one / k * k == one or abs(c) < 1e-290
+    assert one - one == Combination()
+    assert vector("b") + one - vector("b") == one
+    assert parse(f"{c!r}*a") == one
+
+
+KEYS = {
+    "0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])": "53d5bcf4b0df8ab5b2f92682c5b302da839fac4cbec646dbdd734fa5193a9b8c",
+    "0.25*(a + b) - 0.1*c": "79850ad844112bed18bd523e39b2d30e9a3178d9fbd02437b41c1e3a580370c5",
+    "0.333333333333*(a[y] + b[x])": "f2acc4744dbdcb1db6fe95bb1896a391648d75ae77b16ffbb7b3310c9337cccb",
+}
+
+
+@pytest.mark.parametrize(("text", "key"), KEYS.items())
+def test_keys_stay_what_they_were(text, key):
+    assert str(parse(text)) == text
+    assert parse(text).key == key
+
+
+def test_thousands_of_terms_are_read_in_a_moment():
+    text = " + ".join(f"0.{1 + k % 9}*text[x{k}]" for k in range(5000))
+    began = time.process_time()
+    assert len(parse(text).terms) == 5000
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e200*1e200*a",
+        "a/1e-200/1e-200",
+        "(" * 100_000 + "a",
+        "1e-200*1e-200*a",
+        "1e-200*(1e-200*a)",
+        "a/1e200/1e200",
+        "a/(1e200*1e200)",
+        "1e-999*a",
+        "(1e308 + 1e308)*a",
+        "1e308*a + 1e308*a",
+    ],
+)
 def test_extremes_are_refused(text):
     with pytest.raises(LingarithError):
         parse(text)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from numbers import Real
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, SupportsFloat
 
 from ..errors import LingarithError
 from ..unicode import visible
 
-DIGITS = 12  # decimals that are kept, so that 1 - 0.9 and 0.1 are one coefficient
+DIGITS = 12  # that a coefficient is said with, so that 1 - 0.9 and 0.1 are one
+PLAIN = (1e-3, 1e3)
+"""Coefficients between these have so many decimals; smaller and larger ones so many digits."""
+ROUNDING = 1e-12
+"""A sum that is less than this share of its largest summand is what rounding left of 0."""
 
 SIGNS = str.maketrans("\u2212\u00d7\u00b7\u22c5", "-***")
 """Signs as they are printed."""
@@ -35,28 +39,33 @@ class Combination:
     """Σ cᵢ·θᵢ as pairs of name and coefficient.
 
     Whatever the order of the pairs given, ``terms`` comes out canonical: one pair per name,
-    coefficients rounded to 12 decimals, zeros dropped, in groups of equal size: the largest first,
-    groups that only subtract last, and within a group positive before negative, then by name.
-    Equal combinations are therefore ``==``, hash alike and print alike. ``+ - * /`` work as on paper.
+    coefficients rounded to 12 decimals (to 12 digits below 0.001 and from 1000 on), zeros dropped, in groups of
+    equal size: the largest first, groups that only subtract last, and within a group positive before negative,
+    then by name. Equal combinations are therefore ``==``, hash alike and print alike. ``+ - * /`` work as on
+    paper, on coefficients that are not rounded: (a/3)*3 is a.
 
     >>> 0.6 * vector("xlsum[en]") + (1 - 0.6) * (vector("mc4[pt]") - vector("mc4[en]"))
     parse('0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])')
 
-    Raises LingarithError for a name that is none and for a coefficient that is NaN or infinite.
+    Raises LingarithError for a name that is none and for a coefficient that is NaN, infinite, or too small for a
+    number of the computer's.
     """
 
     terms: tuple[tuple[str, float], ...] = ()
+    _exact: tuple[tuple[str, float], ...] = field(default=(), init=False, compare=False)
+    """The same before rounding, in the order of the names."""
 
     __array_ufunc__ = None  # numpy scalars on the left leave the product to us
 
     def __post_init__(self) -> None:
-        summed: dict[str, float] = {}
+        summands: dict[str, list[float]] = {}
         for name, coefficient in self.terms:
-            summed[name] = summed.get(name, 0.0) + float(coefficient)
-        rounded = {_checked(name): round(_finite(name, c), DIGITS) for name, c in summed.items()}
-        kept = [(name, c) for name, c in rounded.items() if c]
-        added = {c for _, c in kept if c > 0}
-        kept.sort(key=lambda term: (abs(term[1]) not in added, -abs(term[1]), term[1] < 0, term[0]))
+            summands.setdefault(name, []).append(_finite(name, coefficient))
+        exact = {_checked(name): _finite(name, added(summands[name])) for name in sorted(summands)}
+        kept = [(name, rounded(c)) for name, c in exact.items() if c]
+        positive = {c for _, c in kept if c > 0}
+        kept.sort(key=lambda term: (abs(term[1]) not in positive, -abs(term[1]), term[1] < 0, term[0]))
+        object.__setattr__(self, "_exact", tuple((name, c) for name, c in exact.items() if c))
         object.__setattr__(self, "terms", tuple(kept))
 
     @property
@@ -77,12 +86,12 @@ class Combination:
     def __add__(self, other: Combination | float) -> Combination:
         if isinstance(other, Real):  # 0 is the empty combination, so that sum() works
             return self if other == 0 else NotImplemented
-        return Combination(self.terms + other.terms) if isinstance(other, Combination) else NotImplemented
+        return Combination(self._exact + other._exact) if isinstance(other, Combination) else NotImplemented
 
     __radd__ = __add__
 
     def __neg__(self) -> Combination:
-        return Combination(tuple((name, -c) for name, c in self.terms))
+        return self * -1.0
 
     def __sub__(self, other: Combination | float) -> Combination:
         return self + -other
@@ -93,7 +102,9 @@ class Combination:
     def __mul__(self, number: float) -> Combination:
         if not isinstance(number, Real):
             return NotImplemented
-        return Combination(tuple((name, c * float(number)) for name, c in self.terms))
+        if not number:
+            return Combination()
+        return Combination(tuple((name, _full(name, c * float(number))) for name, c in self._exact))
 
     __rmul__ = __mul__
 
@@ -102,7 +113,7 @@ class Combination:
             return NotImplemented
         if number == 0:
             raise LingarithError(f"{self} cannot be divided by zero")
-        return Combination(tuple((name, c / float(number)) for name, c in self.terms))
+        return Combination(tuple((name, _full(name, c / float(number))) for name, c in self._exact))
 
     def __str__(self) -> str:
         text = ""
@@ -137,10 +148,43 @@ def _checked(name: str) -> str:
     return name
 
 
-def _finite(name: str, coefficient: float) -> float:
-    if not math.isfinite(coefficient):
-        raise LingarithError(f"the coefficient of {name} is {coefficient}; it must be a finite number")
+def _finite(name: str, coefficient: SupportsFloat) -> float:
+    number = float(coefficient)
+    if not math.isfinite(number):
+        raise LingarithError(f"the coefficient of {name} is {number}; it must be a finite number")
+    return number
+
+
+def _full(name: str, coefficient: float) -> float:
+    """A product or quotient that is not 0 on paper. Raises LingarithError where it has become 0."""
+    if not coefficient:
+        raise LingarithError(f"the coefficient of {name} is too small for a number; multiply by a larger one")
     return coefficient
+
+
+def added(numbers: Collection[float]) -> float:
+    """The sum of numbers, and 0 where all that is left is what rounding them leaves.
+
+    >>> added([1, -0.9, -0.1]), added([1e-13]), added([])
+    (0.0, 1e-13, 0.0)
+    """
+    try:
+        total = math.fsum(numbers)
+    except (OverflowError, ValueError):  # infinite on the way, or ∞ − ∞
+        return math.inf
+    return total if abs(total) > ROUNDING * max(map(abs, numbers), default=0.0) else 0.0
+
+
+def rounded(coefficient: float) -> float:
+    """A coefficient as it is said, which is itself as it is said.
+
+    >>> rounded(1 / 3), rounded(1 - 0.9), rounded(2e-20 / 3), rounded(2e20 / 3)
+    (0.333333333333, 0.1, 6.66666666667e-21, 6.66666666667e+19)
+    """
+    smallest, largest = PLAIN
+    if smallest <= abs(coefficient) < largest:
+        return round(coefficient, DIGITS)
+    return float(f"{coefficient:.{DIGITS - 1}e}")
 
 
 def parse(text: str) -> Combination:
@@ -214,20 +258,29 @@ class _Parser:
     def vectors(self, value: Combination | float, at: int) -> Combination:
         if isinstance(value, Combination):
             return value
-        if round(value, DIGITS) != 0:
+        if value != 0:
             self.fail("a number alone is no vector; it can only multiply or divide one", at)
         return Combination()
 
+    def number(self, value: float, zero: bool, at: int) -> float:
+        """A number that was read or multiplied, and is 0 only where that is ``zero`` on paper."""
+        if not math.isfinite(value) or (value == 0) != zero:
+            self.fail(f"this number is too {'small' if value == 0 else 'large'}", at)
+        return value
+
     def sum(self) -> Combination | float:
-        value = self.product()
+        values, places = [self.product()], [0]
         while self.next.kind in ("+", "-"):
             sign = self.take()
-            right = self.product() if sign.kind == "+" else -self.product()
-            if isinstance(value, Combination) or isinstance(right, Combination):
-                value = self.vectors(value, sign.at) + self.vectors(right, sign.at)
-            else:
-                value += right
-        return value
+            values.append(self.product() if sign.kind == "+" else -self.product())
+            places.append(sign.at)
+        numbers = {at: value for at, value in zip(places, values, strict=True) if not isinstance(value, Combination)}
+        total = added(numbers.values())
+        if len(numbers) == len(values):
+            return self.number(total, total == 0, 0)
+        self.vectors(total, next(iter(numbers), 0))
+        # All at once: one by one, a sum of thousands would be sorted as often.
+        return Combination(tuple(term for value in values if isinstance(value, Combination) for term in value._exact))
 
     def product(self) -> Combination | float:
         value = self.signed()
@@ -239,13 +292,19 @@ class _Parser:
                     self.fail("only a number can divide", sign.at)
                 if right == 0:
                     self.fail("this divides by zero", sign.at)
-                value = value / right
+                value = (
+                    value / right if isinstance(value, Combination) else self.number(value / right, value == 0, sign.at)
+                )
             elif isinstance(right, Combination):
                 if isinstance(value, Combination):
                     self.fail("two vectors cannot be multiplied", sign.at)
                 value = right * value
             else:
-                value = value * right
+                value = (
+                    value * right
+                    if isinstance(value, Combination)
+                    else self.number(value * right, 0 in (value, right), sign.at)
+                )
         return value
 
     def signed(self) -> Combination | float:
@@ -270,9 +329,7 @@ class _Parser:
     def leaf(self) -> Combination | float:
         token = self.take()
         if token.kind == "number":
-            if not math.isfinite(float(token.text)):
-                self.fail("this number is too large", token.at)
-            return float(token.text)
+            return self.number(float(token.text), not re.match("[0.]*[1-9]", token.text), token.at)
         if token.kind != "name":
             self.fail("a number, a name or ( is missing here", token.at)
         if not NAME.fullmatch(token.text):

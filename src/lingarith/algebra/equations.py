@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from ..errors import LingarithError
-from .combination import Combination, parse
+from .combination import Combination, added, parse
 
 
 def add(task_source: Combination | str, language_target: Combination | str, lam: float) -> Combination:
@@ -19,7 +19,7 @@ def add(task_source: Combination | str, language_target: Combination | str, lam:
     >>> str(add("xlsum[en]", "mc4[pt]", 0.6))
     '0.6*xlsum[en] + 0.4*mc4[pt]'
     """
-    return _share(lam) * _combination(task_source) + (1 - lam) * _combination(language_target)
+    return _share(lam) * _combination(task_source) + added((1, -lam)) * _combination(language_target)
 
 
 def add_subtract(
@@ -31,7 +31,7 @@ def add_subtract(
     '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])'
     """
     away = _combination(language_target) - _combination(language_source)
-    return _share(lam) * _combination(task_source) + (1 - lam) * away
+    return _share(lam) * _combination(task_source) + added((1, -lam)) * away
 
 
 def average(tasks: Sequence[Combination | str]) -> Combination:

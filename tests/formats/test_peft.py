@@ -234,7 +234,7 @@ def test_our_own_folder_is_replaced_and_no_other(tmp_path: Path) -> None:
 
 def test_sums_that_cannot_be_written(tmp_path: Path) -> None:
     infinite = vector("x", {"q": (LoraTerm(torch.full((1, 2), math.inf), torch.ones(2, 1)),)})
-    with pytest.raises(LingarithError, match=r"q\.lora_A\.weight' holds NaN or Inf"):
+    with pytest.raises(LingarithError, match=r"at q it holds NaN"):
         write(tmp_path / "x", {"x": infinite})
     product = vector("x", {"q": (KroneckerTerm(torch.ones(1, 2, 3), torch.ones(1, 2, 1)),)})
     with pytest.raises(LingarithError, match=r"Kronecker 3 × 2 at q is no LoRA, .*cut the sum to a rank .*--rank-out"):

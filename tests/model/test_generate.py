@@ -11,8 +11,9 @@ import torch
 
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
-from lingarith.model.generate import generate
+from lingarith.model.generate import generate, generate_each
 from lingarith.model.options import Decoding
+from lingarith.vectors.vector import Update
 
 Make = Callable[..., Any]
 DECODING = Decoding(max_input=16, max_output=6, generate_batch=4)
@@ -128,3 +129,21 @@ def test_rows_that_have_ended_leave_the_batch(family: str, backbone: Make) -> No
     handle.remove()
     assert rows[0] == len(INPUTS) > rows[-1]
     assert outputs == [generate(on, [text], longer)[0] for text in INPUTS]
+
+
+@pytest.mark.parametrize("family", ["t5", "llama"])
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_an_update_that_overflows_is_a_sentence_and_no_empty_output(
+    backbone: Make, factors: Make, family: str, beams: int, dtype: torch.dtype
+) -> None:
+    on = backbone(family)
+    on.model.to(dtype)
+    terms = {path: (term.scaled(1e25),) for path, term in factors(on).items()}
+    decoding = Decoding(max_input=8, max_output=4, beams=beams)
+    with pytest.raises(LingarithError, match="smaller coefficients"), on.using(Update(terms, "delta")):
+        generate(on, ["w1 w2"], decoding)
+    if beams == 1:
+        with pytest.raises(LingarithError, match="smaller coefficients"):
+            list(generate_each(on, [Update(terms, "delta")] * 2, ["w1 w2"], decoding))
+    assert generate(on, ["w1 w2"], decoding)  # and the backbone is as it was

@@ -334,3 +334,20 @@ def test_the_cut_is_pefts_svd(rank: int, mixed: dict[str, Vector]) -> None:
     model.add_weighted_adapter(names, weights, "made", combination_type="svd", svd_rank=rank)
     model.set_adapter("made")
     close(realise(combination, mixed, Space("delta", rank)), their_update(model))
+
+
+@pytest.mark.parametrize("space", ["factors", "anchored", "delta", "peft-linear"])
+@pytest.mark.parametrize("size", ["1e20", "1e39", "1e300", "-1e39"])
+def test_a_sum_that_overflows_is_refused_in_words(space: str, size: str) -> None:
+    if (space, size) in {("delta", "1e20"), ("peft-linear", "1e20"), ("peft-linear", "1e39"), ("peft-linear", "-1e39")}:
+        size = "1e38" if space == "delta" else "1e70"  # there a coefficient scales the update once, or its root does
+    with pytest.raises(LingarithError, match=r"cannot be added: at layer\.0\.q .* take smaller"):
+        realise(parse(f"{size}*{TASK}"), family(), space)
+
+
+def test_numbers_of_vectors_that_overflow_together_are_refused() -> None:
+    big = {TASK: replace(trained(TASK), terms={"q": (LoraTerm(torch.full((1, 2), 3e38), torch.ones(2, 1)),)})}
+    for text in (TASK, f"2*{TASK}", f"1e-3*{TASK}"):
+        with pytest.raises(LingarithError, match="NaN, Inf or numbers above"):
+            realise(parse(text), big, "delta")
+    assert realise(parse(f"1e-30*{TASK}"), big, "delta")

@@ -33,6 +33,12 @@ def mapped(term: Term, change: Callable[[Tensor], Tensor]) -> Term:
     return type(term)(*map(change, term))
 
 
+def bound(term: Term) -> float:
+    """What no number of ΔW exceeds, from its factors alone; NaN or Inf where one of these is not finite."""
+    each = [max(map(abs, map(float, part.aminmax()))) if part.numel() else 0.0 for part in term]  # NaN if any number is
+    return math.prod(each) * (len(term[0]) if len(term) > 1 else 1)
+
+
 def inner(one: Term, other: Term) -> float:
     """The Frobenius inner product ⟨ΔW₁, ΔW₂⟩ of two terms of one size.
 

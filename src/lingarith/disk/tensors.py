@@ -82,7 +82,7 @@ class TensorFile(Mapping[str, Tensor]):
             status = os.fstat(self._handle)
         if done < len(memory) or self._state != (status.st_size, status.st_mtime_ns):
             raise LingarithError(f"{self.path} was changed while it was in use; run the same command again")
-        _must_be_finite(name, tensor, self.path, self.mend)
+        must_be_finite(name, tensor, self.path, self.mend)
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -136,7 +136,7 @@ def pieces(
     for (name, like), (given, tensor) in zip(outline.items(), tensors, strict=True):
         if (given, tensor.dtype, tensor.shape) != (name, like.dtype, like.shape):
             raise ValueError(f"{given} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says")
-        _must_be_finite(name, tensor, where, "train again with a lower learning rate")
+        must_be_finite(name, tensor, where, "train again with a lower learning rate")
         yield _memory(tensor.detach().cpu().contiguous())
 
 
@@ -230,7 +230,8 @@ def _memory(tensor: Tensor) -> memoryview:
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
-def _must_be_finite(name: str, tensor: Tensor, where: object, mend: str) -> None:
+def must_be_finite(name: str, tensor: Tensor, where: object, mend: str) -> None:
+    """Raise :class:`LingarithError` naming ``where`` and the tensor where one of its numbers is NaN or Inf."""
     if not tensor.is_floating_point() or not tensor.numel():
         return
     # Both ends are NaN if any number is: one pass, and nothing of the tensor's size is allocated.

@@ -6,7 +6,6 @@ comes from. Keys are those of PEFT 0.21.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition
 from ..vectors.outline import Terms
+from ..vectors.vector import LARGEST_SCALE
 
 TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]
 
@@ -31,6 +31,8 @@ UNSUPPORTED = {"modules_to_save": "it replaces whole modules"}
 """Keys that, when set, make an adapter of any kind more than scales and factors."""
 PATTERNS = ("rank_pattern", "alpha_pattern")
 """Keys that give some modules an r or α of their own."""
+
+LARGEST_RANK = 10**6
 
 Sizes = Callable[[str], tuple[int, float]]
 """Path of a module → its r and α."""
@@ -104,9 +106,11 @@ class PeftFormat:
         def sizes(path: str) -> tuple[int, float]:
             rank = next((value for pattern, value in ranks if pattern.match(path)), config.get("r"))
             alpha = next((value for pattern, value in alphas if pattern.match(path)), config.get(self.alpha))
-            if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+            numbers = type(rank) is int and isinstance(alpha, int | float) and not isinstance(alpha, bool)
+            if not (numbers and 1 <= rank <= LARGEST_RANK and abs(alpha) <= LARGEST_SCALE):
                 raise LingarithError(
-                    f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number"
+                    f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number, "
+                    f"of at most {LARGEST_SCALE:g}"
                 )
             return rank, alpha
 

@@ -141,8 +141,10 @@ def _check_plain(folder: Path, config: Mapping[str, Any]) -> None:
     where = folder / CONFIG
     if config.get("bias", "none") != "none":
         raise LingarithError(f"{where}: an adapter with bias={config['bias']!r} cannot be read, since it adds biases")
+    if not isinstance(config.get("use_rslora", False), bool | None):
+        raise LingarithError(f"{where}: use_rslora={config['use_rslora']!r} must be true or false")
     start = config.get("init_lora_weights", True)
-    if start not in PLAIN_STARTS:
+    if not isinstance(start, bool | str | None) or start not in PLAIN_STARTS:
         raise LingarithError(
             f"{where}: an adapter that starts from {start!r} cannot be read, since that changes the base"
         )

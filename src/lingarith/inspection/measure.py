@@ -82,11 +82,11 @@ def inspect(
     gram, signs, moves = [], [], []
     tails: dict[str, list[Tensor]] = defaultdict(list)
     for path in exact.paths:
-        summands = _summands(exact, path)
+        whole, summands = exact.at(path), _summands(exact, path)
         gram.append(_products(summands, summands))
         signs.append(_signs(summands))
         moves.append(_moves(path, exact.parts, starts))
-        for cut, kept in _kept(exact.at(path)).items():
+        for cut, kept in _kept(whole).items():
             tails[cut].append((gram[-1].sum() - kept).clamp_min(0))
     results, refused = {}, {}
     for space in map(Space.of, spaces):

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.utils import logging
 
 from ..adapters.terms import mapped
+from ..disk.tensors import must_be_finite
 from ..errors import LingarithError, did_you_mean
 from ..formats.checkpoints import folder_of
 from ..newsroom import NEWSROOM
@@ -206,6 +207,7 @@ class Backbone:
             change = update.delta(dense[name], device) if name in dense else update.rest[name]
             # In float32, and rounded once: in a half type ΔW would be rounded by itself too.
             summed = (weights[name].data.float() + change.to(device)).to(weights[name].dtype)
+            must_be_finite(name, summed, "the backbone with the update on it", "take smaller coefficients")
             changed[name] = nn.Parameter(summed, requires_grad=False)
         packed = {
             path: _terms_as_function(update, path, home(self.linears[path]))

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
+from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..errors import LingarithError
@@ -127,7 +127,9 @@ def _greedy(backbone: Backbone, batch: Any, decoding: Decoding, beside: Beside |
     written: list[list[int]] = [[] for _ in batch["input_ids"]]
     going = list(range(len(written)))  # the rows that are still in the batch, some of them ended
     for step in range(decoding.max_output):
-        chosen = _likeliest(state.following())  # of each row that is going
+        logits = state.following()  # of each row that is going
+        chosen = _likeliest(logits)
+        _must_be_numbers(logits.gather(-1, chosen.to(logits.device)[:, None]))  # NaN is the largest of all
         for token in backbone.beginning[step : step + 1]:
             chosen = torch.full_like(chosen, token)
         for row, token in zip(going, chosen.tolist(), strict=True):
@@ -152,6 +154,22 @@ def _likeliest(logits: Tensor) -> Tensor:
     if logits.device.type == "cpu":
         return torch.from_numpy(logits.float().numpy().argmax(-1))
     return logits.argmax(-1)
+
+
+def _must_be_numbers(logits: Tensor) -> None:
+    if not logits.isfinite().all():
+        raise LingarithError(
+            "the model's own numbers overflow (NaN or Inf) with this update on it; take smaller coefficients, or "
+            "--dtype float32"
+        )
+
+
+class _Checked(LogitsProcessor):
+    """For beam search, whose loop is not ours."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+        _must_be_numbers(scores.amax(-1))
+        return scores
 
 
 class _Encoded:
@@ -233,5 +251,6 @@ def _beams(backbone: Backbone, batch: Any, decoding: Decoding) -> Tensor:
         max_new_tokens=decoding.max_output,
         pad_token_id=backbone.tokenizer.pad_token_id,
         eos_token_id=backbone.eos,
+        logits_processor=LogitsProcessorList([_Checked()]),
     )
     return tokens if backbone.encoder_decoder else tokens[:, batch["input_ids"].shape[1] :]

@@ -27,7 +27,7 @@ from ..disk.remote import Remote
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
 from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
-from ..vectors.vector import Vector, content_hash
+from ..vectors.vector import Vector, check_scale, content_hash
 
 SCHEMA = 2
 VOLATILE = ("cost", "made", "versions", "parts")
@@ -196,6 +196,7 @@ def _check(vector: Vector) -> None:
     """Raise :class:`LingarithError` on what can be seen to be wrong with a vector before it is written."""
     where = f"vector {vector.name}"
     fingerprint(vector.origin, where)
+    check_scale(vector.scale, where, "make the vector again")
     _plain(vector.name, vector.origin)
     check_terms(outline(vector.terms), where)
     check_rest(rest_outline(vector.rest), where)
@@ -247,6 +248,7 @@ def _checked(manifest: dict[str, Any], digest: str, where: object, mend: str) ->
     if wrong or manifest["hash"] != digest or not NAME.fullmatch(manifest["name"]):
         raise LingarithError(f"{where} is damaged: its {wrong[0] if wrong else 'hash or name'} is wrong; {mend}")
     fingerprint(manifest["origin"], where)
+    check_scale(manifest["scale"], where, mend)
     return manifest
 
 

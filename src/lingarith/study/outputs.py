@@ -7,6 +7,7 @@ whatever one study or command has made, all others find.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -147,6 +148,11 @@ class Stored:
                         items = items or PrefixItems(lab.backbone, text, length)
                         with lab.backbone.using(_update(lab, composition, lab.vectors(composition.names))):
                             loss = mean_loss(lab.backbone, items, TrainOptions(max_input=length), limit=64)
+                        if not math.isfinite(loss):
+                            raise LingarithError(
+                                f"the loss of {composition} on plain text of {text.language} is no number; take "
+                                "smaller coefficients, or --dtype float32"
+                            )
                         kept = {"loss": loss}
                         lab.store.write(key, json_bytes(kept))
             answers.append(float(kept["loss"]))

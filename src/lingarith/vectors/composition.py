@@ -15,15 +15,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import Kronecker
-from ..adapters.terms import Term, collected, exact_count, exact_rank, norm, to_kronecker, to_lora
+from ..adapters.terms import Term, bound, collected, exact_count, exact_rank, norm, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
 from .fit import check_fit, other_sizes
@@ -31,6 +32,8 @@ from .outline import Lazy, LazyTerms, Terms, kronecker_outline, lora_outline, ou
 from .vector import Update, Vector
 
 SPACES = ("factors", "anchored", "delta", "peft-linear")
+LARGEST = 1e30
+"""What no number of an update is near: with more, a model's own overflow."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class Composition:
             for weight, vector in self.parts:
                 if name in vector.rest:
                     total = total + (weight * vector.scale) * vector.rest[name].double()
+            self._check([DenseTerm(total.float())], name)
             return total.float()
 
         return Lazy({name: tensor for name, (_, tensor) in sorted(shapes.items())}, change)
@@ -174,11 +178,16 @@ class Composition:
         return math.sqrt(max(0.0, whole - lost))
 
     def at(self, path: str) -> tuple[Term, ...]:
-        """What is added to a projection; a vector that leaves it as it is has no part in it."""
+        """What is added to a projection; a vector that leaves it as it is has no part in it.
+
+        Raises :class:`LingarithError` where that is not finite, or so large that no model could take it.
+        """
         space = self.space
         if space.name != "delta":
-            return (self._blended(path),)
-        exact = collected([term for weight, vector in self.parts for term in vector.scaled(path, weight)])
+            exact: tuple[Term, ...] = (self._blended(path),)
+        else:
+            exact = collected([term for weight, vector in self.parts for term in vector.scaled(path, weight)])
+        self._check(exact, path)
         if space.rank is None:
             return exact
         cut: tuple[Term, float, float]
@@ -227,6 +236,13 @@ class Composition:
     def _start(self) -> Terms:
         """What all vectors started from, for ``anchored``."""
         return starting_point(self.parts[0][1])
+
+    def _check(self, terms: Sequence[Term], path: str) -> None:
+        if not all(bound(term) < LARGEST for term in terms):
+            raise LingarithError(
+                f"{self.combination} cannot be added: at {path} it holds NaN, Inf or numbers above {LARGEST:g}; take "
+                "smaller coefficients, or leave out the vector that holds them"
+            )
 
     def _cut_outline(self, exact: tuple[Term, ...]) -> tuple[Term, ...]:
         """The outline of what the space makes of a projection."""

@@ -4,12 +4,52 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
 
+LONGEST = 300
+"""Characters of a sentence beside the paths in it; of a longer one the middle goes, which repeats what was read."""
+PATH = re.compile(r"\S*/\S*")
+LONGEST_PATH, PATHS = 200, 3
+
+
 class LingarithError(Exception):
-    """Something the user can mend. The command line prints the message and exits with 2."""
+    """Something the user can mend. The command line prints the message and exits with 2.
+
+    Whatever was read from a file, the sentence is short (:data:`LONGEST`) and holds nothing that a terminal acts on.
+    Lines that show the place may stand below.
+    """
+
+    def __init__(self, sentence: object, *lines: str) -> None:
+        super().__init__(_short(visible(str(sentence))), *map(visible, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+
+def visible(text: str) -> str:
+    """A text on one line without what a terminal acts on or cannot show, which stands there escaped.
+
+    >>> visible("news\\x1b[2J\\n, line 2"), visible("\\ud800 and \\u202e")
+    ('news\\\\x1b[2J , line 2', '\\\\ud800 and \\\\u202e')
+    """
+    text = text.replace("\n", " ")
+    return (
+        text
+        if text.isprintable()
+        else "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    )
+
+
+def _short(sentence: str) -> str:
+    paths = PATH.findall(sentence)[:PATHS] if len(sentence) > LONGEST else ()
+    room = LONGEST + sum(min(len(path), LONGEST_PATH) for path in paths)
+    if len(sentence) <= room:
+        return sentence
+    half = (room - 3) // 2
+    return f"{sentence[:half]} … {sentence[-half:]}"
 
 
 OUT_OF_MEMORY = "OutOfMemoryError"

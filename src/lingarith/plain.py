@@ -1,4 +1,4 @@
-"""Frozen dataclasses from plain values: what stands in JSON lines, in ``run.json`` and in TOML files.
+"""The one door for what JSON and TOML files hold, and frozen dataclasses from such plain values.
 
 A class says by its annotations what its fields hold. Whole numbers do where numbers are wanted; true and
 false are no numbers; lists become tuples where the annotation is one. Nothing else is converted.
@@ -6,6 +6,9 @@ false are no numbers; lists become tuples where the annotation is one. Nothing e
 
 from __future__ import annotations
 
+import json
+import math
+import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -16,11 +19,102 @@ from typing import Any, TypeVar
 from .errors import LingarithError, did_you_mean
 
 Made = TypeVar("Made")
+DEEPEST, MOST, LONGEST_NUMBER = 50, 2**20, 25
+"""Lists and objects in each other, lists and objects in all, and digits of a number: more is nothing of ours."""
 
 NAMES = {str: "text", int: "whole number", float: "number"}
 UNIONS, LISTS, TABLES = (typing.Union, types.UnionType), (list, tuple, Sequence), (dict, Mapping)
 hints_of = cache(typing.get_type_hints)
 """The annotations of a class by field, as :func:`value` takes them (``Annotated`` is stripped)."""
+
+
+def json_value(content: bytes | str, where: object, mend: str) -> Any:
+    """The value of a JSON file, or of a line of one, as this package and its peers write them.
+
+    ``where`` says what was read, ``mend`` what to do. Raises :class:`LingarithError` naming both for what is no JSON
+    in UTF-8, a key that stands twice, NaN, Inf and numbers of absurd length, half a character, and more or deeper
+    lists and objects than anybody writes.
+    """
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        brackets = text.count("[") + text.count("{")
+        if brackets > MOST:
+            raise ValueError(f"{brackets} lists and objects, and {MOST} is the most")
+        value = json.loads(
+            text, object_pairs_hook=without_repeats, parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
+        if brackets > DEEPEST or "\\u" in text:
+            _check(value)
+    except (ValueError, RecursionError) as problem:
+        raise LingarithError(f"{where} is damaged: not JSON ({_why(problem)}); {mend}") from None
+    return value
+
+
+def json_object(content: bytes | str, where: object, mend: str) -> dict[str, Any]:
+    """The same where it must be an object. Raises :class:`LingarithError` too where it is another value."""
+    value = json_value(content, where, mend)
+    if not isinstance(value, dict):
+        raise LingarithError(f"{where} is damaged: no JSON object; {mend}")
+    return value
+
+
+def toml_table(text: str) -> dict[str, Any]:
+    """The table of a TOML file. Raises ValueError for what is none, or is as :func:`json_value` refuses it."""
+    try:
+        table = tomllib.loads(text)
+        _check(table)
+    except RecursionError as problem:
+        raise ValueError(_why(problem)) from None
+    return table
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where a key stands twice: which one counts, nobody could say."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"{twice[:60]!r} stands twice in an object")
+    return made
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no finite number")
+    return number
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    """Raise ValueError for what stands too deep, for half a character, and for a number that is too long."""
+    if depth > DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, int):
+        if abs(value) >= 10**LONGEST_NUMBER:
+            raise ValueError("a number that is too long")
+    elif isinstance(value, dict | list):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(inner, depth + 1)
+
+
+def _why(problem: Exception) -> str:
+    match problem:
+        case RecursionError():
+            return "nested too deeply"
+        case UnicodeEncodeError():
+            return "half a character, a lone surrogate"
+        case UnicodeDecodeError():
+            return "not UTF-8"
+        case _:
+            return str(problem)
 
 
 def record(cls: type[Made], values: Mapping[str, Any], where: str, *, mend: str = "") -> Made:
@@ -56,7 +150,8 @@ def value(kind: Any, given: Any, where: str) -> Any:
         return given
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if not _fits(kind, given):
-        raise LingarithError(f"{where} is {given!r}; it must be {said(kind)}")
+        shown = "a number that is too long" if isinstance(given, int) and abs(given) > 2**80 else f"{given!r:.200}"
+        raise LingarithError(f"{where} is {shown}; it must be {said(kind)}")
     if origin in UNIONS:
         return value(next(one for one in inner if _fits(one, given)), given, where)
     if is_dataclass(kind):
@@ -98,6 +193,8 @@ def _fits(kind: Any, given: Any) -> bool:
         return isinstance(given, list | tuple) and (not _counted(kind) or len(given) == len(inner))
     if origin in TABLES or is_dataclass(origin):
         return isinstance(given, Mapping)
+    if isinstance(given, int) and abs(given) >= 10**LONGEST_NUMBER:
+        return False
     wanted = (int, float) if origin is float else origin
     return kind is Any or (isinstance(given, wanted) and (origin is bool or not isinstance(given, bool)))
 

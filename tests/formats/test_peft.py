@@ -261,7 +261,7 @@ def test_sums_that_cannot_be_written(tmp_path: Path) -> None:
         ({"r": 0}, "r=0"),
         ({"r": True}, "r=True"),
         ({"lora_alpha": "x"}, "lora_alpha='x'"),
-        ({"lora_alpha": math.nan}, "lora_alpha=nan"),
+        ({"lora_alpha": math.nan}, "NaN is no finite number"),
         ({"lora_alpha": None}, "lora_alpha=None"),
         ({"target_parameters": ["experts.gate_up_proj"]}, "target_parameters cannot be read"),
         ({"r": 3}, "no pair of factors of rank 3"),

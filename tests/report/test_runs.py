@@ -55,7 +55,7 @@ def test_other_runs_stay_apart(make_study: Build, make_run: Build, folder_of: Wr
         ("records.jsonl", lambda text: text[:-20], r"records\.jsonl, line 120: cut off; run the command again"),
         ("records.jsonl", lambda text: text.replace('"score"', '"scor"', 1), r"line 1: there is no 'scor' here; did"),
         ("records.jsonl", lambda text: text.replace("20.0", '"20"', 1), r"line 1: 'score' is '20'; it must be a num"),
-        ("records.jsonl", lambda text: text[:50] + "\n" + text[50:], r"line 1: no JSON object"),
+        ("records.jsonl", lambda text: text[:50] + "\n" + text[50:], r"line 1 is damaged: not JSON"),
         ("choices.jsonl", lambda text: text.replace('"curve"', '"c"', 1), r"choices\.jsonl, line 1: there is no 'c'"),
         ("run.json", lambda text: text.replace('"reference"', '"referenc"'), r"run\.json: there is no 'referenc' here"),
         ("run.json", lambda text: text.replace('"by_source": false', '"by_source": 0'), "'by_source' is 0; it must be"),

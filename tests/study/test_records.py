@@ -132,7 +132,7 @@ def test_a_bad_line_in_the_middle_is_named(line: str, folder: Path) -> None:
     path = folder / "records.jsonl"
     first, second = path.read_text().split("\n")[:2]
     path.write_text(f"{first}\n{line}\n{second}\n")
-    with pytest.raises(LingarithError, match=r"records\.jsonl, line 2: no JSON object; delete that line"):
+    with pytest.raises(LingarithError, match=r"records\.jsonl, line 2 is damaged: .*JSON.*; delete that line"):
         read_run(folder)
 
 

@@ -86,7 +86,7 @@ def test_a_gzipped_parquet_that_would_fill_the_memory_is_refused(
         ("a.json", b'[{"text": "x"}, 7]', "row 2: a JSON object"),
         ("a.json", b'[{"text": "x"},', "row 1: no JSON"),
         ("a.json", b"[]", "is empty"),
-        ("a.jsonl", b'{"text": "x", "text": "y"}', r"line 1: no JSON .a field stands twice in an object."),
+        ("a.jsonl", b'{"text": "x", "text": "y"}', r"line 1: no JSON .'text' stands twice in an object."),
         ("a.csv", b"text;n\na;b\nc\n", "line 3: 1 fields, and the header has 2"),
         ("a.parquet.gz", b"", "is damaged or no Parquet file"),
         ("a.parquet.gz", b"PAR1", "is damaged or no Parquet file"),

@@ -25,6 +25,9 @@ PLAIN = (1e-3, 1e3)
 ROUNDING = 1e-12
 """A sum that is less than this share of its largest summand is what rounding left of 0."""
 
+SHOWN = 80
+"""Characters of an expression on each side of what is wrong with it."""
+
 SIGNS = str.maketrans("\u2212\u00d7\u00b7\u22c5", "-***")
 """Signs as they are printed."""
 NAME = re.compile(
@@ -232,7 +235,9 @@ class _Parser:
         self.next = self.read(0)
 
     def fail(self, sentence: str, at: int) -> NoReturn:
-        raise LingarithError(f"{sentence}\n  {self.text}\n  {' ' * at}^")
+        start = max(0, at - SHOWN)
+        shown = self.text[start : at + SHOWN]
+        raise LingarithError(sentence, f"  {shown}", f"  {' ' * (at - start)}^")
 
     def read(self, start: int) -> _Token:
         found = _TOKEN.match(self.text, start)

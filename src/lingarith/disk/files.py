@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LingarithError
+from ..plain import json_object
 
 TEMPORARY = ".tmp-"
 LARGEST_JSON = 64 * 2**20
@@ -182,6 +183,12 @@ def json_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def file_hash(path: Path) -> str:
+    """sha256 (hex) of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
     """The JSON object in a file. Raises :class:`LingarithError` ending in ``mend`` when it holds none."""
     with reading(path, mend):
@@ -189,18 +196,7 @@ def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
         if size > LARGEST_JSON:
             raise LingarithError(f"{path} takes {size} bytes, and {LARGEST_JSON} is the most; {mend}")
         content = path.read_bytes()
-    return parse_json(content, path, mend)
-
-
-def parse_json(content: bytes, where: object, mend: str) -> dict[str, Any]:
-    """The JSON object that was read from ``where``. Raises :class:`LingarithError` as :func:`read_json` does."""
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as problem:
-        raise LingarithError(f"{where} is damaged: not JSON ({problem}); {mend}") from None
-    if not isinstance(value, dict):
-        raise LingarithError(f"{where} is damaged: no JSON object; {mend}")
-    return value
+    return json_object(content, path, mend)
 
 
 @contextmanager

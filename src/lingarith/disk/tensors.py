@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import LingarithError
+from ..plain import without_repeats
 from .files import MEND, reading, write_atomically
 
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".zip", ".npz"}
@@ -156,7 +157,7 @@ def _header(handle: int, size: int, path: Path, mend: str) -> tuple[dict[str, Pl
     if text.count(b"{") + text.count(b"[") > 3 * MOST_TENSORS + 2:
         raise LingarithError(f"{path} is no vector: it holds more than {MOST_TENSORS} tensors; {mend}")
     try:
-        header = json.loads(text, object_pairs_hook=_without_repeats)
+        header = json.loads(text, object_pairs_hook=without_repeats)
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("its metadata are no texts")
@@ -210,13 +211,6 @@ def _places(header: Mapping[str, Any], start: int, size: int) -> dict[str, Place
 
 def _counts(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name comes twice in its header")
-    return made
 
 
 def _pickle(path: Path) -> LingarithError:

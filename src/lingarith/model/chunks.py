@@ -7,20 +7,23 @@ space; what the system has read lately it keeps by itself.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk.files import write_atomically
+from ..disk.files import file_hash, json_hash, write_atomically
 from ..text.prefix_lm import chunks
+from ..text.rows import fingerprint
 from .backbone import Backbone
 
-TOKENS, ENDS = "tokens.u4", "ends.i8"
-"""Little-endian numbers: the tokens of all chunks, one after another, and where each chunk ends."""
+TOKENS, ENDS, SEAL = "tokens.u4", "ends.i8", "sha256"
+"""Little-endian numbers: the tokens of all chunks, one after another, and where each chunk ends. The third file, which
+is written last, has the hash of both and of what they were made from."""
 BLOCK = 1000
 """Documents that are tokenised at a time."""
 
@@ -47,9 +50,11 @@ class Chunks:
 def tokenised(backbone: Backbone, documents: Sequence[str], length: int, folder: Path | None = None) -> Chunks:
     """The chunks of at most ``length`` tokens (:func:`.prefix_lm.chunks`), in ``folder``, where they may be already.
 
-    A folder belongs to one text, tokenizer and length. Without one they are kept in memory.
+    A folder belongs to one text, tokenizer and length: where what is there is another's or damaged, it is made
+    anew. Without a folder they are kept in memory.
     """
-    if folder and (kept := _kept(folder)):
+    facts = {"text": fingerprint(documents), "length": length, "backbone": backbone.fingerprint} if folder else {}
+    if folder and (kept := _kept(folder, facts)):
         return kept
     tokens, ends = array("I"), array("q")
     for start in range(0, len(documents), BLOCK):
@@ -61,13 +66,18 @@ def tokenised(backbone: Backbone, documents: Sequence[str], length: int, folder:
         return Chunks(numbers, places)
     write_atomically(folder / TOKENS, numbers.tobytes())
     write_atomically(folder / ENDS, places.tobytes())
+    write_atomically(folder / SEAL, _seal(folder, facts))
     return Chunks(folder / TOKENS, places)
 
 
-def _kept(folder: Path) -> Chunks | None:
-    """What is in the folder, if it is whole."""
-    with suppress(OSError, ValueError):
-        ends = np.fromfile(folder / ENDS, "<i8")
-        if len(ends) and (folder / TOKENS).stat().st_size == 4 * int(ends[-1]):
-            return Chunks(folder / TOKENS, ends)
+def _kept(folder: Path, facts: Mapping[str, Any]) -> Chunks | None:
+    """What is in the folder, if it is what was written there for this text."""
+    with suppress(OSError):
+        if (folder / SEAL).read_bytes() == _seal(folder, facts).encode():
+            return Chunks(folder / TOKENS, np.fromfile(folder / ENDS, "<i8"))
     return None
+
+
+def _seal(folder: Path, facts: Mapping[str, Any]) -> str:
+    """The hash of the two files and of what they are the tokens of."""
+    return json_hash({**facts, **{name: file_hash(folder / name) for name in (TOKENS, ENDS)}})

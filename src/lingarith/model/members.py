@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.checkpoint import checkpoint as recomputed
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .. import plain
 from ..adapters.kinds import Adapter, Factored
 from ..adapters.terms import Term
-from ..disk.files import write_atomically
+from ..disk.files import json_hash, reading, write_atomically
 from ..disk.tensors import read_safetensors, write_safetensors
 from ..errors import LingarithError
 from ..vectors.outline import FlatTensors
@@ -36,6 +37,7 @@ from .options import ATTENTION, TrainOptions
 from .projections import home, kinds
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+MEND = f"delete {CHECKPOINT} there to train from the start, or restore both files from a copy"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 ALIGNMENT = 16  # numbers: a factor begins where a line of the processor's cache does
 Flat = Mapping[torch.device, Tensor]
@@ -59,6 +61,28 @@ class Training:
     validation: TrainingData | None = None
     saved: Callable[[], None] | None = None
     """Called after each checkpoint."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a training is, as its checkpoint says, and the hash of all that stands there and in the log."""
+
+    step: int
+    seconds: float
+    tokens: int
+    sha256: str = ""
+
+
+def log_lines(log: Path) -> list[dict[str, Any]]:
+    """The lines of a training's log; none where there is no file. Raises :class:`LingarithError` for a damaged one."""
+    if not log.exists():
+        return []
+    with reading(log, MEND):
+        lines = log.read_bytes().splitlines()
+    entries = [plain.json_object(line, f"{log}, line {number}", MEND) for number, line in enumerate(lines, 1)]
+    for number, entry in enumerate(entries, 1):
+        plain.value(int, entry.get("step"), f"{log}, line {number}: 'step'")
+    return entries
 
 
 class Member:
@@ -94,7 +118,7 @@ class Member:
         training.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = training.folder / CHECKPOINT
         if checkpoint.exists():
-            self._restore(read_safetensors(checkpoint, mend="delete it to train from the start"))
+            self._restore(read_safetensors(checkpoint, mend=MEND))
 
     @property
     def going(self) -> bool:
@@ -151,8 +175,9 @@ class Member:
             tensors |= {f"{key}.{moment}": numbers[None] for key, numbers in self._moments(moment).items()}
         if self._best is not self.flat:
             tensors |= {f"{key}.best": factor[None] for key, factor in self.factors(self._best).items()}
-        counts = json.dumps({"step": self.step, "seconds": self.seconds, "tokens": self.tokens})
-        tensors["counts"] = torch.tensor(list(counts.encode()), dtype=torch.uint8)
+        counts = Counts(self.step, self.seconds, self.tokens)
+        sealed = json.dumps(asdict(replace(counts, sha256=self._seal(counts, tensors))))
+        tensors["counts"] = torch.tensor(list(sealed.encode()), dtype=torch.uint8)
         write_safetensors(self.training.folder / CHECKPOINT, tensors)
         if self.training.saved:
             self.training.saved()
@@ -193,12 +218,22 @@ class Member:
     def _moments(self, which: str) -> dict[str, Tensor]:
         return self.layout.views({device: self._optimizer.state[flat][which] for device, flat in self.flat.items()})
 
-    def _restore(self, saved: Mapping[str, Tensor]) -> None:
-        counts = json.loads(bytes(saved["counts"].tolist()))
-        self.step, self.seconds, self.tokens = counts["step"], counts["seconds"], counts["tokens"]
-        log = self.training.folder / LOG
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        self.log = [entry for entry in map(json.loads, lines) if entry["step"] <= self.step]
+    def _seal(self, counts: Counts, tensors: Mapping[str, Tensor]) -> str:
+        """The hash of all that a training goes on from, and of what it is a training of; the log so far is part of it."""
+        training = self.training
+        about = {"origin": training.origin, "seed": training.options.seed, "start": self.start_hash}
+        facts = {"counts": asdict(replace(counts, sha256="")), "tensors": content_hash(tensors), "log": self.log}
+        return json_hash({**facts, **about})
+
+    def _restore(self, saved: dict[str, Tensor]) -> None:
+        """Go on from a checkpoint. Raises :class:`LingarithError` unless it and the log are as they were written."""
+        where, log = self.training.folder / CHECKPOINT, self.training.folder / LOG
+        written = saved.pop("counts", torch.empty(0))
+        counts = plain.record(Counts, plain.json_object(bytes(written.int().tolist()), where, MEND), where, mend=MEND)
+        self.step, self.seconds, self.tokens = counts.step, counts.seconds, counts.tokens
+        self.log = [entry for entry in log_lines(log) if entry["step"] <= self.step]
+        if counts.sha256 != self._seal(counts, saved):
+            raise LingarithError(f"{where} or its {LOG} was changed, or is another training's; {MEND}")
         self._losses = {int(line["step"]): line["validation_loss"] for line in self.log if "validation_loss" in line}
         for device, flat in self.flat.items():
             count = torch.tensor(float(self.step), device=device)

@@ -16,7 +16,6 @@ from ..disk.files import (
     inside,
     json_bytes,
     naming,
-    parse_json,
     place_folder,
     read_json,
     replace_folder,
@@ -26,6 +25,7 @@ from ..disk.files import (
 from ..disk.remote import Remote
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
+from ..plain import json_object
 from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
 from ..vectors.vector import Vector, check_scale, content_hash
 
@@ -121,7 +121,7 @@ class Objects:
             for key, content in contents.items():
                 with suppress(LingarithError):
                     digest = key.split("/")[1]
-                    whole[digest] = (_checked(parse_json(content, key, ""), digest, key, ""), sizes[digest])
+                    whole[digest] = (_checked(json_object(content, key, ""), digest, key, ""), sizes[digest])
         return list(whole.values())
 
     def problems(self) -> list[str]:
@@ -272,7 +272,7 @@ def _plain(name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """The origin as it comes back from a file, so that a hash is the same before and after."""
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(origin), allow_nan=False))
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, RecursionError) as problem:
         raise LingarithError(f"the origin of {name} must be plain JSON: {problem}") from None
     return plain
 

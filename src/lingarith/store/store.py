@@ -31,13 +31,13 @@ from ..disk.files import (
     inside,
     json_bytes,
     naming,
-    parse_json,
     read_json,
     temporary_folder,
     write_atomically,
 )
 from ..disk.remote import Remote
 from ..errors import LingarithError, did_you_mean
+from ..plain import json_object
 from ..vectors.vector import Vector
 from .objects import HASH, KEY, Objects, fingerprint
 from .parts import differing
@@ -266,7 +266,7 @@ class Store:
         """
         path = self._path(key)
         if self.remote and not path.exists() and (content := self.remote.read(key)) is not None:
-            parse_json(content, f"{self.remote.url}/{key}", mend)
+            json_object(content, f"{self.remote.url}/{key}", mend)
             write_atomically(path, content)
         return read_json(path, mend=mend) if path.exists() else None
 
@@ -322,7 +322,7 @@ class Store:
         for key, content in self.remote.read_all(self.remote.sizes("names")).items() if self.remote else ():
             path = self._path(key)
             if not path.exists() or path.read_bytes() != content:
-                _reference(parse_json(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
+                _reference(json_object(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
                 write_atomically(path, content)
         return sorted((self.folder / "names").glob("*/*.json"))
 

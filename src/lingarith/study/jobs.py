@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import plain
 from ..disk.files import json_hash
 from ..disk.locks import alone
+from ..errors import LingarithError
 from ..model.backbone import Backbone
 from ..model.batches import PrefixItems, TrainingData, task_items
 from ..model.inputs import cut_within
-from ..model.members import CHECKPOINT, LOG, Training
+from ..model.members import CHECKPOINT, LOG, MEND, Training
 from ..model.options import TrainOptions
 from ..model.parallel import processes
 from ..model.together import best_together
@@ -165,7 +166,7 @@ def steps_done(store: Store, recipe: str) -> int:
     """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
     try:
         return _steps((store.folder / _folder(recipe) / LOG).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, LingarithError):  # whoever trains says what is wrong
         return 0
 
 
@@ -178,9 +179,8 @@ def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Traini
     folder = _folder(recipe)
     log, checkpoint = f"{folder}/{LOG}", f"{folder}/{CHECKPOINT}"
     if store.remote and store.remote.has(checkpoint):
-        here = store.folder / log
         there = store.remote.read(log) or b""
-        if _steps(there) > (_steps(here.read_bytes()) if here.exists() else 0):
+        if _steps(there) > steps_done(store, recipe):
             store.fetch(checkpoint, log)
     return replace(job.training(backbone, store.folder / folder), saved=partial(store.push, log, checkpoint))
 
@@ -188,7 +188,8 @@ def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Traini
 def _steps(log: bytes) -> int:
     """How far a training was when it wrote its log, which it does at each checkpoint."""
     lines = log.splitlines()
-    return int(json.loads(lines[-1])["step"]) if lines else 0
+    step = plain.json_object(lines[-1], LOG, MEND).get("step") if lines else 0
+    return int(plain.value(int, step, f"{LOG}: 'step'"))
 
 
 def _kept(vector: Vector, recipe: str, store: Store) -> str:

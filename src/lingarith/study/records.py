@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from .. import plain
-from ..disk.files import TEMPORARY, write_atomically
+from ..disk.files import TEMPORARY, read_json, write_atomically
 from ..errors import LingarithError
 
 BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED = "baseline", "add", "add_subtract", "uncoupled"
@@ -231,15 +231,8 @@ FILES: Mapping[type[Line], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 
 def read_run(folder: Path, *, whole: bool = False) -> Run:
     """Everything in a run folder. Raises :class:`LingarithError` when it is none; see :func:`read_lines`."""
-    try:
-        values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError
-    except (OSError, ValueError):
-        raise LingarithError(
-            f"{folder} is no run folder: it has no readable run.json; "
-            "name one made by `lingarith adapt` or `lingarith run`"
-        ) from None
+    mend = f"{folder} is no run folder; name one made by `lingarith adapt` or `lingarith run`"
+    values = read_json(folder / "run.json", mend=mend)
     return Run(
         plain.record(About, values, str(folder / "run.json"), mend="run the command again that made it"),
         read_lines(folder, Example, whole=whole),
@@ -265,14 +258,8 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
     mend = "delete that line and run again"
     for number, text in enumerate(lines, 1):
         where = f"{path}, line {number}"
-        try:
-            values = json.loads(text) if text else {}
-        except ValueError:
-            values = None
-        if not isinstance(values, dict):
-            raise LingarithError(f"{where}: no JSON object; {mend}")
-        if values:
-            objects.append(plain.record(kind, values, where, mend=mend))
+        if text:
+            objects.append(plain.record(kind, plain.json_object(text, where, mend), where, mend=mend))
     return objects
 
 

@@ -8,7 +8,6 @@ keys hold for all profiles; a table such as ``[newsroom]`` or ``[paper]`` overri
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -202,8 +201,8 @@ def read_study(
     """
     path, content = _file(which)
     try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as problem:
+        document = plain.toml_table(content)
+    except ValueError as problem:
         raise LingarithError(f"{path} is no TOML ({problem}); mend that line") from None
     profiles = {key: value for key, value in document.items() if isinstance(value, dict)}
     if profile not in profiles:
@@ -248,8 +247,8 @@ def _change(text: str) -> tuple[str, Any]:
     if value.strip() == "nan":
         return key.strip(), "nan"  # Min Nan Chinese, where TOML has a number
     for written in (value, f"[{value}]"):
-        with suppress(tomllib.TOMLDecodeError):
-            return key.strip(), tomllib.loads(f"value = {written}")["value"]
+        with suppress(ValueError):
+            return key.strip(), plain.toml_table(f"value = {written}")["value"]
     return key.strip(), value.strip()
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from ..disk.files import json_bytes, write_atomically
+from ..disk.files import file_hash, json_bytes, read_json, write_atomically
 from ..disk.locks import alone
 from ..errors import LingarithError, MissingData, did_you_mean
 from ..languages.codes import counterpart
@@ -66,6 +66,14 @@ class HubFiles:
     def filled(self) -> str:
         """The pattern with its language and split."""
         return self.path.replace("{language}", self.language).replace("{split}", self.split)
+
+
+class _Place(NamedTuple):
+    """The first row that is still to come, and the documents and characters that are there."""
+
+    start: int = 0
+    documents: int = 0
+    characters: int = 0
 
 
 @cache
@@ -149,7 +157,7 @@ def _fetch(
     revision = _revision(wanted, root, shard)
     partial = shard.with_suffix(f".{revision}.partial")
     with partial.open("ab+") as file:
-        start, documents, characters = _resume(file, fields)
+        (start, documents, characters), seal = _resume(file, fields)
         stream = _stream(wanted, revision, root, start)
         while limit_characters is None or characters < limit_characters:
             number, row = next(stream, (0, None))
@@ -160,7 +168,9 @@ def _fetch(
             if not all(texts.values()):
                 continue
             kept = {"row": number} | texts | {field: row[field] for field in nested if field in row}
-            file.write(json.dumps(kept, ensure_ascii=False).encode() + b"\n")
+            line = json.dumps(kept, ensure_ascii=False).encode() + b"\n"
+            seal = _sealed(seal, line)
+            file.write(f"{seal} ".encode() + line)
             documents += 1
             characters += sum(map(len, texts.values()))
             if progress:
@@ -170,6 +180,7 @@ def _fetch(
     if not documents:
         partial.unlink()
         raise LingarithError(f"{wanted.dataset} ({wanted.configuration}) holds no row with text in {', '.join(fields)}")
+    write_atomically(shard, _unsealed(partial))
     manifest = {
         "dataset": wanted.dataset,
         "configuration": wanted.configuration,
@@ -180,27 +191,40 @@ def _fetch(
         "limit_characters": limit_characters,
         "documents": documents,
         "characters": characters,
-        "sha256": _sha256(partial),
+        "sha256": file_hash(shard),
     }
-    os.replace(partial, shard)
     write_atomically(shard.with_suffix(".json"), json_bytes(manifest))
+    partial.unlink()
 
 
-def _resume(file: BinaryIO, fields: tuple[str, ...]) -> tuple[int, int, int]:
-    """The first row that is still to come, and the documents and characters that are there."""
+def _resume(file: BinaryIO, fields: tuple[str, ...]) -> tuple[_Place, str]:
+    """What is there whole, and the seal of its last line; what comes after the first line that is not is cut off."""
     start = documents = characters = whole = 0
+    seal = ""
     file.seek(0)
     for line in file:
-        try:
-            row = json.loads(line) if line.endswith(b"\n") else {}
-            size = sum(len(row[field]) for field in fields)
-            start = row["row"] + 1
-        except (ValueError, KeyError):  # torn by the interruption
+        mark, _, content = line.partition(b" ")
+        # Torn by the interruption, or changed since: the rows from here on are fetched again.
+        if not line.endswith(b"\n") or mark.decode("ascii", "replace") != (after := _sealed(seal, content)):
             break
-        documents, characters, whole = documents + 1, characters + size, whole + len(line)
+        row, seal = json.loads(content), after
+        start, characters = row["row"] + 1, characters + sum(len(row[field]) for field in fields)
+        documents, whole = documents + 1, whole + len(line)
     file.truncate(whole)
     file.seek(0, os.SEEK_END)
-    return start, documents, characters
+    return _Place(start, documents, characters), seal
+
+
+def _sealed(before: str, line: bytes) -> str:
+    """What stands before a line of a shard that is not whole yet: the beginning of a sha256 over all lines so far."""
+    return hashlib.sha256(before.encode() + line).hexdigest()[:32]
+
+
+def _unsealed(partial: Path) -> Iterator[bytes]:
+    """The lines of a shard without their seals."""
+    with partial.open("rb") as file:
+        for line in file:
+            yield line.partition(b" ")[2]
 
 
 def _stream(wanted: HubFiles, revision: str, root: Path | None, start: int) -> Iterator[tuple[int, Row]]:
@@ -262,14 +286,7 @@ def _failed(wanted: HubFiles, error: Exception) -> str:
 
 
 def _verify(shard: Path) -> None:
-    try:
-        expected = json.loads(shard.with_suffix(".json").read_text())["sha256"]
-    except (ValueError, KeyError, TypeError):
-        expected = None
-    if not shard.is_file() or _sha256(shard) != expected:
-        raise LingarithError(f"the shard {shard} is damaged; delete it and {shard.stem}.json to fetch it again")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    mend = f"delete it and {shard.stem}.json to fetch it again"
+    expected = read_json(shard.with_suffix(".json"), mend=mend).get("sha256")
+    if not shard.is_file() or file_hash(shard) != expected:
+        raise LingarithError(f"the shard {shard} is damaged; {mend}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import LingarithError, did_you_mean
+from ..plain import without_repeats
 from ..unicode import blank, composed
 
 Row = dict[str, Any]
@@ -167,16 +168,9 @@ def _together(first: str, lines: Iterator[tuple[int, str]], path: Path) -> str:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise LingarithError(f"{where}: no JSON ({error}); write one object a line, or an array of them") from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> Row:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a field stands twice in an object")
-    return row
 
 
 def _csv_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from .. import plain
 from ..errors import LingarithError, MissingData, did_you_mean
 from ..languages.codes import language_name, spoken
 from ..unicode import composed
@@ -137,7 +137,7 @@ def task_of(which: str) -> Task:
         near = did_you_mean(which, TASKS)
         raise LingarithError(f"there is no task '{which}'{near}{'' if near.endswith('?') else '; or give a TOML file'}")
     try:
-        given = {"name": path.stem} | tomllib.loads(path.read_text(encoding="utf-8"))
+        given = {"name": path.stem} | plain.toml_table(path.read_text(encoding="utf-8"))
         return Task(**_checked(given))
     except OSError as error:
         raise LingarithError(f"the task {path} cannot be read: {error.strerror or error}") from error

@@ -8,22 +8,37 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-
 LONGEST = 300
 """Characters of a sentence beside the paths in it; of a longer one the middle goes, which repeats what was read."""
 PATH = re.compile(r"\S*/\S*")
 LONGEST_PATH, PATHS = 200, 3
 
 
+USER = re.compile(r"(?:(?<=://)[^\s:/]*:\S*|(?<=https://)[^\s/]*|(?<=http://)[^\s/]*)@")
+"""What stands before the host of a URL: with a password, or alone where that is a token. Passwords hold any sign."""
+TOKEN = re.compile(r"([?&][^=&\s]*(?:sig|token|key|secret|passw|credential)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose URLs can be shown, and written into files: without users, passwords and tokens.
+
+    >>> without_passwords("sftp://me:hun/ter@2@host/x and https://host/y?sig=3f2a&v=1")
+    'sftp://***@host/x and https://host/y?sig=***&v=1'
+    >>> without_passwords("abfs://container@account/x")
+    'abfs://container@account/x'
+    """
+    return TOKEN.sub(r"\1***", USER.sub("***@", text)) if "://" in text else text
+
+
 class LingarithError(Exception):
     """Something the user can mend. The command line prints the message and exits with 2.
 
-    Whatever was read from a file, the sentence is short (:data:`LONGEST`) and holds nothing that a terminal acts on.
-    Lines that show the place may stand below.
+    Whatever was read from a file, the sentence is short (:data:`LONGEST`) and holds no passwords and nothing that a
+    terminal acts on. Lines that show the place may stand below.
     """
 
     def __init__(self, sentence: object, *lines: str) -> None:
-        super().__init__(_short(visible(str(sentence))), *map(visible, lines))
+        super().__init__(_short(visible(without_passwords(str(sentence)))), *map(visible, lines))
 
     def __str__(self) -> str:
         return "\n".join(self.args)

@@ -60,7 +60,7 @@ def import_(
         print_json(facts | {"warnings": warnings})
         return
     print(
-        f"{name} ({digest[:12]}) is in {store}: {vector.adapter}, scale {placed.scale:g}, "
+        f"{name} ({digest[:12]}) is in {shelf.place}: {vector.adapter}, scale {placed.scale:g}, "
         f"{len(placed.terms)} projections"
     )
     if "renamed" in placed.origin:

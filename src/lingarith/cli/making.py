@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import LingarithError
+from ..errors import LingarithError, without_passwords
 from ..newsroom import NEWSROOM
 from ..study.options import WorkOptions
 from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
@@ -128,7 +128,7 @@ def _make(
         read = {study.data.text, *(labels.source for labels in study.tasks.values())}
         run = doing.run(
             lab, out, planned, runner=who, together=work.together, announce=announce,
-            command=" ".join(["lingarith", *sys.argv[1:]]), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
+            command=without_passwords(" ".join(["lingarith", *sys.argv[1:]])), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
         )  # fmt: skip
     _report(run, out, as_json)
 

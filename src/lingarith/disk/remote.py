@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from ..errors import LingarithError
+from ..errors import LingarithError, without_passwords
 from .kept import cache_folder
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -23,7 +25,8 @@ class Remote:
     All methods raise :class:`LingarithError` when the file system refuses or does not answer.
     """
 
-    url: str
+    url: str = field(repr=False)
+    """With what opens it; :attr:`place` is what can be shown."""
     system: Any
     """Of fsspec, which has no types."""
     root: str
@@ -38,10 +41,11 @@ class Remote:
         except ImportError as problem:
             extra = EXTRAS.get(url.partition(":")[0])
             install = f"pip install 'lingarith[{extra}]'" if extra else "install it"
-            raise LingarithError(f"{url} needs a library that is not here ({problem}); {install}") from None
-        except ValueError as problem:
+            raise LingarithError(f"{url} needs a library that is not here ({_said(problem, url)}); {install}") from None
+        except Exception as problem:  # some ask a server at once, and each raises its own
             raise LingarithError(
-                f"{url} is no place for a store: {problem}; name a folder, or a place such as s3://bucket/store"
+                f"{url} is no place for a store: {_said(problem, url)}; name a folder, or a place such as "
+                "s3://bucket/store"
             ) from None
         if not root.strip("/"):
             raise LingarithError(
@@ -50,6 +54,11 @@ class Remote:
         remote = Remote(url.rstrip("/"), system, root.rstrip("/"))
         remote._must_be_there()
         return remote
+
+    @property
+    def place(self) -> str:
+        """The URL without a password."""
+        return without_passwords(self.url)
 
     @property
     def cache(self) -> Path:
@@ -137,8 +146,16 @@ class Remote:
         try:
             yield
         except Exception as problem:
-            said = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
             raise LingarithError(
-                f"{self.url} cannot be used: {said}; see that it exists and that your credentials reach it, "
+                f"{self.url} cannot be used: {_said(problem, self.url)}; see that it exists and that your credentials reach it, "
                 "then run the same command again (what was computed is kept on this machine)"
             ) from problem
+
+
+def _said(problem: Exception, url: str) -> str:
+    """What an error says in a line, without the password of the URL wherever it stands."""
+    said = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
+    for secret in re.findall(r"://[^\s:/]*:(\S*)@", url):
+        for form in {secret, unquote(secret)} - {""}:
+            said = said.replace(form, "***")
+    return said

@@ -147,7 +147,7 @@ class Objects:
         """Copy an object into an empty folder. Raises :class:`LingarithError` unless it is what its hash says."""
         for file in (TENSORS, MANIFEST):
             remote.fetch(_key(digest, file), folder / file)
-        place = f"{remote.url}/objects/{digest}"
+        place = f"{remote.place}/objects/{digest}"
         try:
             _read(folder, digest, f"delete {place} and train the vector again")
         except LingarithError as problem:
@@ -163,7 +163,7 @@ class Objects:
     def _problem_elsewhere(self, digest: str) -> str | None:
         assert self.remote
         if not self.remote.has(_key(digest, MANIFEST)):
-            place = f"{self.remote.url}/objects/{digest}"
+            place = f"{self.remote.place}/objects/{digest}"
             return f"{place} is half-written: it has no {MANIFEST}; delete it if no process is writing it now"
         try:
             with temporary_folder(inside(self.store, "objects")) as folder:

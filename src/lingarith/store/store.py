@@ -108,8 +108,8 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it lies: what :meth:`at` takes."""
-        return self.remote.url if self.remote else str(self.folder)
+        """Where it lies, without a password."""
+        return self.remote.place if self.remote else str(self.folder)
 
     def exists(self) -> bool:
         """Whether anything was written to it."""

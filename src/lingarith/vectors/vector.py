@@ -14,7 +14,6 @@ from ..adapters.dense import DenseTerm
 from ..adapters.terms import Term, described, mapped
 from ..errors import LingarithError
 
-
 LARGEST_SCALE = 1e6
 """α/r of any adapter is far below."""
 

@@ -96,7 +96,7 @@ class Work:
         return json.dumps(
             {
                 "study": [study.name, study.table, dict(study.keys)],
-                "store": store.place if store.remote else str(store.folder.resolve()),
+                "store": store.remote.url if store.remote else str(store.folder.resolve()),
                 "folder": str(Path.cwd()),
                 "recipes": self.lab.recipes,
                 "protocol": self.protocol,

@@ -67,16 +67,27 @@ def _short(sentence: str) -> str:
     return f"{sentence[:half]} … {sentence[-half:]}"
 
 
-OUT_OF_MEMORY = "OutOfMemoryError"
-"""torch's error when a device is full, by its name: commands end without torch too."""
 DO_LESS = (
-    "the device has not enough memory; do less at a time (--together 1, --accumulation 4, --generate-batch 8, "
+    "there is not enough memory; do less at a time (--together 1, --accumulation 4, --generate-batch 8, "
     "--max-input), and what is finished is not done again"
 )
 
 
+class Unreadable(LingarithError):
+    """What is there cannot be read now (no permission, a failing disk). It may be as good as ever, so it is not left
+    out of what is listed, and nobody is told to delete it."""
+
+
 class MissingData(LingarithError):
     """There is no data of that language and split. Where the data are optional, that is an answer."""
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether a device or the machine is full; told by what torch says, since commands end without torch too."""
+    return isinstance(problem, MemoryError) or (
+        isinstance(problem, RuntimeError)
+        and (type(problem).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(problem))
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -100,7 +100,7 @@ def test_a_command_line_that_cannot_be_understood(
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
             2,
-            "error: the device has not enough memory; do less at a time (--together 1, --accumulation 4, "
+            "error: there is not enough memory; do less at a time (--together 1, --accumulation 4, "
             "--generate-batch 8, --max-input), and what is finished is not done again\n",
         ),
     ],

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from lingarith.adapters import lora
+from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone, load, wrap
-from lingarith.model.fingerprint import configuration, fingerprint
+from lingarith.model.fingerprint import configuration, fingerprint, identity_in
 from lingarith.vectors.vector import Update
 
 FAMILIES = ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"]
@@ -209,7 +210,26 @@ def test_one_fingerprint_in_any_precision(model: Make, tokenizer: Make) -> None:
     first = fingerprint(made, words)
     assert len(first) == 64
     assert fingerprint(model("llama"), words) == first
-    assert fingerprint(made.to(torch.bfloat16), words) == first
+    assert fingerprint(made.to(torch.bfloat16), words) != first  # without the checkpoint's own numbers
+
+
+@pytest.mark.parametrize("family", ["t5", "llama", "bloom"])
+def test_every_number_of_a_checkpoint_counts(
+    family: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = folder(family)
+    first = load(str(where), device="cpu")
+    assert identity_in(where) == (first.fingerprint, first.parts)
+    _, tensor = next(item for item in read_safetensors(where / "model.safetensors").items() if item[1].ndim == 2)
+    content = bytearray((where / "model.safetensors").read_bytes())
+    at = bytes(content).index(tensor.numpy().tobytes()) + 4 * (tensor.shape[1] + 1)  # which no sample has
+    content[at] ^= 1  # the last bit of a number
+    (where / "model.safetensors").write_bytes(content)
+    other = load(str(where), device="cpu")
+    assert other.fingerprint != first.fingerprint
+    assert other.parts["sampled"] == first.parts["sampled"]
+    monkeypatch.setattr("lingarith.model.fingerprint._numbers", None)  # what did not change is not hashed again
+    assert load(str(where), dtype="bfloat16", device="cpu").fingerprint == other.fingerprint
 
 
 def test_fingerprints_differ_after_any_change(model: Make, tokenizer: Make) -> None:
@@ -257,8 +277,10 @@ def test_a_key_of_the_class_itself_counts(family: str, model: Make, tokenizer: M
 
 
 def test_the_newsrooms_fingerprint_stays() -> None:
-    """Vectors are bound to it."""
-    assert load(device="cpu").fingerprint == "adb6bd29d4f429ff1bb95c58104372700f7843e46fd453d854d2f1ca0b1d4239"
+    """Vectors are bound to it, older ones to the second."""
+    on = load(device="cpu")
+    assert on.parts["sampled"] == "adb6bd29d4f429ff1bb95c58104372700f7843e46fd453d854d2f1ca0b1d4239"
+    assert on.fingerprint == "d2204f52f741f0b6b4c0a202c3547102f54106377ee815c425e46b765db9092a"
 
 
 @pytest.mark.parametrize(
@@ -367,7 +389,7 @@ def test_damaged_and_incomplete_checkpoints(folder: Callable[[str], Path]) -> No
     config.write_text(json.dumps(settings | {"intermediate_size": 64}))
     refused(where, r"no fitting weights for 6 tensors .*, and random ones would take their place; choose a complete")
     config.write_text("{half")
-    refused(where, "not a valid JSON file")
+    refused(where, "config.json is damaged: not JSON")
     config.write_text(json.dumps(settings))
     weights.write_bytes(content[:-100])
     refused(where, "incomplete metadata, file not fully covered")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from ..study.study import ADAPT, Study, study_of
 from .flags import flags
 from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, open_store, print_json, print_table, say
 from .progress import shown
+from .terminal import console, tell
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -74,11 +76,11 @@ def compose(
         print_json(facts | {"norm": composition.norm, "error": composition.error, "parents": parents})
         return
     lost = f", {composition.error:.2%} of it lost by the cut" if composition.error else ""
-    print(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost}")
+    tell(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost}")
     if name:
-        print(f"stored as {name} ({facts['hash'][:12]})")
+        tell(f"stored as {name} ({facts['hash'][:12]})")
     if out:
-        print(f"written to {out} for PEFT")
+        tell(f"written to {out} for PEFT")
 
 
 @flags("sums")
@@ -96,8 +98,6 @@ def inspect(
 
     `lingarith inspect '0.6*headlines[en] + 0.4*(news[pt] - news[en])' --page inspection.html`
     """
-    from rich import print as show
-
     from ..inspection.measure import inspect as measured
     from ..inspection.page import page as drawn
     from ..inspection.words import as_text, facts
@@ -115,9 +115,9 @@ def inspect(
     if as_json:
         print_json(facts(inspection))
         return
-    show(as_text(inspection, per_module=per_module))
+    console().print(as_text(inspection, per_module=per_module))
     if page is not None:
-        print(f"heat maps in {page}")
+        tell(f"heat maps in {page}")
 
 
 @flags("languages", "data", "backbone", "sums", "choice", "writing", "seeds", without=("learning_rates", "controls"))
@@ -182,18 +182,18 @@ def evaluate(
         print_json({key: value for key, value in vars(measured).items() if key != "outcomes"})
         return
     low, high = measured.interval
-    print(
+    tell(
         f"{measured.expression} in {measured.space}, {measured.language} {measured.split}, {measured.examples} examples"
     )
-    print(f"{measured.metric} {measured.score:.1f} (95 % interval {low:.1f} to {high:.1f}); {measured.scoring}")
+    tell(f"{measured.metric} {measured.score:.1f} (95 % interval {low:.1f} to {high:.1f}); {measured.scoring}")
     for name, value in measured.beside.items():
-        print(f"{name} {value:.1f}")
+        tell(f"{name} {value:.1f}")
     if measured.kinds:
-        print("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in measured.kinds.items() if share))
+        tell("outputs: " + ", ".join(f"{share:.0%} {kind}" for kind, share in measured.kinds.items() if share))
     if one := measured.against:
         low, high = one.interval
         against = f"against {one.expression} ({one.score:.1f}): {one.gain:+.1f} "
-        print(f"{against}(95 % interval {low:+.1f} to {high:+.1f}, p = {one.p:.2g})")
+        tell(f"{against}(95 % interval {low:+.1f} to {high:+.1f}, p = {one.p:.2g})")
 
 
 @flags("tasks", "fields", "prompt", "backbone", "sums", "writing")
@@ -227,10 +227,12 @@ def generate(
     if as_json:
         print_json([{"input": article, "output": output} for (article, _), output in zip(inputs, outputs, strict=True)])
     else:
-        print("\n".join(" ".join(output.splitlines()) for output in outputs))
+        tell("\n".join(" ".join(output.splitlines()) for output in outputs))
 
 
 def _lines_of_stdin() -> list[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # as all data, whatever the locale
     try:
         return [line.lstrip("\ufeff").strip() for line in sys.stdin]
     except UnicodeDecodeError as problem:

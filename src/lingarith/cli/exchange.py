@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import LingarithError, did_you_mean
 from .composing import Expression, composed
 from .flags import flags
 from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json
+from .terminal import tell
+
+if TYPE_CHECKING:
+    from ..vectors.vector import Vector
 
 
 def import_(
@@ -30,7 +34,6 @@ def import_(
     `lingarith import adapter-en --name 'task[en]' --like 'mc4[en]'`
     """
     from ..adapters.terms import norm
-    from ..errors import LingarithError
     from ..formats.imported import backbone_of, on_backbone, open_adapter
     from ..store.store import check_name
     from ..vectors.outline import idle, outliers
@@ -45,7 +48,7 @@ def import_(
 
         prepare()
         model = load(backbone)
-        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.linear_shapes)
+        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.linear_shapes, model.parts)
     else:
         facts, projections, reason = backbone_of(vector, shelf, like)
         placed = on_backbone(vector, facts, projections)
@@ -53,20 +56,20 @@ def import_(
     norms = {path: norm(vector.scaled(path)) for path in vector.terms}
     warnings = [*outliers(vector.terms), *idle(name, norms)]
     for sentence in warnings:
-        print(f"warning: {sentence}; the adapter may be damaged", file=sys.stderr)
+        tell(f"warning: {sentence}; the adapter may be damaged", stderr=True)
     bound, base = placed.origin["backbone"], placed.origin["base"]
     if as_json:
         facts = {"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin}
         print_json(facts | {"warnings": warnings})
         return
-    print(
+    tell(
         f"{name} ({digest[:12]}) is in {shelf.place}: {vector.adapter}, scale {placed.scale:g}, "
         f"{len(placed.terms)} projections"
     )
     if "renamed" in placed.origin:
-        print(f"bound by the ends of its paths: {placed.origin['renamed']}")
+        tell(f"bound by the ends of its paths: {placed.origin['renamed']}")
     named = f"; its folder names {base}" if base not in (None, bound["name"]) else ""
-    print(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
+    tell(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
 
 
 @flags("sums")
@@ -90,8 +93,6 @@ def export(
     `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --format serving --out pt`
     """
     from ..disk.files import read_json
-    from ..errors import LingarithError, did_you_mean
-    from ..formats.checkpoints import checkpoint
     from ..formats.folders import ORIGIN, task_type_of
     from ..formats.lokr import write_lokr
     from ..formats.merged import write_merged
@@ -108,8 +109,7 @@ def export(
     facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
     base, task_type = vector.origin["backbone"], task_type_of(composition.paths)
     if format == "merged":
-        place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
-        write_merged(composition, place, out, origin=vector.origin)
+        write_merged(composition, _base(vector, backbone), out, origin=vector.origin)
     else:
         written = adapters[format](
             composition, out, base_model=base["name"], task_type=task_type, origin=vector.origin
@@ -120,11 +120,37 @@ def export(
         print_json(facts)
         return
     lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
-    print(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
+    tell(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
     if format == "merged":
-        print(f"added to {backbone or base['name']}; rounding to its type lost {facts['rounding']:.2%} of the update")
+        tell(f"added to {backbone or base['name']}; rounding to its type lost {facts['rounding']:.2%} of the update")
     if format == "serving":
-        print(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
+        tell(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
         if task_type == "SEQ_2_SEQ_LM":
-            print("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
-    print(f"written to {out}")
+            tell("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
+    tell(f"written to {out}")
+
+
+def _base(vector: Vector, backbone: str | None) -> Path:
+    """The folder of the checkpoint that a sum is added to: its vectors' backbone, by its fingerprint.
+
+    Raises :class:`LingarithError` for another, and for a folder that nobody but the vectors names.
+    """
+    from ..formats.checkpoints import checkpoint, folder_of
+    from ..model.fingerprint import identity_in
+    from ..newsroom import NEWSROOM
+    from ..store.parts import same_backbone
+
+    base = vector.origin["backbone"]
+    if not backbone and base["name"] != NEWSROOM and folder_of(base["name"]):
+        raise LingarithError(
+            f"these vectors name the folder {base['name']} as their backbone, and its files would be copied; say so by "
+            f"--backbone {base['name']}"
+        )
+    place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
+    found, parts = identity_in(place)
+    if not same_backbone(vector.origin, found, parts):
+        raise LingarithError(
+            f"{backbone or base['name']} ({found[:16]}) is not the backbone of these vectors, which is "
+            f"{base['fingerprint'][:16]}; give that one's folder by --backbone"
+        )
+    return place

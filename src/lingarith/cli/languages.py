@@ -18,6 +18,7 @@ from .composing import study_typed
 from .flags import flags, taken
 from .opening import DEFAULT_STORE, Json, StorePlace, open_lab, print_json, print_table
 from .progress import shown
+from .terminal import tell
 
 
 @flags(RelatedOptions, "text", "plain_field", "backbone")
@@ -92,14 +93,14 @@ def _show(one: Related, paper: Sequence[str] | None) -> None:
     for candidate in one.candidates:
         numbers = ("–" if value is None else f"{value:.4f}" for value in candidate.distances.values())
         rows.append(["in" if candidate.chosen else "out", _named(candidate.language), *numbers, candidate.why])
-    print(f"Related to {_named(one.target)}: {one.rule}")
-    print(f"Distances: {', '.join(one.measures)}\n")
+    tell(f"Related to {_named(one.target)}: {one.rule}")
+    tell(f"Distances: {', '.join(one.measures)}\n")
     print_table(["", "Language", *measures, "Why"], rows, measures)
-    print(f"\nRelated: {' '.join(one.chosen)}")
+    tell(f"\nRelated: {' '.join(one.chosen)}")
     if paper is not None:
-        print(f"Table 5 of the paper: {' '.join(paper)}")
+        tell(f"Table 5 of the paper: {' '.join(paper)}")
     if one.note:
-        print(f"Note: {one.note}")
+        tell(f"Note: {one.note}")
 
 
 def _show_all(results: Sequence[Related], paper: Mapping[str, Sequence[str]]) -> None:
@@ -110,12 +111,12 @@ def _show_all(results: Sequence[Related], paper: Mapping[str, Sequence[str]]) ->
             more = [f"+{code}" for code in one.chosen if code not in listed]
             less = [f"−{code}" for code in listed if code not in one.chosen]
             rows[-1] += [" ".join(listed), " ".join(more + less) or "none"]
-    print(f"Related, nearest first: {results[0].rule}")
-    print(f"Distances: {', '.join(results[0].measures)}\n")
+    tell(f"Related, nearest first: {results[0].rule}")
+    tell(f"Distances: {', '.join(results[0].measures)}\n")
     print_table(["Target", "Related", *(("Table 5 of the paper", "Difference") if paper else ())], rows)
     for one in results:
         if one.note:
-            print(f"{one.target}: {one.note}")
+            tell(f"{one.target}: {one.note}")
 
 
 def _named(code: str) -> str:

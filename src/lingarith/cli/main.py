@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..errors import DO_LESS, OUT_OF_MEMORY, LingarithError
+from ..errors import DO_LESS, LingarithError, out_of_memory, visible
 from . import composing, exchange, languages, making, reporting, vectors
+from .terminal import tell
 
 USAGE: Any = typer.BadParameter.__base__
 """A command line that cannot be understood; typer gives the class no public name."""
@@ -38,7 +39,7 @@ app.add_typer(vectors.app, name="vectors")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"lingarith {__version__}")
+        tell(f"lingarith {__version__}")
         raise typer.Exit
 
 
@@ -76,6 +77,8 @@ def main() -> None:
     gc.set_threshold(100_000)
     code = 0
     try:
+        if wrong := next((word for word in sys.argv if not _is_text(word)), ""):
+            raise LingarithError(f"'{wrong}' is not UTF-8, as texts and names of files must be; write it in UTF-8")
         code = app(prog_name="lingarith", standalone_mode=False) or 0
         sys.stdout.flush()
     except LingarithError as mistake:
@@ -91,23 +94,27 @@ def main() -> None:
     except OSError as problem:
         if problem.strerror is None:
             raise
-        where = f"{problem.filename}: " if problem.filename else ""
+        where = f"{visible(str(problem.filename))}: " if problem.filename else ""
         code = _failed(f"{where}{problem.strerror}; mend that and run the same command again")
-    except RuntimeError as problem:
-        if type(problem).__name__ != OUT_OF_MEMORY:
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
             raise
         code = _failed(DO_LESS)
     except (typer.Abort, KeyboardInterrupt):
         code = STOPPED
     if code == STOPPED:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        tell("stopped; the same command goes on from here", stderr=True)
     sys.exit(code)
 
 
 def _failed(sentence: str) -> int:
     if not _together() or os.environ["RANK"] == "0":
-        print(f"error: {sentence}", file=sys.stderr)
+        tell(f"error: {sentence}", stderr=True)
     return 2
+
+
+def _is_text(word: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _together() -> bool:

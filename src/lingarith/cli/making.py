@@ -16,6 +16,7 @@ from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
 from .flags import flags, taken
 from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, print_json, print_table, say
 from .progress import duration, shown
+from .terminal import console, tell
 
 if TYPE_CHECKING:
     from ..algebra import Combination
@@ -46,10 +47,10 @@ def demo(
     It is `lingarith adapt pt uk fa` on the embedded newsroom. Run again, it takes what exists.
     """
     if not as_json:
-        print(
+        tell(
             "Labels in English, plain text in English, Portuguese, Ukrainian and Persian: one task vector and four "
             "language vectors, added and subtracted.",
-            file=sys.stderr,
+            stderr=True,
         )
     # One vector in a pass: how many do best is measured, and rounds otherwise from machine to machine.
     _make(study_of("demo", ADAPT, DEMO | given, TYPED), WorkOptions(together=1), store, out, as_json=as_json)
@@ -128,15 +129,14 @@ def _make(
         read = {study.data.text, *(labels.source for labels in study.tasks.values())}
         run = doing.run(
             lab, out, planned, runner=who, together=work.together, announce=announce,
-            command=without_passwords(" ".join(["lingarith", *sys.argv[1:]])), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
+            command=without_passwords(" ".join(["lingarith", *sys.argv[1:]])),
+            notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
         )  # fmt: skip
     _report(run, out, as_json)
 
 
 def _report(run: Run, out: Path, as_json: bool) -> None:
     """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
-    from rich import print as show
-
     from ..report.examples import examples
     from ..report.findings import findings
     from ..report.writing import as_text, write_report
@@ -148,15 +148,15 @@ def _report(run: Run, out: Path, as_json: bool) -> None:
         print_json({"cells": results.cells, "tables": results.tables} | facts)
         return
     for grid in results.tables:
-        show(as_text(grid), "")
+        console().print(as_text(grid), "")
     say([*results.sentences, *about.notes])
     for target in about.targets if about.handed_over else ():
         for one in examples(run, target, 1):
             outputs = (f"  {output.label:<18} {output.text}  ({output.score:.0f})" for output in one.outputs)
             say([f"\n{target}  {one.example.id}", f"  {'Reference':<18} {one.example.reference}", *outputs])
     if about.handed_over:
-        print(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} (load them with PEFT)")
-    print(f"report:   {report}")
+        tell(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} (load them with PEFT)")
+    tell(f"report:   {report}")
 
 
 def _show(
@@ -245,9 +245,9 @@ def _trained(given: dict[str, Any], store: str, as_json: bool, asked: Callable[[
     if as_json:
         print_json({"name": vector.name, "hash": digest, "trained": not existed, "origin": dict(origin)})
     elif existed:
-        print(f"{vector.name} was in {place} already ({digest[:12]}): same data, backbone and options")
+        tell(f"{vector.name} was in {place} already ({digest[:12]}): same data, backbone and options")
     else:
-        print(
+        tell(
             f"{vector.name} ({digest[:12]}) is in {place}: {origin['steps']} steps, "
             f"{origin['cost']['tokens']:,} tokens, {origin['cost']['seconds']:.0f} s; "
             f"losses in objects/{digest[:12]}…/log.jsonl"

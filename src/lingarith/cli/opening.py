@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .terminal import console, tell
+
 if TYPE_CHECKING:
     from ..store.store import Store
     from ..study.jobs import Progress
@@ -49,28 +51,25 @@ def print_json(value: Any) -> None:
         return asdict(part) if is_dataclass(part) and not isinstance(part, type) else str(part)
 
     escaped = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    print(json.dumps(value, ensure_ascii=escaped, indent=1, default=plain))
+    tell(json.dumps(value, ensure_ascii=escaped, indent=1, default=plain))
 
 
 def print_table(
     heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = (), *, stderr: bool = False
 ) -> None:
     """A table without lines; the columns under the heads of ``right`` are numbers."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left")
+        table.add_column(Text(head), justify="right" if head in right else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(stderr=stderr).print(table)
+    console(stderr=stderr).print(table)
 
 
 def say(sentences: Iterable[str], *, stderr: bool = False) -> None:
     """Sentences, each on lines of its own."""
-    from rich.console import Console
-
     for sentence in sentences:
-        Console(stderr=stderr).print(sentence, markup=False, highlight=False)
+        console(stderr=stderr).print(sentence)

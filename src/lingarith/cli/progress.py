@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from .terminal import console, tell
 
 if TYPE_CHECKING:
     from ..study.jobs import Progress
@@ -25,16 +26,15 @@ def duration(seconds: float) -> str:
 @contextmanager
 def shown() -> Iterator[Progress]:
     """A progress callback: a live bar on a terminal, else a line now and then; both on stderr."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
+    screen = console(stderr=True)
+    if not screen.is_terminal:
         yield _Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bars:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=screen, transient=True) as bars:
         tasks: dict[str, object] = {}
 
         def update(what: str, done: int, total: int) -> None:
@@ -58,8 +58,8 @@ class _Lines:
         now = time.monotonic()
         if what != self.what:
             self.what, self.began, self.printed = what, now, now
-            print(f"{what} …", file=sys.stderr, flush=True)
+            tell(f"{what} …", stderr=True)
         elif now - self.printed > 10 and done:
             left = f"/{total}, {(now - self.began) / done * (total - done):.0f} s left" if total else ""
             self.printed = now
-            print(f"{what}: {done}{left}", file=sys.stderr, flush=True)
+            tell(f"{what}: {done}{left}", stderr=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .opening import Json, print_json
+from .terminal import tell
 
 
 def report(
@@ -39,5 +40,5 @@ def report(
         return
     for one in results.values():
         if one.sentences:
-            print("\n".join(one.sentences) + "\n")
-    print(f"report: {page}\ntables: {', '.join(map(str, tables))}")
+            tell("\n".join(one.sentences) + "\n")
+    tell(f"report: {page}\ntables: {', '.join(map(str, tables))}")

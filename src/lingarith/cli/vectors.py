@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..errors import visible
 from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json, print_table
+from .terminal import tell
 
 app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_is_help=True)
 
@@ -22,7 +24,7 @@ def list_(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     rows = []
     for one in entries:
         name, size = one.name if one.current else f"{one.name}@{one.hash[:6]}", f"{one.size_bytes / 1000:.0f}"
-        rows.append([name, one.hash[:12], one.kind or "", str(one.steps or ""), size, one.backbone[:8]])
+        rows.append([name, one.hash[:12], str(one.kind or ""), str(one.steps or ""), size, one.backbone[:8]])
     print_table(["Name", "Hash", "Kind", "Steps", "kB", "Backbone"], rows)
 
 
@@ -47,16 +49,16 @@ def show(
         facts = {"name": vector.name, "hash": digest, "scale": vector.scale, "origin": dict(vector.origin)}
         print_json(facts | {"norms": norms, "warnings": warnings})
         return
-    print(f"{vector.name}  {digest}")
+    tell(f"{vector.name}  {digest}")
     whole = sum(norm * norm for norm in norms.values()) ** 0.5
     others = f" and {len(vector.rest)} other parameters" if vector.rest else ""
-    print(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections{others}, |ΔW| {whole:.4g}")
+    tell(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections{others}, |ΔW| {whole:.4g}")
     for sentence in warnings:
-        print(f"warning: {sentence}")
+        tell(f"warning: {sentence}")
     for key, value in vector.origin.items():
         several = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
         text = ", ".join(several) if isinstance(several, list) else several
-        print(f"{key}: {text}")
+        tell(visible(f"{key}: {text}"))
 
 
 @app.command()
@@ -67,6 +69,6 @@ def verify(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     if as_json:
         print_json({"vectors": len(vectors.entries()), "problems": problems})
     else:
-        print("\n".join(problems) or f"{len(vectors.entries())} vectors, all as they were written")
+        tell("\n".join(problems) or f"{len(vectors.entries())} vectors, all as they were written")
     if problems:
         sys.exit(2)

@@ -13,12 +13,14 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..errors import LingarithError
+from ..errors import LingarithError, Unreadable
 from ..plain import json_object
 
 TEMPORARY = ".tmp-"
@@ -129,6 +131,55 @@ def naming(path: Path) -> Iterator[None]:
         ) from problem
 
 
+def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """The handle of a file, for ``open(…, opener=regular)``: of a pipe or a device one would wait for ever.
+
+    Raises OSError, as :func:`unlinked` does, which follows no link either: for what is written in a folder of others.
+    """
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "it is no file", str(path))
+
+
+def unlinked(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """As :func:`regular`, unless there is a link."""
+    if os.path.islink(path):  # where the system has no such flag, and for what it would say
+        raise OSError(errno.ELOOP, "it is a link", str(path))
+    return regular(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def paths_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """What a folder holds, sorted, for patterns such as ``*/*.json`` and ``**`` (all that is below it).
+
+    Nothing where there is no folder; ``**`` follows no links. Raises :class:`Unreadable` where a folder
+    cannot be read, for which globs hold nothing.
+    """
+    first, _, rest = pattern.partition("/")
+    with reading(folder, ""):
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        if first == "**":
+            below = [
+                path for entry in entries if entry.is_dir(follow_symlinks=False) for path in paths_in(Path(entry), "**")
+            ]
+            return [*map(Path, entries), *below]
+        found = [entry for entry in entries if fnmatchcase(entry.name, first)]
+    return [path for entry in found for path in (paths_in(Path(entry), rest) if rest else [Path(entry)])]
+
+
+def must_be_plain(folder: Path) -> None:
+    """Raise :class:`LingarithError` where a folder in which we write holds a link, a pipe or a device, at any depth."""
+    for path in (folder, *paths_in(folder, "**")):
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise LingarithError(f"{path} is a link, a pipe or a device, and is not followed; delete it")
+
+
 def inside(folder: Path, *parts: str | Path) -> Path:
     """A place in a folder. Raises :class:`LingarithError` when ``..`` or a link on the way leads out of it."""
     path = folder.joinpath(*parts)
@@ -154,6 +205,14 @@ def _followed(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as problem:
         raise LingarithError(f"{str(path)!r} cannot be followed: {problem}; delete that link") from None
+
+
+def expanded(place: str) -> Path:
+    """A path that a user typed, with the home that ``~`` means. Raises :class:`LingarithError` where there is none."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise LingarithError(f"{place} begins in a home that is not known; write the whole path") from None
 
 
 def must_be_ours(folder: Path, names: Collection[str], mark: str) -> None:
@@ -185,29 +244,36 @@ def json_hash(value: Any) -> str:
 
 def file_hash(path: Path) -> str:
     """sha256 (hex) of a file. Raises OSError."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
     """The JSON object in a file. Raises :class:`LingarithError` ending in ``mend`` when it holds none."""
-    with reading(path, mend):
-        size = path.stat().st_size
-        if size > LARGEST_JSON:
-            raise LingarithError(f"{path} takes {size} bytes, and {LARGEST_JSON} is the most; {mend}")
-        content = path.read_bytes()
+    with reading(path, mend), open(path, "rb", opener=regular) as file:
+        content = file.read(LARGEST_JSON + 1)
+    if len(content) > LARGEST_JSON:
+        raise LingarithError(f"{path} takes more than {LARGEST_JSON:,} bytes; {mend}")
     return json_object(content, path, mend)
 
 
 @contextmanager
 def reading(path: Path, mend: str) -> Iterator[None]:
-    """Turn the system's errors of a read into one sentence about ``path``."""
+    """Turn the system's errors of a read into one sentence about ``path``.
+
+    It ends in ``mend`` only where there is nothing, or nothing that could be one of ours; else nothing is known to be
+    wrong with the file.
+    """
     try:
         yield
     except FileNotFoundError:
         raise LingarithError(f"{path} does not exist; {mend}") from None
     except OSError as problem:
-        raise LingarithError(f"{path} cannot be read: {problem.strerror}; {mend}") from None
+        if problem.errno in (errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise LingarithError(f"{path} cannot be read: {problem.strerror}; {mend}") from None
+        raise Unreadable(
+            f"{path} cannot be read: {problem.strerror}; mend that and run the same command again"
+        ) from None
 
 
 def _temporary(parent: Path) -> Path:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LingarithError
-from .files import json_hash, write_atomically
+from .files import expanded, json_hash, write_atomically
 
 
 def cache_folder() -> Path:
-    """What this machine may forget: ``$LINGARITH_CACHE`` or ``~/.cache/lingarith``. RuntimeError without a home."""
+    """What this machine may forget: ``$LINGARITH_CACHE`` or ``~/.cache/lingarith``. See :func:`.files.expanded`."""
     own = os.environ.get("LINGARITH_CACHE")
-    return Path(own) if own else Path("~/.cache/lingarith").expanduser()
+    return Path(own) if own else expanded("~/.cache/lingarith")
 
 
 def kept(kind: str, facts: Mapping[str, Any], make: Callable[[], Iterable[Any]]) -> list[Any]:
@@ -30,13 +30,13 @@ def kept(kind: str, facts: Mapping[str, Any], make: Callable[[], Iterable[Any]])
     ``facts`` must hold all that the values depend on, the version of the program that makes them too. The first line
     of a file says them, and the hash of the lines that follow, one for each value.
     """
-    with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
+    with suppress(OSError, LingarithError, RecursionError, ValueError, KeyError, TypeError):
         head, _, lines = _place(kind, facts).read_bytes().partition(b"\n")
         if json.loads(head)["sha256"] == hashlib.sha256(lines).hexdigest():
             return _values(lines)
     lines = b"\n".join(json.dumps(value, ensure_ascii=False).encode() for value in make())
     head = json.dumps({**facts, "sha256": hashlib.sha256(lines).hexdigest()}, ensure_ascii=False).encode()
-    with suppress(LingarithError, RuntimeError):  # read-only, no space left, or a user without a home
+    with suppress(LingarithError):  # read-only, no space left, or a user without a home
         write_atomically(_place(kind, facts), head + b"\n" + lines)
     return _values(lines)
 

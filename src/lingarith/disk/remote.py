@@ -147,8 +147,8 @@ class Remote:
             yield
         except Exception as problem:
             raise LingarithError(
-                f"{self.url} cannot be used: {_said(problem, self.url)}; see that it exists and that your credentials reach it, "
-                "then run the same command again (what was computed is kept on this machine)"
+                f"{self.url} cannot be used: {_said(problem, self.url)}; see that it exists and that your credentials "
+                "reach it, then run the same command again (what was computed is kept on this machine)"
             ) from problem
 
 

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import stat
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,14 +22,13 @@ from torch import Tensor
 
 from ..errors import LingarithError
 from ..plain import without_repeats
-from .files import MEND, reading, write_atomically
+from .files import MEND, reading, regular, write_atomically
 
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".zip", ".npz"}
 LONGEST_HEADER = 16 * 2**20
 MOST_TENSORS = 65_536
 LONGEST_NAME = 512
 MOST_DIMENSIONS = 8
-FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 """Paths of modules: no slash, no empty part, nothing that a terminal would act on."""
 
@@ -63,12 +61,9 @@ class TensorFile(Mapping[str, Tensor]):
         if path.suffix.lower() in PICKLES:
             raise _pickle(path)
         with reading(path, mend):
-            # Not to wait for ever where a pipe is in place of a file.
-            self._handle = os.open(path, FLAGS)
+            self._handle = regular(path)
             weakref.finalize(self, os.close, self._handle)
             status = os.fstat(self._handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise LingarithError(f"{path} cannot be read: it is no file; {mend}")
             self._state = status.st_size, status.st_mtime_ns
             self.places, self.metadata = _header(self._handle, status.st_size, path, mend)
 

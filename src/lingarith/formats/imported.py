@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..disk.files import arrived, read_json
 from ..errors import LingarithError
+from ..store.parts import same_backbone
 from ..store.store import Store
 from ..vectors.outline import LazyTerms, outline
 from ..vectors.vector import Vector
@@ -99,7 +101,9 @@ def _backbones(store: Store) -> list[tuple[Mapping[str, Any], Shapes]]:
     return list(known.values())
 
 
-def on_backbone(vector: Vector, backbone: Mapping[str, Any], projections: Shapes) -> Vector:
+def on_backbone(
+    vector: Vector, backbone: Mapping[str, Any], projections: Shapes, parts: Mapping[str, Any] = MappingProxyType({})
+) -> Vector:
     """The vector bound to a backbone (the facts of one, with its fingerprint) whose projections are these.
 
     Paths may begin otherwise in the adapter (see :mod:`.paths`); what was done to them its origin says
@@ -111,7 +115,7 @@ def on_backbone(vector: Vector, backbone: Mapping[str, Any], projections: Shapes
     except LingarithError as problem:
         raise LingarithError(f"{vector.name} does not fit {backbone['name']}: {problem}") from None
     base = vector.origin["backbone"]
-    if base.get("fingerprint", backbone["fingerprint"]) != backbone["fingerprint"]:
+    if "fingerprint" in base and not same_backbone(vector.origin, backbone["fingerprint"], parts):
         raise LingarithError(
             f"{vector.name} was made for backbone {base.get('name')} ({str(base['fingerprint'])[:8]}…), not for "
             f"{backbone['name']} ({str(backbone['fingerprint'])[:8]}…); import it for its own"

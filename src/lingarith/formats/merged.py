@@ -16,21 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.files import arrived, json_bytes, must_be_ours, paths_in, read_json, replacing, write_file
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
+from .checkpoints import CONFIG, INDEX, SINGLE, weight_files
 from .folders import ORIGIN, SCHEMA
 from .paths import beginnings, nearest
 
-INDEX, SINGLE, CONFIG = "model.safetensors.index.json", "model.safetensors", "config.json"
-COPIED = {".json", ".jinja", ".model", ".tiktoken", ".txt"}
+COPIED = {".json", ".jinja", ".model", ".tiktoken"}
 """What stands beside the weights: configuration, tokenizer, templates."""
-LICENCES = ("LICENSE", "LICENCE", "NOTICE")
+NAMED = ("vocab", "merges", "LICENSE", "LICENCE", "NOTICE")
+"""How other files begin that are copied."""
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 ROWS = 512
-MEND = "download or save the backbone again"
 
 
 def write_merged(
@@ -61,7 +61,7 @@ def write_merged(
             content = pieces(_in_order(shard), tensors, f"update for {folder}", shard.metadata)
             write_file(temporary / shard.path.name, content)
         for path in beside:
-            shutil.copyfile(path, temporary / path.name)
+            shutil.copyfile(arrived(base, path.name), temporary / path.name)
         about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
         lost = relative_error(rounding.lost, rounding.whole)
         write_file(temporary / ORIGIN, json_bytes(about | {"rounding": lost, "files": sorted(names)}))
@@ -190,28 +190,21 @@ def _shards(base: Path) -> list[TensorFile]:
         raise LingarithError(
             f"{base} is quantised, and an update cannot be added to packed weights; give the backbone as it was before"
         )
-    if not (base / INDEX).exists():
-        if not (base / SINGLE).exists():
-            raise LingarithError(
-                f"{base} has no {SINGLE} and no {INDEX}, and other files are not read since a pickle can run code; "
-                "save the backbone again with save_pretrained"
-            )
-        return [TensorFile(base / SINGLE, mend=MEND)]
-    listed = read_json(base / INDEX, mend=MEND).get("weight_map")
-    names = {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
-    strange = sorted(name for name in names if Path(name).name != name or Path(name).suffix != ".safetensors")
-    if strange or not names:
-        raise LingarithError(f"{base / INDEX} names {strange or 'no file'}, not the files beside it; {MEND}")
-    return [TensorFile(base / name, mend=MEND) for name in sorted(names)]
+    if not (base / INDEX).exists() and not (base / SINGLE).exists():
+        raise LingarithError(
+            f"{base} has no {SINGLE} and no {INDEX}, and other files are not read since a pickle can run code; "
+            "save the backbone again with save_pretrained"
+        )
+    return weight_files(base)
 
 
 def _others(base: Path) -> list[Path]:
     """The files to copy: what the weights need beside them, and what they may be used for."""
     return sorted(
         path
-        for path in base.iterdir()
+        for path in paths_in(base)
         if path.is_file() and path.name != ORIGIN
-        and (path.suffix in COPIED or path.name.startswith(LICENCES))
+        and (path.suffix in COPIED or path.name.startswith(NAMED))
         and (not path.name.endswith(".index.json") or path.name == INDEX)
     )  # fmt: skip
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -34,6 +33,7 @@ from .fingerprint import identity
 from .limits import must_have_rows, positions
 from .options import ATTENTION
 from .projections import chosen, home, linears, projections, sizes
+from .snapshot import sound
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -277,22 +277,20 @@ def load(
         quantised = {"quantization_config": packing(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
     try:
         # Without this False, transformers asks on the terminal whether to run a repository's code.
-        common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        folder = sound(where, revision)
+        commit = revision if folder == where else folder.name  # what was looked at is what is loaded
+        common: dict[str, Any] = {"revision": commit, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(where, **common)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         with _without_bar():
             model, report = kind.from_pretrained(
-                where,
-                dtype=dtype,
-                device_map=device_map,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # reported below, in one sentence
-                output_loading_info=True,
-                **common,
-                **quantised,
-            )
+                where, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True,
+                ignore_mismatched_sizes=True, **common, **quantised,  # mismatches are said below, in one sentence
+            )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as problem:
+    except (LingarithError, MemoryError):
+        raise
+    except Exception as problem:  # libraries raise some dozen kinds
         why = " ".join(str(problem).split()).split(". ")[0].rstrip(". ")[:200] or type(problem).__name__
         raise LingarithError(
             f"no backbone can be loaded from {name!r} ({why}); check it or choose another"
@@ -305,7 +303,8 @@ def load(
         )
     if device_map is None and bits is None:
         model.to(device or _best_device())
-    return wrap(model, tokenizer, name=name, revision=getattr(config, "_commit_hash", None) or revision)
+    commit = getattr(config, "_commit_hash", None) or revision
+    return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder)
 
 
 @contextmanager
@@ -336,8 +335,14 @@ def _place(name: str) -> str | Path:
     return folder
 
 
-def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision: str | None = None) -> Backbone:
-    """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode."""
+def wrap(
+    model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision: str | None = None,
+    folder: Path | None = None,
+) -> Backbone:  # fmt: skip
+    """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode.
+
+    ``folder`` is where its numbers were read from, if they were: see :func:`.fingerprint.identity`.
+    """
     model.requires_grad_(False)
     model.eval()
     # A checkpoint's sampling and penalties have no part in greedy and beam search.
@@ -361,7 +366,7 @@ def wrap(model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision:
     used = {*whole, forced, tokenizer.pad_token_id, tokenizer.eos_token_id} - {None}
     rows = must_have_rows(model, tokenizer, used, name)
     beginning = [] if forced is None else [forced]
-    fingerprint, parts = identity(model, tokenizer)
+    fingerprint, parts = identity(model, tokenizer, folder)
     return Backbone(
         name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows
     )  # fmt: skip

@@ -334,4 +334,4 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r' fill="(#[0-9a-f]{6})"', r' style="fill: \1"', text)
     for colour, hexadecimal in COLOURS.items():
         text = text.replace(hexadecimal, f"var(--{colour}, {hexadecimal})")
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', text, count=1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,10 @@ from .words import NO_TEST, plain_weight
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+MARKDOWN = re.compile(r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])")
+"""What Markdown reads otherwise than as itself, wherever it stands."""
+FORMULA = re.compile(r"(?![+-]?[\d.]+(e[+-]?\d+)?$)[=+@\t\r-]")
+"""How texts begin that spreadsheets compute (https://owasp.org/www-community/attacks/CSV_Injection), unless numbers."""
 WIDTH = 80
 """Columns of a terminal: a table that needs more stands closer."""
 COLUMNS = "task source target method seeds n score low high gain gain_low gain_high p p_holm weights right".split()
@@ -68,7 +73,7 @@ def as_markdown(grids: Sequence[Grid], sentences: Sequence[str]) -> str:
     """The tables in GitHub's Markdown, with the verdict below them."""
     lines: list[str] = [] if grids else [NO_TEST, ""]
     for grid in grids:
-        lines += [f"## {grid.title}", ""] if grid.title else []
+        lines += [f"## {_escaped(grid.title)}", ""] if grid.title else []
         lines += [_line(grid.heads), "|" + "|".join("---:" if figures else "---" for figures in _figures(grid)) + "|"]
         lines += [*map(_line, _blocks(grid.rows)), "", _escaped(grid.caption), ""]
     return "\n".join([*lines, *(f"- {_escaped(sentence)}" for sentence in sentences), ""])
@@ -95,17 +100,17 @@ def as_csv(results: Mapping[str, Findings]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     beside = list(dict.fromkeys(name for one in results.values() for cell in one.cells for name in cell.beside))
     if any(one.cells for one in results.values()):
-        writer.writerow(["run", *COLUMNS, *beside, "paper"])
+        writer.writerow(map(_cell, ["run", *COLUMNS, *beside, "paper"]))
     for run, one in results.items():
         paper = printed(one.run.about.table)
         for cell in one.cells:
             texts = {"weights": " ".join(map(plain_weight, cell.weights)), "right": cell.kinds.get("target")}
             values = {**cell.beside, **vars(cell), **texts}
             numbers = [values.get(column) for column in (*COLUMNS, *beside)]
-            writer.writerow([run, *numbers, paper.get((cell.task, cell.target, cell.method))])
+            writer.writerow(map(_cell, [run, *numbers, paper.get((cell.task, cell.target, cell.method))]))
     for one in results.values():
         if one.run.about.grid is not None:
-            writer.writerows(row for grid in one.tables for row in (grid.heads, *grid.rows))
+            writer.writerows(map(_cell, row) for grid in one.tables for row in (grid.heads, *grid.rows))
     return text.getvalue()
 
 
@@ -135,7 +140,17 @@ def _line(texts: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+    """A text as one line of Markdown in which no link, picture, tag or cell of a table begins."""
+    return MARKDOWN.sub(r"\\\g<0>", " ".join(text.splitlines()))
+
+
+def _cell(value: object) -> object:
+    """A value for a spreadsheet, which would compute a text that begins as a formula does.
+
+    >>> _cell("=cmd|' /C calc'!A0"), _cell("-2.5"), _cell("pt")
+    ("'=cmd|' /C calc'!A0", '-2.5', 'pt')
+    """
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def _row(texts: Sequence[str]) -> str:

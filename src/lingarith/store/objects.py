@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..disk.files import (
     inside,
     json_bytes,
     naming,
+    paths_in,
     place_folder,
     read_json,
     replace_folder,
@@ -24,7 +25,7 @@ from ..disk.files import (
 )
 from ..disk.remote import Remote
 from ..disk.tensors import TensorFile, pieces
-from ..errors import LingarithError
+from ..errors import LingarithError, Unreadable
 from ..plain import json_object
 from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
 from ..vectors.vector import Vector, check_scale, content_hash
@@ -112,14 +113,14 @@ class Objects:
             )
         whole = {}
         for digest in self._here():
-            with suppress(LingarithError):
+            with damaged_left_out():
                 size = sum(file.stat().st_size for file in self.place(digest).iterdir())
                 whole[digest] = (_read_manifest(self.place(digest), digest, ""), size)
         if self.remote:
             sizes = self._elsewhere()
             contents = self.remote.read_all([_key(digest, MANIFEST) for digest in sizes.keys() - whole])
             for key, content in contents.items():
-                with suppress(LingarithError):
+                with damaged_left_out():
                     digest = key.split("/")[1]
                     whole[digest] = (_checked(json_object(content, key, ""), digest, key, ""), sizes[digest])
         return list(whole.values())
@@ -177,7 +178,7 @@ class Objects:
         return f"delete the folder {self.store / 'objects' / digest} and {again}"
 
     def _here(self) -> list[str]:
-        return sorted(folder.name for folder in (self.store / "objects").glob("*") if HASH.fullmatch(folder.name))
+        return sorted(folder.name for folder in paths_in(self.store / "objects") if HASH.fullmatch(folder.name))
 
     def _elsewhere(self) -> dict[str, int]:
         """The objects that lie elsewhere, whole or not, and what each takes (bytes)."""
@@ -190,6 +191,17 @@ class Objects:
 
 
 # ---------------------------------------------------------------- one object
+
+
+@contextmanager
+def damaged_left_out() -> Iterator[None]:
+    """Passes over what is damaged. Raises :class:`Unreadable` where that is not known."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except LingarithError:
+        pass
 
 
 def _check(vector: Vector) -> None:

@@ -22,6 +22,8 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """
     if not theirs or not ours:
         return ""
+    if "sampled" in {*theirs} ^ {*ours}:  # hashes of another kind say nothing
+        theirs, ours = ({**one, "weights": None} for one in (theirs, ours))
     its, own = theirs.get("configuration") or {}, ours.get("configuration") or {}
     keys = [key for key in sorted({*its, *own}) if its.get(key) != own.get(key)]
     named = [f"its {key} is {its.get(key)!r} and {own.get(key)!r} here" for key in keys[:FEW]]
@@ -31,3 +33,11 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         [f"its {' and '.join(others)} {'are others' if others != ['vocabulary'] else 'is another'}"] if others else []
     )
     return ", ".join([*named, *more, *rest])
+
+
+def same_backbone(origin: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Any]) -> bool:
+    """Whether a vector's origin names a backbone, by its fingerprint or by the one that it had before.
+
+    That one sampled the weights, so equal ones say that nothing differs as far as was looked then.
+    """
+    return origin["backbone"]["fingerprint"] in (fingerprint, parts.get("sampled"))

@@ -18,7 +18,6 @@ missing there is fetched, and verified before it takes its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +30,7 @@ from ..disk.files import (
     inside,
     json_bytes,
     naming,
+    paths_in,
     read_json,
     temporary_folder,
     write_atomically,
@@ -39,8 +39,8 @@ from ..disk.remote import Remote
 from ..errors import LingarithError, did_you_mean
 from ..plain import json_object
 from ..vectors.vector import Vector
-from .objects import HASH, KEY, Objects, fingerprint
-from .parts import differing
+from .objects import HASH, KEY, Objects, damaged_left_out, fingerprint
+from .parts import differing, same_backbone
 
 LONGEST_NAME = 100
 SMALL = ("recipes", "outputs", "losses", "names")
@@ -146,7 +146,8 @@ class Store:
         """The vector that a name (``xlsum[en]``, ``xlsum[en]@3f2a``) or a whole hash means.
 
         ``backbone`` is the fingerprint it must belong to; None accepts any, if the name is unambiguous. ``parts`` are
-        what that is made of, to say what differs.
+        what that is made of, to say what differs; a vector that has the backbone's older fingerprint gets this one,
+        and says so under ``sampled``.
         Its tensors are in memory, but those of full fine-tuning. Raises :class:`LingarithError` when
         there is none, or it is damaged.
         """
@@ -162,9 +163,13 @@ class Store:
             vector = self.objects.open(name_or_hash)
         else:
             vector = self.objects.open(self.resolve(name_or_hash, backbone, parts), name_or_hash.partition("@")[0])
-        if backbone is not None and fingerprint(vector.origin, f"vector {vector.name}") != backbone:
+        its = fingerprint(vector.origin, f"vector {vector.name}")
+        if backbone is None or its == backbone:
+            return vector
+        if not same_backbone(vector.origin, backbone, parts):
             raise self._other_backbone(vector.name, vector.origin, backbone, parts)
-        return vector
+        facts = {**vector.origin["backbone"], "fingerprint": backbone, "sampled": its}
+        return replace(vector, origin={**vector.origin, "backbone": facts})
 
     def by_recipe(self, recipe: str) -> Vector | None:
         """What came out of a recipe; None when it was never made or its object is gone.
@@ -181,7 +186,7 @@ class Store:
 
     def recipes(self) -> dict[str, str]:
         """The recipes that are here, by the hash of what came out of each."""
-        paths = sorted((self.folder / "recipes").glob("*.json"))
+        paths = paths_in(self.folder / "recipes", "*.json")
         return {self._referred(path)[1]: path.stem for path in paths}
 
     def _made(self, recipe: str) -> tuple[str, str] | None:
@@ -198,7 +203,7 @@ class Store:
         plain, at, prefix = name.partition("@")
         check_name(plain)
         if at:
-            return self._older(plain, prefix, backbone)
+            return self._older(plain, prefix, {backbone, parts.get("sampled")} - {None})
         names = self._names()
         paths = {path.parent.name: path for path in names if _decoded(path) == plain}
         if not paths:
@@ -210,9 +215,9 @@ class Store:
             raise LingarithError(
                 f"{plain!r} in {self.place} exists for several backbones; name one of {', '.join(each)}"
             )
-        path = paths.get(backbone[:16] if backbone else "", next(iter(paths.values())))
-        digest = self._referred(path)[1]
-        if backbone is not None and path.parent.name != backbone[:16]:
+        ours = [paths[key[:16]] for key in (backbone, parts.get("sampled")) if key and key[:16] in paths]
+        digest = self._referred(next(iter(ours or paths.values())))[1]
+        if backbone is not None and not ours:
             raise self._other_backbone(plain, self.objects.open(digest).origin, backbone, parts)
         return digest
 
@@ -224,7 +229,7 @@ class Store:
         self._must_exist()
         current: dict[str, set[str]] = {}
         for path in self._names():
-            with suppress(LingarithError):
+            with damaged_left_out():
                 name, digest = self._referred(path)
                 current.setdefault(digest, set()).add(name)
         entries = []
@@ -241,11 +246,12 @@ class Store:
         self._must_exist()
         problems = [
             f"{path} was left by a process that was stopped while writing; delete it if none is running"
-            for path in sorted(self.folder.rglob(f"{TEMPORARY}*"))
+            for path in paths_in(self.folder, "**")
+            if path.name.startswith(TEMPORARY)
         ]
         problems += self.objects.problems()
         hashes = self.objects.hashes()
-        for path in [*self._names(), *sorted((self.folder / "recipes").glob("*.json"))]:
+        for path in [*self._names(), *paths_in(self.folder / "recipes", "*.json")]:
             try:
                 name, digest = self._referred(path)
                 # A recipe whose object is gone is harmless: it is followed again when it is next needed.
@@ -286,9 +292,9 @@ class Store:
             return
         there = {key for prefix in ("objects", *SMALL) for key in self.remote.sizes(prefix)}
         self.objects.catch_up(there)
-        for path in (path for prefix in SMALL for path in sorted((self.folder / prefix).rglob("*.json"))):
+        for path in (path for prefix in SMALL for path in paths_in(self.folder / prefix, "**")):
             key = path.relative_to(self.folder).as_posix()
-            if key not in there and not path.name.startswith(TEMPORARY):
+            if path.suffix == ".json" and key not in there and not path.name.startswith(TEMPORARY):
                 self.push(key)
 
     def fetch(self, *keys: str) -> None:
@@ -299,9 +305,9 @@ class Store:
                 self.remote.fetch(key, folder / path.name)  # type: ignore[union-attr]
                 (folder / path.name).replace(path)
 
-    def _older(self, name: str, prefix: str, backbone: str | None) -> str:
+    def _older(self, name: str, prefix: str, backbones: set[Any]) -> str:
         """``name@prefix``: one of the objects that have this name in their manifest, or have it now."""
-        hashes = {e.hash for e in self.entries() if e.name == name and backbone in (None, e.backbone)}
+        hashes = {e.hash for e in self.entries() if e.name == name and (not backbones or e.backbone in backbones)}
         matching = sorted(digest for digest in hashes if prefix and digest.startswith(prefix))
         if len(matching) == 1:
             return matching[0]
@@ -324,7 +330,7 @@ class Store:
             if not path.exists() or path.read_bytes() != content:
                 _reference(json_object(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
                 write_atomically(path, content)
-        return sorted((self.folder / "names").glob("*/*.json"))
+        return paths_in(self.folder / "names", "*/*.json")
 
     def _referred(self, path: Path) -> tuple[str, str]:
         """(name, hash) in the file of a name or a recipe."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..disk.files import inside
 from ..errors import LingarithError
 from ..formats.lokr import write_lokr
 from ..formats.peft import write_peft
@@ -43,7 +44,7 @@ def hand_over(lab: Lab, lines: Sequence[Any], protocol: str, out: Path) -> dict[
         folder = place.target if len(study.tasks) == 1 else f"{place.task}-{place.target}"
         write(
             Composition(combination, lab.vectors(combination.names), study.sums.value),
-            out / folder,
+            inside(out, folder),
             base_model=lab.backbone.name,
             task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",
             origin={

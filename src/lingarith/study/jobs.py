@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plain
-from ..disk.files import json_hash
+from ..disk.files import inside, json_hash, must_be_plain
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.backbone import Backbone
@@ -126,12 +126,14 @@ def obtain_all(
         locks_of = {
             recipe: locks.enter_context(ExitStack())
             for recipe, held in vectors.items()
-            if held is None or (store.folder / _folder(recipe)).exists()
+            if held is None or (inside(store.folder, _folder(recipe))).exists()
         }
         for recipe in sorted(locks_of):  # in one order, so that no two processes wait for each other
             if not processes().rank:  # the first one locks for those that train with it
                 sentence = f"waiting for another process, which trains {wanted[recipe].name}"
-                locks_of[recipe].enter_context(alone(store.folder / _folder(recipe), partial(progress, sentence, 0, 1)))
+                locks_of[recipe].enter_context(
+                    alone(inside(store.folder, _folder(recipe)), partial(progress, sentence, 0, 1))
+                )
         processes().meet()
         # Another process may have made it meanwhile.
         vectors |= {recipe: store.by_recipe(recipe) for recipe in locks_of}
@@ -165,7 +167,7 @@ def obtain_all(
 def steps_done(store: Store, recipe: str) -> int:
     """How many steps the last checkpoint of a training holds; 0 where there is none (yet, or any more)."""
     try:
-        return _steps((store.folder / _folder(recipe) / LOG).read_bytes())
+        return _steps(inside(store.folder, _folder(recipe), LOG).read_bytes())
     except (FileNotFoundError, LingarithError):  # whoever trains says what is wrong
         return 0
 
@@ -176,13 +178,14 @@ def _folder(recipe: str) -> str:
 
 def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Training:
     """What is to be trained, going on from the last checkpoint, also where that was another machine's."""
-    folder = _folder(recipe)
+    folder, place = _folder(recipe), inside(store.folder, _folder(recipe))
+    must_be_plain(place)
     log, checkpoint = f"{folder}/{LOG}", f"{folder}/{CHECKPOINT}"
     if store.remote and store.remote.has(checkpoint):
         there = store.remote.read(log) or b""
         if _steps(there) > steps_done(store, recipe):
             store.fetch(checkpoint, log)
-    return replace(job.training(backbone, store.folder / folder), saved=partial(store.push, log, checkpoint))
+    return replace(job.training(backbone, place), saved=partial(store.push, log, checkpoint))
 
 
 def _steps(log: bytes) -> int:
@@ -197,7 +200,7 @@ def _kept(vector: Vector, recipe: str, store: Store) -> str:
     processes().meet()  # all are done with the folder that goes away now
     if processes().rank:  # the first one writes
         return vector_hash(vector)
-    content, folder = store.put(vector, recipe), store.folder / _folder(recipe)
+    content, folder = store.put(vector, recipe), inside(store.folder, _folder(recipe))
     if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
         kept = f"objects/{content}/{LOG}"
         if not store.has(kept):

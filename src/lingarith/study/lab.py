@@ -15,7 +15,7 @@ from random import Random
 
 from ..adapters.kinds import Factored
 from ..algebra import Combination, vector
-from ..disk.files import json_hash
+from ..disk.files import inside, json_hash
 from ..errors import LingarithError, MissingData
 from ..languages.distances import Uriel
 from ..languages.related import PRESETS, Related, preset, related
@@ -129,7 +129,7 @@ class Lab:
         data = examples(
             labels.task, labels.source, code, split, columns=options.columns,
             limit=getattr(options, f"{split}_limit", None), seed=options.sample_seed,
-            folder=self.store.folder / "text", progress=fetching(labels.source, code, self.progress),
+            folder=inside(self.store.folder, "text"), progress=fetching(labels.source, code, self.progress),
         )  # fmt: skip
         if split == "validation" and self.study.choice.search == HALVING:
             # A race judges by the first few, so they come in an order without meaning, each language's own.
@@ -155,7 +155,7 @@ class Lab:
         options = self.study.data
         return read(
             options.text, code, field=options.plain_field, limit_characters=options.characters,
-            folder=self.store.folder / "text", progress=fetching(options.text, code, self.progress),
+            folder=inside(self.store.folder, "text"), progress=fetching(options.text, code, self.progress),
         )  # fmt: skip
 
     # -- vectors: named now, had later
@@ -275,6 +275,8 @@ class Lab:
             if order.content and name not in self._vectors:
                 own = self.backbone
                 self._vectors[name] = self.store.get(order.content, own.fingerprint, own.parts)
+                if "sampled" in self._vectors[name].origin["backbone"]:
+                    self.notes[SAMPLED] = None
             elif order.like and not self._take(name):
                 self._vectors[name] = noise(self._vectors[order.like], order.stored, order.seed)
                 self.store.put(self._vectors[name], self.recipe(name))
@@ -287,7 +289,7 @@ class Lab:
     def _take(self, name: str) -> bool:
         """Take a vector from the store, if it is there and nothing is left of its training."""
         recipe = self.recipe(name)
-        if (self.store.folder / "training" / recipe).exists():
+        if inside(self.store.folder, "training", recipe).exists():
             return False
         held = self.store.by_recipe(recipe)
         if held is not None:
@@ -324,6 +326,12 @@ class Lab:
     def content(self, name: str) -> str | None:
         """The content hash of a vector; None where it is not there yet."""
         return self.orders[name].content or self.store.made(self.recipe(name))
+
+
+SAMPLED = (
+    "Vectors of this store are older than fingerprints that cover every number of a backbone: as far as fingerprints "
+    "saw then it is the same one."
+)
 
 
 def far(one: str, other: str) -> float:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from ..algebra import Combination
-from ..disk.files import json_bytes, json_hash
+from ..disk.files import inside, json_bytes, json_hash
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.batches import PrefixItems
@@ -109,7 +109,9 @@ class Stored:
         kept = {key: read_outcomes(lab, key, wanted.data) for key in keys}
         with ExitStack() as locks:
             for key in sorted(key for key, outcomes in kept.items() if len(outcomes) < size):
-                locks.enter_context(alone(lab.store.folder / key))  # in one order, so that no two wait for each other
+                locks.enter_context(
+                    alone(inside(lab.store.folder, key))
+                )  # in one order, so that no two wait for each other
                 kept[key] = read_outcomes(lab, key, wanted.data)  # another process may have made it meanwhile
             by_key = dict(zip(keys, wanted.compositions, strict=True))
             for known in sorted({len(outcomes) for outcomes in kept.values() if len(outcomes) < size}):
@@ -142,7 +144,7 @@ class Stored:
         for number, composition in enumerate(compositions):
             key = loss_key_of(lab, text, length, composition)
             if (kept := lab.store.read(key, MEND)) is None:
-                with alone(lab.store.folder / key):
+                with alone(inside(lab.store.folder, key)):
                     if (kept := lab.store.read(key, MEND)) is None:
                         lab.progress(f"judging on plain text of {text.language}", number, len(compositions))
                         items = items or PrefixItems(lab.backbone, text, length)

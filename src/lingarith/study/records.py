@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from .. import plain
-from ..disk.files import TEMPORARY, read_json, write_atomically
+from ..disk.files import TEMPORARY, inside, read_json, unlinked, write_atomically
 from ..errors import LingarithError
 
 BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED = "baseline", "add", "add_subtract", "uncoupled"
@@ -232,7 +232,7 @@ FILES: Mapping[type[Line], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 def read_run(folder: Path, *, whole: bool = False) -> Run:
     """Everything in a run folder. Raises :class:`LingarithError` when it is none; see :func:`read_lines`."""
     mend = f"{folder} is no run folder; name one made by `lingarith adapt` or `lingarith run`"
-    values = read_json(folder / "run.json", mend=mend)
+    values = read_json(inside(folder, "run.json"), mend=mend)
     return Run(
         plain.record(About, values, str(folder / "run.json"), mend="run the command again that made it"),
         read_lines(folder, Example, whole=whole),
@@ -249,9 +249,11 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
     :func:`.plain.record`); with ``whole`` also where the last line was cut off.
     """
     path = folder / FILES[kind][0]
-    if not path.exists():
+    try:
+        with open(path, "rb", opener=unlinked) as file:
+            *lines, rest = file.read().split(b"\n")
+    except FileNotFoundError:
         return []
-    *lines, rest = path.read_bytes().split(b"\n")
     if rest and whole:
         raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
     objects = []
@@ -273,8 +275,9 @@ def append(folder: Path, lines: Iterable[Line]) -> None:
         texts.setdefault(FILES[type(line)][0], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
     for name, rows in texts.items():
         try:
-            with open(folder / name, "ab") as file:
-                file.truncate((folder / name).read_bytes().rfind(b"\n") + 1)
+            with open(folder / name, "ab+", opener=unlinked) as file:
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
                 file.write("".join(rows).encode())
         except OSError as problem:
             raise LingarithError(

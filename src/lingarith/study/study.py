@@ -8,6 +8,7 @@ keys hold for all profiles; a table such as ``[newsroom]`` or ``[paper]`` overri
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -29,6 +30,8 @@ from .records import UNCOUPLED
 
 ADAPT = "adapt"
 """The recipe of ``lingarith adapt``; the others are tables and figures of the paper."""
+HALF_TEXT = re.compile("(?<!\\\\)\\\\u0000|[\ud800-\udfff]")
+"""What is no text in JSON that keeps its letters: NUL, which ends names of files, and halves of characters."""
 SETS = {"seen": SEEN, "unseen": UNSEEN}
 GROUPS: Mapping[str, type] = {
     "languages": o.LanguageOptions,
@@ -255,6 +258,8 @@ def _change(text: str) -> tuple[str, Any]:
 def _value(key: str, value: Any, where: str) -> Any:
     """A value as the field has it; texts may list what is several: ``pt,yo``, ``32x16``, ``unseen``."""
     _known(key, where)
+    if HALF_TEXT.search(json.dumps(value, ensure_ascii=False, default=str)):
+        raise LingarithError(f"{where}: '{key}' holds a NUL or half a character, which are no text; write it again")
     kind = KEYS[key]
     several = tuple in (get_origin(kind), *map(get_origin, get_args(kind)))
     if several and isinstance(value, str):

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ..disk.files import file_hash, json_bytes, read_json, write_atomically
+from ..disk.files import file_hash, inside, json_bytes, read_json, unlinked, write_atomically
 from ..disk.locks import alone
 from ..errors import LingarithError, MissingData, did_you_mean
 from ..languages.codes import counterpart
@@ -130,7 +130,7 @@ def materialised(
     revision = "" if wanted.revision in ("main", CONVERTED) else f"@{wanted.revision}"
     limit = "" if limit_characters is None else f"-{limit_characters}"
     dataset = f"{wanted.dataset}{revision}".replace("/", "--")
-    shard = folder / f"{dataset}-{wanted.configuration}-{wanted.split}{limit}.jsonl"
+    shard = inside(folder, f"{dataset}-{wanted.configuration}-{wanted.split}{limit}.jsonl")
     try:
         if not shard.with_suffix(".json").exists():
             with alone(shard):  # one process fetches, others wait
@@ -156,7 +156,7 @@ def _fetch(
     root = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
     revision = _revision(wanted, root, shard)
     partial = shard.with_suffix(f".{revision}.partial")
-    with partial.open("ab+") as file:
+    with open(partial, "ab+", opener=unlinked) as file:
         (start, documents, characters), seal = _resume(file, fields)
         stream = _stream(wanted, revision, root, start)
         while limit_characters is None or characters < limit_characters:
@@ -222,7 +222,7 @@ def _sealed(before: str, line: bytes) -> str:
 
 def _unsealed(partial: Path) -> Iterator[bytes]:
     """The lines of a shard without their seals."""
-    with partial.open("rb") as file:
+    with open(partial, "rb", opener=unlinked) as file:
         for line in file:
             yield line.partition(b" ")[2]
 
@@ -287,6 +287,6 @@ def _failed(wanted: HubFiles, error: Exception) -> str:
 
 def _verify(shard: Path) -> None:
     mend = f"delete it and {shard.stem}.json to fetch it again"
-    expected = read_json(shard.with_suffix(".json"), mend=mend).get("sha256")
+    expected = read_json(inside(shard.parent, f"{shard.stem}.json"), mend=mend).get("sha256")
     if not shard.is_file() or file_hash(shard) != expected:
         raise LingarithError(f"the shard {shard} is damaged; {mend}")

@@ -6,6 +6,7 @@ import glob
 import re
 from pathlib import Path
 
+from ..disk.files import expanded
 from ..errors import LingarithError, MissingData, did_you_mean
 from ..languages.codes import counterpart
 
@@ -52,7 +53,7 @@ def _spellings(split: str | None) -> tuple[str, ...]:
 
 
 def _glob(pattern: str) -> tuple[Path, ...]:
-    literal = Path(pattern).expanduser()
+    literal = expanded(pattern)
     if literal.is_file():  # also a name that happens to hold a bracket
         return (literal,)
     return tuple(path for path in map(Path, sorted(glob.glob(str(literal), recursive=True))) if path.is_file())
@@ -60,15 +61,15 @@ def _glob(pattern: str) -> tuple[Path, ...]:
 
 def existing(pattern: str) -> set[tuple[str, str]]:
     """The pairs (language, split as files spell it) that have files; "" for a missing placeholder."""
-    expanded = str(Path(pattern).expanduser())
-    as_regex = re.escape(expanded)
+    whole = str(expanded(pattern))
+    as_regex = re.escape(whole)
     for wildcard, regex in {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.items():
         as_regex = as_regex.replace(re.escape(wildcard), regex)
     for name in PLACEHOLDERS:
         brace = re.escape(f"{{{name}}}")
         as_regex = as_regex.replace(brace, f"(?P<{name}>[^/]+?)", 1).replace(brace, f"(?P={name})")
     pairs = set()
-    for path in glob.glob(re.sub(r"{(language|split)}", "*", expanded), recursive=True):
+    for path in glob.glob(re.sub(r"{(language|split)}", "*", whole), recursive=True):
         match = re.fullmatch(as_regex, path)
         if match and Path(path).is_file():
             named = match.groupdict()
@@ -91,7 +92,7 @@ def _no_file(pattern: str, language: str, split: str | None) -> str:
     if pairs:
         return f"no file {wanted}; files exist for {_listed({'/'.join(filter(None, pair)) for pair in pairs})}"
     if not re.search(r"[{*?\[]", pattern):
-        folder = Path(pattern).expanduser().parent
+        folder = expanded(pattern).parent
         if not folder.is_dir():
             return f"no file {pattern}, for there is no folder {folder}"
         return f"no file {pattern}{did_you_mean(Path(pattern).name, (path.name for path in folder.iterdir()))}"

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .. import plain
+from ..disk.files import expanded
 from ..errors import LingarithError, MissingData, did_you_mean
 from ..languages.codes import language_name, spoken
 from ..unicode import composed
@@ -132,7 +133,7 @@ def task_of(which: str) -> Task:
     """
     if which in TASKS:
         return TASKS[which]
-    path = Path(which).expanduser()
+    path = expanded(which)
     if path.suffix != ".toml":
         near = did_you_mean(which, TASKS)
         raise LingarithError(f"there is no task '{which}'{near}{'' if near.endswith('?') else '; or give a TOML file'}")

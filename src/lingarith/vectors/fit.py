@@ -22,8 +22,8 @@ def check_fit(vectors: Sequence[Vector], outlines: Sequence[Terms], space: str) 
                 'space="delta"'
             )
     for number, (other, its) in enumerate(zip(vectors, outlines, strict=True)):
-        ours, theirs = (str((v.origin.get("backbone") or {}).get("fingerprint")) for v in (first, other))
-        if ours != theirs:
+        (ours, older), (theirs, its_older) = map(_fingerprints, (first, other))
+        if ours != theirs and ours != its_older and theirs != older:
             raise LingarithError(
                 f"{first.name} and {other.name} belong to different backbones ({ours[:8]}… and {theirs[:8]}…); "
                 "train both on one backbone"
@@ -50,6 +50,12 @@ def check_fit(vectors: Sequence[Vector], outlines: Sequence[Terms], space: str) 
                 f"{refusal}: initialisations {begun[:4]}… and {theirs_begun[:4]}… differ; train them with one "
                 'init_seed or use space="delta"'
             )
+
+
+def _fingerprints(vector: Vector) -> tuple[str, str | None]:
+    """That of its backbone, and the one that the same backbone had before, where the vector knows it."""
+    fingerprint = str((vector.origin.get("backbone") or {}).get("fingerprint"))
+    return fingerprint, (vector.origin.get("parts") or {}).get("sampled")
 
 
 def _check_sizes(

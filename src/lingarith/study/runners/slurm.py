@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...disk.files import inside
 from ...errors import LingarithError, optional
 from .units import Runner, Share, Unit, Work, check, perform_order
 
@@ -85,7 +86,7 @@ class Slurm(Runner):
             )
 
     def _executor(self, work: Work) -> Any:
-        folder = work.lab.store.folder.resolve() / "jobs"
+        folder = inside(work.lab.store.folder.resolve(), "jobs")
         limits = {f"{self._cluster}_max_num_timeout": REQUEUES}
         executor = self._submitit.AutoExecutor(folder / "%j", cluster=self._cluster, **limits)
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ...errors import DO_LESS, LingarithError
+from ...errors import DO_LESS, LingarithError, out_of_memory
 from ...store.store import Store
 from ..forecast import Forecast
 from ..jobs import steps_done
@@ -185,7 +185,9 @@ def perform_order(text: str) -> str:
                 perform(lab, unit, order["protocol"])
     except LingarithError as mistake:
         return str(mistake)
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
         return DO_LESS
     return ""
 

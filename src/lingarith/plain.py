@@ -28,20 +28,21 @@ hints_of = cache(typing.get_type_hints)
 """The annotations of a class by field, as :func:`value` takes them (``Annotated`` is stripped)."""
 
 
-def json_value(content: bytes | str, where: object, mend: str) -> Any:
+def json_value(content: bytes | str, where: object, mend: str, *, finite: bool = True) -> Any:
     """The value of a JSON file, or of a line of one, as this package and its peers write them.
 
     ``where`` says what was read, ``mend`` what to do. Raises :class:`LingarithError` naming both for what is no JSON
-    in UTF-8, a key that stands twice, NaN, Inf and numbers of absurd length, half a character, and more or deeper
-    lists and objects than anybody writes.
+    in UTF-8, a key that stands twice, NaN and Inf (unless not all is to be ``finite``), numbers of absurd length, half
+    a character, and more or deeper lists and objects than anybody writes.
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         brackets = text.count("[") + text.count("{")
         if brackets > MOST:
             raise ValueError(f"{brackets} lists and objects, and {MOST} is the most")
+        number = _finite if finite else float
         value = json.loads(
-            text, object_pairs_hook=without_repeats, parse_int=_whole, parse_float=_finite, parse_constant=_finite
+            text, object_pairs_hook=without_repeats, parse_int=_whole, parse_float=number, parse_constant=number
         )
         if brackets > DEEPEST or "\\u" in text:
             _check(value)
@@ -50,9 +51,9 @@ def json_value(content: bytes | str, where: object, mend: str) -> Any:
     return value
 
 
-def json_object(content: bytes | str, where: object, mend: str) -> dict[str, Any]:
+def json_object(content: bytes | str, where: object, mend: str, *, finite: bool = True) -> dict[str, Any]:
     """The same where it must be an object. Raises :class:`LingarithError` too where it is another value."""
-    value = json_value(content, where, mend)
+    value = json_value(content, where, mend, finite=finite)
     if not isinstance(value, dict):
         raise LingarithError(f"{where} is damaged: no JSON object; {mend}")
     return value

@@ -38,18 +38,27 @@ def test_a_file_is_made_once(backbone: Make, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", [TOKENS, ENDS])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
 def test_half_a_file_is_made_again(name: str, damage: str, backbone: Make, tmp_path: Path) -> None:
     on = backbone("llama")
     tokenised(on, DOCUMENTS, 3, tmp_path)
     whole = (tmp_path / name).read_bytes()
     if damage == "cut":
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    elif damage == "changed":
+        (tmp_path / name).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     else:
         (tmp_path / name).unlink()
     found = tokenised(on, DOCUMENTS, 3, tmp_path)
     assert [found[k] for k in range(len(found))] == EXPECTED
     assert (tmp_path / name).read_bytes() == whole
+
+
+def test_another_text_is_not_taken_from_a_folder(backbone: Make, tmp_path: Path) -> None:
+    on = backbone("llama")
+    tokenised(on, ["w9 w8 w7"], 3, tmp_path)
+    found = tokenised(on, DOCUMENTS, 3, tmp_path)
+    assert [found[k] for k in range(len(found))] == EXPECTED
 
 
 def test_no_text(backbone: Make, tmp_path: Path) -> None:

@@ -418,12 +418,54 @@ def test_log_lines_beyond_the_checkpoint_are_dropped(backbone: Make, tmp_path: P
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
 
 
+def _step(content: bytes) -> bytes:
+    return content.replace(b'"step": 3', b'"step": 2')
+
+
+def _number(content: bytes) -> bytes:
+    return content[:-4] + bytes([content[-4] ^ 1]) + content[-3:]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        (CHECKPOINT, _number),
+        (CHECKPOINT, _step),
+        (CHECKPOINT, lambda content: content.replace(b"sha256", b"sha255")),
+        (LOG, lambda content: content.replace(b'"loss": ', b'"loss": 1', 1)),
+        (LOG, lambda content: content[content.index(b"\n") + 1 :]),
+        (LOG, lambda content: b"[" * 100_000 + content),
+        (LOG, lambda content: b""),
+        (LOG, lambda content: b"\xf3" + content),
+    ],
+)
+def test_a_state_that_was_changed_is_refused(
+    backbone: Make, tmp_path: Path, file: str, change: Callable[[bytes], bytes]
+) -> None:
+    on = backbone("llama")
+    stopping = replace(OPTIONS, checkpoint_every=3)
+    with pytest.raises(Stopped):
+        run(on, stopping, tmp_path, watch=lambda s, *_: (_ for _ in ()).throw(Stopped) if s == 4 else None)
+    content = (tmp_path / file).read_bytes()
+    assert change(content) != content
+    (tmp_path / file).write_bytes(change(content))
+    with pytest.raises(LingarithError, match="delete checkpoint.safetensors there to train"):
+        run(on, stopping, tmp_path)
+
+
+def test_the_state_of_another_training_is_refused(backbone: Make, tmp_path: Path) -> None:
+    on = backbone("llama")
+    run(on, OPTIONS, tmp_path)
+    with pytest.raises(LingarithError, match="is another training's"):
+        run(on, replace(OPTIONS, seed=7), tmp_path)
+
+
 def test_a_damaged_checkpoint_is_told(backbone: Make, tmp_path: Path) -> None:
     on = backbone("llama")
     run(on, OPTIONS, tmp_path)
     (tmp_path / CHECKPOINT).write_bytes(b"\x08")
     with pytest.raises(
-        LingarithError, match=r"checkpoint.safetensors is damaged: .* delete it to train from the start"
+        LingarithError, match=r"checkpoint.safetensors is damaged: .* delete checkpoint.safetensors there to train"
     ):
         run(on, OPTIONS, tmp_path)
 

@@ -70,6 +70,28 @@ def test_english_mc4_is_not_c4() -> None:
     assert (files.configuration, files.filled) == ("en-multi", "multilingual/c4-en.tfrecord-*.json.gz")
 
 
+def begun(whole: Path, rows: int) -> bytes:
+    """What the first rows of a shard are while it is fetched."""
+    seal, content = "", b""
+    for line in whole.read_bytes().splitlines(keepends=True)[:rows]:
+        seal = hub._sealed(seal, line)
+        content += f"{seal} ".encode() + line
+    return content
+
+
+def test_rows_that_were_changed_meanwhile_are_fetched_again(root: Path, tmp_path: Path) -> None:
+    whole = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "whole", root=root)
+    content = begun(whole, 3)
+    for at in range(0, len(content), 3):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        (folder / f"{whole.stem}.local.partial").write_bytes(
+            content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        )
+        shard = hub.materialised(hub.files("mc4", "yo"), ("text",), folder, root=root)
+        assert shard.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize("torn", [b"", b'{"row": 2, "te', b'{"row": 2}\n', b"\0\0\n"])
 def test_an_interrupted_download_goes_on(
     root: Path, tmp_path: Path, torn: bytes, monkeypatch: pytest.MonkeyPatch
@@ -77,8 +99,7 @@ def test_an_interrupted_download_goes_on(
     whole = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "whole", root=root)
     folder = tmp_path / "torn"
     folder.mkdir()
-    begun = b"".join(whole.read_bytes().splitlines(keepends=True)[:3])
-    (folder / f"{whole.stem}.local.partial").write_bytes(begun + torn)
+    (folder / f"{whole.stem}.local.partial").write_bytes(begun(whole, 3) + torn)
     asked: list[int] = []
     stream = hub._stream
 

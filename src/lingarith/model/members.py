@@ -79,10 +79,14 @@ def log_lines(log: Path) -> list[dict[str, Any]]:
         return []
     with reading(log, MEND):
         lines = log.read_bytes().splitlines()
-    entries = [plain.json_object(line, f"{log}, line {number}", MEND) for number, line in enumerate(lines, 1)]
-    for number, entry in enumerate(entries, 1):
-        plain.value(int, entry.get("step"), f"{log}, line {number}: 'step'")
-    return entries
+    return [logged(line, f"{log}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def logged(line: bytes, where: str) -> dict[str, Any]:
+    """One line of a training's log; a loss may be NaN. Raises :class:`LingarithError` for a damaged one."""
+    entry = plain.json_object(line, where, MEND, finite=False)
+    plain.value(int, entry.get("step"), f"{where}: 'step'")
+    return entry
 
 
 class Member:
@@ -219,7 +223,7 @@ class Member:
         return self.layout.views({device: self._optimizer.state[flat][which] for device, flat in self.flat.items()})
 
     def _seal(self, counts: Counts, tensors: Mapping[str, Tensor]) -> str:
-        """The hash of all that a training goes on from, and of what it is a training of; the log so far is part of it."""
+        """The hash of all that a training goes on from, the log so far too, and of what it is a training of."""
         training = self.training
         about = {"origin": training.origin, "seed": training.options.seed, "start": self.start_hash}
         facts = {"counts": asdict(replace(counts, sha256="")), "tensors": content_hash(tensors), "log": self.log}

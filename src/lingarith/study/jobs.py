@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import plain
 from ..disk.files import inside, json_hash, must_be_plain
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.backbone import Backbone
 from ..model.batches import PrefixItems, TrainingData, task_items
 from ..model.inputs import cut_within
-from ..model.members import CHECKPOINT, LOG, MEND, Training
+from ..model.members import CHECKPOINT, LOG, Training, logged
 from ..model.options import TrainOptions
 from ..model.parallel import processes
 from ..model.together import best_together
@@ -191,8 +190,7 @@ def _training(job: Job, recipe: str, backbone: Backbone, store: Store) -> Traini
 def _steps(log: bytes) -> int:
     """How far a training was when it wrote its log, which it does at each checkpoint."""
     lines = log.splitlines()
-    step = plain.json_object(lines[-1], LOG, MEND).get("step") if lines else 0
-    return int(plain.value(int, step, f"{LOG}: 'step'"))
+    return int(logged(lines[-1], LOG)["step"]) if lines else 0
 
 
 def _kept(vector: Vector, recipe: str, store: Store) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -419,7 +420,7 @@ def test_log_lines_beyond_the_checkpoint_are_dropped(backbone: Make, tmp_path: P
 
 
 def _step(content: bytes) -> bytes:
-    return content.replace(b'"step": 3', b'"step": 2')
+    return re.sub(rb'"step": .', b'"step": 9', content)
 
 
 def _number(content: bytes) -> bytes:
@@ -449,7 +450,7 @@ def test_a_state_that_was_changed_is_refused(
     content = (tmp_path / file).read_bytes()
     assert change(content) != content
     (tmp_path / file).write_bytes(change(content))
-    with pytest.raises(LingarithError, match="delete checkpoint.safetensors there to train"):
+    with pytest.raises(LingarithError, match="there to train from the start"):
         run(on, stopping, tmp_path)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import plain
 from ..algebra.combination import NAME
 from ..disk.files import (
     inside,
@@ -26,7 +27,6 @@ from ..disk.files import (
 from ..disk.remote import Remote
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError, Unreadable
-from ..plain import json_object
 from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
 from ..vectors.vector import Vector, check_scale, content_hash
 
@@ -40,6 +40,15 @@ KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """Fingerprints and recipes: they become file names."""
 
 TENSORS, MANIFEST = "vector.safetensors", "origin.json"
+TRAINED = ("task", "language")
+"""The kinds of vectors whose names say what they were trained on."""
+ORIGIN: Mapping[str, Any] = {
+    "kind": str | None, "language": str | None, "steps": int | None, "seed": int | None, "init_seed": int | None,
+    "init_hash": str | None, "expression": str, "space": str, "parents": dict[str, str], "parts": dict[str, Any],
+    "adapter": dict[str, Any], "data": dict[str, Any], "options": dict[str, Any], "cost": dict[str, float],
+    "versions": dict[str, Any], "projections": str | list[str] | None,
+}  # fmt: skip
+"""What an origin's keys hold where they are there."""
 
 
 def vector_hash(vector: Vector) -> str:
@@ -122,7 +131,7 @@ class Objects:
             for key, content in contents.items():
                 with damaged_left_out():
                     digest = key.split("/")[1]
-                    whole[digest] = (_checked(json_object(content, key, ""), digest, key, ""), sizes[digest])
+                    whole[digest] = (_checked(plain.json_object(content, key, ""), digest, key, ""), sizes[digest])
         return list(whole.values())
 
     def problems(self) -> list[str]:
@@ -130,6 +139,16 @@ class Objects:
         problems = [self._problem(digest) for digest in self._here()]
         problems += [self._problem_elsewhere(digest) for digest in sorted(self._elsewhere())]
         return [problem for problem in problems if problem]
+
+    def must_be_called(self, digest: str, name: str, where: str, mend: str) -> None:
+        """Raise :class:`LingarithError` where a trained vector is given another name than it was trained under.
+
+        What is composed or imported may have several.
+        """
+        if (self.place(digest) / MANIFEST).exists():
+            manifest = _read_manifest(self.place(digest), digest, self._mend(digest))
+            if manifest["origin"].get("kind") in TRAINED and manifest["name"] != name:
+                raise LingarithError(f"{where}: {name} means the vector {manifest['name']} here; {mend}")
 
     def place(self, digest: str) -> Path:
         """The folder of an object on this machine."""
@@ -260,6 +279,11 @@ def _checked(manifest: dict[str, Any], digest: str, where: object, mend: str) ->
     if wrong or manifest["hash"] != digest or not NAME.fullmatch(manifest["name"]):
         raise LingarithError(f"{where} is damaged: its {wrong[0] if wrong else 'hash or name'} is wrong; {mend}")
     fingerprint(manifest["origin"], where)
+    for key in ORIGIN.keys() & manifest["origin"].keys():
+        try:
+            plain.value(ORIGIN[key], manifest["origin"][key], f"{where}: its {key!r}")
+        except LingarithError as problem:
+            raise LingarithError(f"{problem}; {mend}") from None
     check_scale(manifest["scale"], where, mend)
     return manifest
 
@@ -283,10 +307,10 @@ def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:
 def _plain(name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """The origin as it comes back from a file, so that a hash is the same before and after."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(origin), allow_nan=False))
+        value: dict[str, Any] = json.loads(json.dumps(dict(origin), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as problem:
         raise LingarithError(f"the origin of {name} must be plain JSON: {problem}") from None
-    return plain
+    return value
 
 
 def _key(digest: str, file: str) -> str:

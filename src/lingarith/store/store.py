@@ -22,13 +22,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, unquote
 
 from ..algebra.combination import NAME
 from ..disk.files import (
     TEMPORARY,
     inside,
-    json_bytes,
     naming,
     paths_in,
     read_json,
@@ -39,13 +37,15 @@ from ..disk.remote import Remote
 from ..errors import LingarithError, did_you_mean
 from ..plain import json_object
 from ..vectors.vector import Vector
-from .objects import HASH, KEY, Objects, damaged_left_out, fingerprint
+from .objects import HASH, Objects, damaged_left_out, fingerprint
 from .parts import differing, same_backbone
+from .small import MEND, Reference, decoded, name_key, recipe_key, reference, sealed, unsealed
 
 LONGEST_NAME = 100
-SMALL = ("recipes", "outputs", "losses", "names")
+ANSWERS = ("outputs", "losses")
+SMALL = ("recipes", *ANSWERS, "names")
 """The folders of small files, names last."""
-MEND = "delete this file and train the vector again"
+ANSWER_MEND = "delete it and run the same command again"
 Parts = Mapping[str, Any]
 NO_PARTS: Parts = MappingProxyType({})
 
@@ -127,20 +127,20 @@ class Store:
         """
         check_name(vector.name)
         digest = self.objects.put(vector, late)
-        reference = json_bytes({"name": vector.name, "hash": digest})
+        reference = {"name": vector.name, "hash": digest}
         backbone = fingerprint(vector.origin, f"vector {vector.name}")
-        keys = [*([] if recipe is None else [_recipe(recipe)]), _name_key(vector.name, backbone)]
+        keys = [*([] if recipe is None else [recipe_key(recipe)]), name_key(vector.name, backbone)]
         for key in keys:
-            write_atomically(self._path(key), reference)
+            write_atomically(self._path(key), sealed(key, reference))
         self.objects.push(digest)  # when all is here: a network that fails loses nothing
         self.push(*keys)
         return digest
 
     def refer(self, name: str, digest: str, backbone: str) -> None:
         """Let a name mean an object of the store, on a backbone."""
-        path, reference = self._path(_name_key(name, backbone)), json_bytes({"name": name, "hash": digest})
-        if not path.exists() or path.read_bytes() != reference:
-            self.write(_name_key(name, backbone), reference)
+        key = name_key(name, backbone)
+        if not self._path(key).exists() or self._referred(self._path(key))[:2] != (name, digest):
+            self.keep(key, {"name": name, "hash": digest})
 
     def get(self, name_or_hash: str, backbone: str | None = None, parts: Parts = NO_PARTS) -> Vector:
         """The vector that a name (``xlsum[en]``, ``xlsum[en]@3f2a``) or a whole hash means.
@@ -191,11 +191,14 @@ class Store:
 
     def _made(self, recipe: str) -> tuple[str, str] | None:
         """(name, hash) of what came out of a recipe, if its object is there."""
-        value = self.read(_recipe(recipe), MEND)
-        if value is None:
+        path = self._path(recipe_key(recipe))
+        if self.read(recipe_key(recipe), MEND) is None:
             return None
-        reference = _reference(value, self._path(_recipe(recipe)))
-        return reference if self.objects.has(reference[1]) else None
+        found = self._referred(path)
+        if not self.objects.has(found.hash):
+            return None
+        self._must_agree(found, path)
+        return found.name, found.hash
 
     def resolve(self, name: str, backbone: str | None = None, parts: Parts = NO_PARTS) -> str:
         """The hash that a name means on a backbone (see :meth:`get`). Raises :class:`LingarithError`."""
@@ -205,10 +208,10 @@ class Store:
         if at:
             return self._older(plain, prefix, {backbone, parts.get("sampled")} - {None})
         names = self._names()
-        paths = {path.parent.name: path for path in names if _decoded(path) == plain}
+        paths = {path.parent.name: path for path in names if decoded(path) == plain}
         if not paths:
             known = [path for path in names if backbone is None or path.parent.name == backbone[:16]]
-            hint = did_you_mean(plain, map(_decoded, known)) or "; train it first"
+            hint = did_you_mean(plain, map(decoded, known)) or "; train it first"
             raise LingarithError(f"no vector named {plain!r} in {self.place}{hint}")
         if backbone is None and len(paths) > 1:
             each = [f"{plain}@{self._referred(path)[1][:12]} ({start})" for start, path in paths.items()]
@@ -216,7 +219,10 @@ class Store:
                 f"{plain!r} in {self.place} exists for several backbones; name one of {', '.join(each)}"
             )
         ours = [paths[key[:16]] for key in (backbone, parts.get("sampled")) if key and key[:16] in paths]
-        digest = self._referred(next(iter(ours or paths.values())))[1]
+        path = next(iter(ours or paths.values()))
+        found = self._referred(path)
+        self._must_agree(found, path)
+        digest = found.hash
         if backbone is not None and not ours:
             raise self._other_backbone(plain, self.objects.open(digest).origin, backbone, parts)
         return digest
@@ -230,7 +236,7 @@ class Store:
         current: dict[str, set[str]] = {}
         for path in self._names():
             with damaged_left_out():
-                name, digest = self._referred(path)
+                name, digest, _ = self._referred(path)
                 current.setdefault(digest, set()).add(name)
         entries = []
         for manifest, size in self.objects.manifests():
@@ -250,13 +256,27 @@ class Store:
             if path.name.startswith(TEMPORARY)
         ]
         problems += self.objects.problems()
+        problems += self._problems_of_answers()
         hashes = self.objects.hashes()
         for path in [*self._names(), *paths_in(self.folder / "recipes", "*.json")]:
             try:
-                name, digest = self._referred(path)
+                found = self._referred(path)
                 # A recipe whose object is gone is harmless: it is followed again when it is next needed.
-                if path.parent.name != "recipes" and digest not in hashes:
-                    problems.append(f"{path}: the object {name} means is gone; train it again or delete this file")
+                if path.parent.name != "recipes" and found.hash not in hashes:
+                    problems.append(
+                        f"{path}: the object {found.name} means is gone; train it again or delete this file"
+                    )
+                self._must_agree(found, path)
+            except LingarithError as problem:
+                problems.append(str(problem))
+        return problems
+
+    def _problems_of_answers(self) -> list[str]:
+        """What is wrong with outputs and losses that are kept."""
+        problems = []
+        for path in (path for prefix in ANSWERS for path in paths_in(self.folder / prefix, "*.json")):
+            try:
+                self.read(path.relative_to(self.folder).as_posix(), ANSWER_MEND)
             except LingarithError as problem:
                 problems.append(str(problem))
         return problems
@@ -272,9 +292,14 @@ class Store:
         """
         path = self._path(key)
         if self.remote and not path.exists() and (content := self.remote.read(key)) is not None:
-            json_object(content, f"{self.remote.url}/{key}", mend)
+            where = f"{self.remote.url}/{key}"
+            unsealed(key, json_object(content, where, mend), where, mend)
             write_atomically(path, content)
-        return read_json(path, mend=mend) if path.exists() else None
+        return unsealed(key, read_json(path, mend=mend), path, mend) if path.exists() else None
+
+    def keep(self, key: str, value: Mapping[str, Any]) -> None:
+        """Put a JSON object into the store, from where :meth:`read` gives it back or says that it was changed."""
+        self.write(key, sealed(key, value))
 
     def write(self, key: str, content: bytes) -> None:
         """Put a small file into the store."""
@@ -328,13 +353,19 @@ class Store:
         for key, content in self.remote.read_all(self.remote.sizes("names")).items() if self.remote else ():
             path = self._path(key)
             if not path.exists() or path.read_bytes() != content:
-                _reference(json_object(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
+                reference(key, json_object(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
                 write_atomically(path, content)
         return paths_in(self.folder / "names", "*/*.json")
 
-    def _referred(self, path: Path) -> tuple[str, str]:
-        """(name, hash) in the file of a name or a recipe."""
-        return _reference(read_json(self._path(path.relative_to(self.folder)), mend=MEND), path)
+    def _referred(self, path: Path) -> Reference:
+        """What the file of a name or a recipe says."""
+        key = path.relative_to(self.folder)
+        return reference(key.as_posix(), read_json(self._path(key), mend=MEND), path)
+
+    def _must_agree(self, found: Reference, path: Path) -> None:
+        """Raise :class:`LingarithError` where a file without a hash of its own names another vector than it means."""
+        if not found.sealed:
+            self.objects.must_be_called(found.hash, found.name, f"{path}", MEND)
 
     def _path(self, *parts: str | Path) -> Path:
         """A place in the store; a link in a store from elsewhere must not lead out of it."""
@@ -343,14 +374,6 @@ class Store:
     def _must_exist(self) -> None:
         if not self.exists():
             raise LingarithError(f"there is no store at {self.place}; train a vector first, or name another store")
-
-
-def _reference(value: Mapping[str, Any], where: object) -> tuple[str, str]:
-    """(name, hash) in what the file of a name or a recipe says."""
-    name, digest = value.get("name"), value.get("hash")
-    if not isinstance(name, str) or not isinstance(digest, str) or not HASH.fullmatch(digest):
-        raise LingarithError(f"{where} is damaged: it names no vector; {MEND}")
-    return name, digest
 
 
 def _entry(name: str, manifest: Mapping[str, Any], size: int, current: bool) -> Entry:
@@ -368,20 +391,6 @@ def _entry(name: str, manifest: Mapping[str, Any], size: int, current: bool) -> 
     )
 
 
-def _name_key(name: str, backbone: str) -> str:
-    return f"names/{backbone[:16]}/{quote(name, safe='')}.json"
-
-
-def _recipe(recipe: str) -> str:
-    if not KEY.fullmatch(recipe):
-        raise LingarithError(f"{recipe[:130]!r} is no recipe's hash: letters, digits, '_' and '-' only")
-    return f"recipes/{recipe}.json"
-
-
 def _in_memory(vector: Vector) -> Vector:
     """The vector with its tensors read, unless it is as large as its backbone: then they stay on the disk."""
     return vector if vector.rest else replace(vector, terms=dict(vector.terms), rest={})
-
-
-def _decoded(path: Path) -> str:
-    return unquote(path.name.removesuffix(".json"))

@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from .. import plain
 from ..algebra import Combination
-from ..disk.files import inside, json_bytes, json_hash
+from ..disk.files import inside, json_hash
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.batches import PrefixItems
@@ -23,14 +24,14 @@ from ..model.inputs import cut_within
 from ..model.options import TrainOptions
 from ..model.train import mean_loss
 from ..scores.metrics import VERSION
+from ..store.store import ANSWER_MEND as MEND
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled
 from ..vectors.composition import Composition
 from ..vectors.vector import Update
 from .lab import Lab
+from .records import must_be_score
 from .scoring import Outcome
-
-MEND = "delete it and run the same command again"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Stored:
         written = generate_each(lab.backbone, updates, inputs, lab.study.writing, watch=watch)
         for (key, composition), outputs in zip(lacking.items(), written, strict=True):
             kept[key] = [*kept[key], *scoring.score(outputs, data, label_languages(lab, composition))]
-            lab.store.write(key, json_bytes({"outcomes": [asdict(outcome) for outcome in kept[key]]}))
+            lab.store.keep(key, {"outcomes": [asdict(outcome) for outcome in kept[key]]})
 
     def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
         lab, answers = self.lab, []
@@ -156,8 +157,8 @@ class Stored:
                                 "smaller coefficients, or --dtype float32"
                             )
                         kept = {"loss": loss}
-                        lab.store.write(key, json_bytes(kept))
-            answers.append(float(kept["loss"]))
+                        lab.store.keep(key, kept)
+            answers.append(_loss_in(kept, f"{lab.store.place}/{key}"))
         return answers
 
 
@@ -208,7 +209,7 @@ class Counted:
             self.asked[f"plain {key}"] = 64
             if kept is None:
                 self.lacking[f"plain {key}"] = 64
-            answers.append(0.0 if kept is None else float(kept["loss"]))
+            answers.append(0.0 if kept is None else _loss_in(kept, f"{self.lab.store.place}/{key}"))
         return answers
 
 
@@ -221,11 +222,23 @@ def read_outcomes(lab: Lab, key: str, data: Labelled) -> list[Outcome]:
     kept = lab.store.read(key, MEND)
     if kept is None:
         return []
-    try:
-        outcomes = [Outcome(**outcome) for outcome in kept["outcomes"]]
-    except (KeyError, TypeError):
-        raise LingarithError(f"{lab.store.place}/{key} holds no outcomes; {MEND}") from None
+    where = f"{lab.store.place}/{key}"
+    if not isinstance(listed := kept.get("outcomes"), list) or not all(isinstance(one, dict) for one in listed):
+        raise LingarithError(f"{where} holds no outcomes; {MEND}")
+    outcomes = [plain.record(Outcome, one, f"{where}: outcome {n}", mend=MEND) for n, one in enumerate(listed, 1)]
+    for outcome in outcomes:
+        must_be_score(outcome.score, where, MEND)
     return [replace(outcome, id=example.id) for outcome, example in zip(outcomes, data.examples, strict=False)]
+
+
+@dataclass(frozen=True)
+class _Loss:
+    loss: float
+
+
+def _loss_in(kept: Mapping[str, Any], where: str) -> float:
+    """The loss that a file of the store says. Raises :class:`LingarithError` where it says none."""
+    return plain.record(_Loss, kept, where, mend=MEND).loss
 
 
 def _update(lab: Lab, composition: Combination, vectors: Mapping[str, Any]) -> Update | None:

@@ -265,6 +265,12 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
     return objects
 
 
+def must_be_score(score: float, where: str, mend: str) -> None:
+    """Raise :class:`LingarithError` ending in ``mend`` for a score outside of 0..100."""
+    if not 0 <= score <= 100:
+        raise LingarithError(f"{where}: a score of {score:g} is none, which lie in 0..100; {mend}")
+
+
 # ---------------------------------------------------------------- written
 
 

@@ -1,0 +1,77 @@
+"""Small files of a store, which say by a hash what they are and where they belong.
+
+An object is named by the hash of what it holds. A name, a recipe or the outputs of a composition are not: their
+file carries the hash of what is in it and of its place in the store, so that one that was changed, or put in the
+place of another, is seen. Files of older stores carry none: of them, names and recipes are held against the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from ..disk.files import json_bytes, json_hash
+from ..errors import LingarithError
+from .objects import HASH, KEY
+
+MARKS = {"schema", "sha256"}
+SCHEMA = 2
+MEND = "delete this file and train the vector again"
+
+
+class Reference(NamedTuple):
+    """What the file of a name or a recipe says; ``sealed`` whether by its hash."""
+
+    name: str
+    hash: str
+    sealed: bool
+
+
+def sealed(key: str, value: Mapping[str, Any]) -> bytes:
+    """The content of the file ``key`` (``recipes/3f2a.json``)."""
+    marked = {**value, "schema": SCHEMA}
+    return json_bytes({**marked, "sha256": json_hash({"key": key, "value": marked})})
+
+
+def unsealed(key: str, content: dict[str, Any], where: object, mend: str) -> dict[str, Any]:
+    """What such a file says. Raises :class:`LingarithError` ending in ``mend`` where it is not as it was written."""
+    if not MARKS & content.keys():
+        return content
+    value = {name: one for name, one in content.items() if name != "sha256"}
+    if content.get("sha256") != json_hash({"key": key, "value": value}):
+        raise LingarithError(f"{where} was changed, or belongs in another place; {mend}")
+    return {name: one for name, one in value.items() if name not in MARKS}
+
+
+def reference(key: str, content: dict[str, Any], where: object) -> Reference:
+    """What the file of a name or a recipe says.
+
+    Raises :class:`LingarithError` for a damaged one, and for that of a name that is called otherwise.
+    """
+    value = unsealed(key, content, where, MEND)
+    name, digest = value.get("name"), value.get("hash")
+    if not isinstance(name, str) or not isinstance(digest, str) or not HASH.fullmatch(digest):
+        raise LingarithError(f"{where} is damaged: it names no vector; {MEND}")
+    folder, _, file = key.rpartition("/")
+    if folder != "recipes" and file != f"{quote(name, safe='')}.json":
+        raise LingarithError(f"{where} is not the file of {name!r}, which it says; {MEND}")
+    return Reference(name, digest, value is not content)
+
+
+def name_key(name: str, backbone: str) -> str:
+    """Where the file of a name lies."""
+    return f"names/{backbone[:16]}/{quote(name, safe='')}.json"
+
+
+def recipe_key(recipe: str) -> str:
+    """Where the file of a recipe lies. Raises :class:`LingarithError` for what is no hash."""
+    if not KEY.fullmatch(recipe):
+        raise LingarithError(f"{recipe[:130]!r} is no recipe's hash: letters, digits, '_' and '-' only")
+    return f"recipes/{recipe}.json"
+
+
+def decoded(path: Path) -> str:
+    """The name that a file is called by."""
+    return unquote(path.name.removesuffix(".json"))

@@ -100,3 +100,19 @@ def test_targets_of_a_task_keep_the_order_of_the_run(make_run: Build) -> None:
     run = make_run(n=2, targets=["fa", "pt", "uk", "yo"])
     assert targets_of(run, "summaries") == ["fa", "pt", "uk"]
     assert targets_of(run, "questions") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda lines: lines[1:], r"outputs for \d+ of \d+ examples of .*; run the command again"),
+        (lambda lines: [lines[0].replace('"id": "', '"id": "no'), *lines[1:]], "an output for 'no.*, which is no example"),
+    ],
+)
+def test_outputs_and_examples_belong_together(
+    change: Callable[[list[str]], list[str]], sentence: str, make_study: Build, folder_of: Write
+) -> None:
+    path = folder_of(make_study()) / "records.jsonl"
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    with pytest.raises(LingarithError, match=sentence):
+        read_runs([path.parent])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -187,3 +188,25 @@ def test_where_all_must_be_there_a_line_that_was_cut_off_is_an_error(folder: Pat
     assert len(read_run(folder).records) == 1
     with pytest.raises(LingarithError, match=r"records\.jsonl, line 2: cut off; run the command again"):
         read_run(folder, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"score": 100000.0}, "a score of 100000 is none"),
+        ({"score": -0.5}, r"a score of -0\.5 is none"),
+        ({"score": True}, "'score' is True; it must be a number"),
+        ({"score": 99.0}, "stood there before and said something else"),
+    ],
+)
+def test_a_score_that_cannot_be_is_refused(folder: Path, change: dict[str, Any], sentence: str) -> None:
+    append(folder, RECORDS)
+    with open(folder / "records.jsonl", "a") as file:
+        file.write(json.dumps(asdict(RECORDS[0]) | change) + "\n")
+    with pytest.raises(LingarithError, match=rf"records\.jsonl, line 3: {sentence}"):
+        read_run(folder)
+
+
+def test_a_line_that_stands_twice_alike_is_one(folder: Path) -> None:
+    append(folder, [*RECORDS, *RECORDS])
+    assert len(read_run(folder).records) == 4

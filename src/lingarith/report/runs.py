@@ -28,6 +28,7 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
             raise LingarithError(
                 f"{folder} has no records yet; run the command again that made it, which goes on from there"
             )
+        _must_be_whole(run, folder)
         same = next((name for name, other in runs.items() if _but_seeds(run) == _but_seeds(other)), None)
         if same is not None:
             runs[same] = _together(runs[same], run, folder)
@@ -37,6 +38,28 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
     if not runs:
         raise LingarithError("no run was named; name a folder made by `lingarith adapt` or `lingarith run`")
     return runs
+
+
+def _must_be_whole(run: Run, folder: Path) -> None:
+    """Raise :class:`LingarithError` unless each method has one output for each example, and none beside."""
+    examples: dict[tuple[str, str, str], set[str]] = {}
+    for e in run.examples:
+        examples.setdefault((e.task, e.target, e.split), set()).add(e.id)
+    written: dict[tuple[Any, ...], set[str]] = {}
+    for r in run.records:
+        written.setdefault(((r.task, r.target, r.split), r.method, r.source, r.seed, r.weight), set()).add(r.id)
+    for (place, method, *_), ids in written.items():
+        expected = examples.get(place, ids)
+        if ids != expected:
+            strangers = sorted(ids - expected)
+            what = (
+                f"an output for {strangers[0]!r}, which is no example"
+                if strangers
+                else (f"outputs for {len(ids)} of {len(expected)} examples")
+            )
+            raise LingarithError(
+                f"{folder}: {method} has {what} of {place[1]} ({place[2]}); run the command again that made it"
+            )
 
 
 def _but_seeds(run: Run) -> Any:

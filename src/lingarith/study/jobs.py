@@ -81,6 +81,21 @@ class Job:
             facts["cut"] = "texts"  # said only where it makes a difference: else what was trained before is found
         return json_hash(facts)
 
+    def made(self, store: Store, recipe: str) -> Vector | None:
+        """The vector that came out of the recipe of this job, if the store has it.
+
+        Raises :class:`LingarithError` where its origin says that it was trained on something else.
+        """
+        vector, facts = store.by_recipe(recipe), self._facts()
+        if vector is not None:
+            its = {**vector.origin, "data": vector.origin.get("data", {}).get("fingerprint")}
+            if its != {**its, **facts, "data": self.data.fingerprint}:
+                raise LingarithError(
+                    f"recipes/{recipe}.json in {store.place} means {vector.name}, which was trained on something else; "
+                    "delete that file and run the same command again"
+                )
+        return vector
+
     def training(self, backbone: Backbone, folder: Path) -> Training:
         """What is to be trained, its examples as token numbers."""
         data = self._items(backbone, self.data, folder / "text")
@@ -119,7 +134,7 @@ def obtain_all(
     """
     recipes = [job.recipe(backbone) for job in jobs]
     wanted = dict(zip(recipes, jobs, strict=True))
-    vectors = {recipe: store.by_recipe(recipe) for recipe in wanted}
+    vectors = {recipe: job.made(store, recipe) for recipe, job in wanted.items()}
     hashes: dict[str, str] = {}
     with ExitStack() as locks:
         locks_of = {
@@ -135,7 +150,7 @@ def obtain_all(
                 )
         processes().meet()
         # Another process may have made it meanwhile.
-        vectors |= {recipe: store.by_recipe(recipe) for recipe in locks_of}
+        vectors |= {recipe: wanted[recipe].made(store, recipe) for recipe in locks_of}
 
         def keep(recipe: str, vector: Vector) -> None:
             vectors[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)

@@ -291,7 +291,8 @@ class Lab:
         recipe = self.recipe(name)
         if inside(self.store.folder, "training", recipe).exists():
             return False
-        held = self.store.by_recipe(recipe)
+        job = self.job(name) if self.orders[name].job else None
+        held = job.made(self.store, recipe) if job else self.store.by_recipe(recipe)
         if held is not None:
             self._vectors[name] = held
             # Its name means this one from now on, as if it had been trained now: expressions are printed by names.

@@ -256,12 +256,18 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
         return []
     if rest and whole:
         raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
-    objects = []
+    objects: list[Kind] = []
+    before: dict[tuple[Any, ...], Kind] = {}
     mend = "delete that line and run again"
     for number, text in enumerate(lines, 1):
         where = f"{path}, line {number}"
         if text:
-            objects.append(plain.record(kind, plain.json_object(text, where, mend), where, mend=mend))
+            line = plain.record(kind, plain.json_object(text, where, mend), where, mend=mend)
+            if isinstance(line, Record):
+                must_be_score(line.score, where, mend)
+            if isinstance(line, Record | Example) and before.setdefault(_key(line), line) != line:
+                raise LingarithError(f"{where}: this line stood there before and said something else; {mend}")
+            objects.append(line)
     return objects
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all attack check bench clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
@@ -14,6 +14,10 @@ test: .venv/installed
 
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow"
+
+# Files of every kind, changed at random; LINGARITH_ATTACK says how often, LINGARITH_ATTACK_SEED from which seed.
+attack: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rP -m attack tests/attack
 
 check: .venv/installed
 	$(BIN)/ruff format --check src tools tests benchmarks

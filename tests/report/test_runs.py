@@ -106,7 +106,10 @@ def test_targets_of_a_task_keep_the_order_of_the_run(make_run: Build) -> None:
     ("change", "sentence"),
     [
         (lambda lines: lines[1:], r"outputs for \d+ of \d+ examples of .*; run the command again"),
-        (lambda lines: [lines[0].replace('"id": "', '"id": "no'), *lines[1:]], "an output for 'no.*, which is no example"),
+        (
+            lambda lines: [lines[0].replace('"id": "', '"id": "no'), *lines[1:]],
+            "an output for 'no.*, which is no example",
+        ),
     ],
 )
 def test_outputs_and_examples_belong_together(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +40,7 @@ from lingarith.text.tasks import task_of
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
-from tests.attack.mutations import Mutation, some_bytes, some_json, some_lines, some_tensors
+from tests.attack.mutations import ODD, Mutation, some_bytes, some_json, some_lines, some_tensors
 
 Read = Callable[[], Any]
 SHAPES = {f"encoder.block.{k}.layer.0.SelfAttention.{which}": (16, 16) for k in range(2) for which in "qv"}
@@ -253,7 +254,7 @@ def adapter(kind: str, file: str) -> Callable[[Path, Backbone], tuple[list[Path]
     return make
 
 
-def run_folder(file: str, form: str) -> Callable[[Path, Backbone], tuple[list[Path], Read]]:
+def run_folder(file: str, form: str, paged: bool = False) -> Callable[[Path, Backbone], tuple[list[Path], Read]]:
     """What reports are made from, and all that they are."""
 
     def make(folder: Path, _: Backbone) -> tuple[list[Path], Read]:
@@ -268,8 +269,8 @@ def run_folder(file: str, form: str) -> Callable[[Path, Backbone], tuple[list[Pa
         out.add([*run.examples, *run.records, *run.choices, *run.ingredients])
 
         def read() -> Any:
-            found = {name: findings(one, draws=20) for name, one in read_runs([out.path]).items()}
-            texts = [as_csv(found), page(*found.values())]
+            found = {name: findings(one, draws=3) for name, one in read_runs([out.path]).items()}
+            texts = [as_csv(found), page(*found.values()) if paged else ""]
             for one in found.values():
                 texts += [as_markdown(one.tables, one.sentences), as_latex(one.tables, one.sentences)]
             return texts
@@ -317,7 +318,7 @@ def a_text(
     """What a user writes: any of it is right or refused."""
 
     def make(folder: Path, _: Backbone) -> tuple[list[Path], Read]:
-        paths = [folder / f"{number}{name}" for number in range(len(texts))]
+        paths = [folder / f"text{number}{name}" for number in range(len(texts))]
         for path, text in zip(paths, texts, strict=True):
             path.write_text(text)
 
@@ -337,6 +338,14 @@ def expression(path: Path) -> None:
 
 def option(path: Path) -> None:
     read_study("table1", "newsroom", texts=[path.read_bytes().decode("utf-8", "surrogateescape")])
+
+
+def some_option(content: bytes, random: Random) -> bytes:
+    """Any key with a value that it hardly takes."""
+    value = random.choice([*VALUES, *map(repr, ODD[:9]), *ODD[20:35], "pt,yo", "4x4", "0.5", "3"]).encode(
+        "utf-8", "surrogatepass"
+    )
+    return f"{random.choice(list(KEYS))}=".encode() + (some_bytes(value, random) if random.random() < 0.3 else value)
 
 
 STUDY = """table = "table1"
@@ -359,34 +368,38 @@ EXPRESSIONS = ["0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])", "(a/3 + 2e-3*b@3f)*7 -
 VALUES = ["1e400", "9" * 5000, "[[1]]", '"\\u0000"', "nan", "{a = 1}", "2020-01-01", "0x" + "f" * 5000, "[" * 3000]
 
 KINDS = [
-    Kind("vector.safetensors", of_a_store("objects/*/vector.safetensors"), some_tensors, True, 2),
-    Kind("origin.json", of_a_store("objects/*/origin.json"), some_json, True, 2),
-    Kind("names/*.json", of_a_store("names/*/*.json"), some_json, True),
-    Kind("recipes/*.json", of_a_store("recipes/*.json"), some_json, True),
-    Kind("outputs/*.json", answers, some_json, True, 2),
-    Kind("losses/*.json", losses, some_json, True, 2),
-    Kind("checkpoint.safetensors", state(0), some_tensors, True),
-    Kind("log.jsonl of a training", state(1), some_lines, True),
-    Kind("tokens of a training", tokens, some_bytes, True, 2),
-    Kind("shard and manifest", shard_and_manifest, some_lines, True, 2),
-    Kind("half a shard", half_a_shard, some_lines, True, 0.3),
-    Kind("a file of the cache", cached, some_lines, True),
+    Kind("vector.safetensors", of_a_store("objects/*/vector.safetensors"), some_tensors, True, 1),
+    Kind("origin.json", of_a_store("objects/*/origin.json"), some_json, True, 1),
+    Kind("names/*.json", of_a_store("names/*/*.json"), some_json, True, 0.5),
+    Kind("recipes/*.json", of_a_store("recipes/*.json"), some_json, True, 0.5),
+    Kind("outputs/*.json", answers, some_json, True, 6),
+    Kind("losses/*.json", losses, some_json, True, 6),
+    Kind("checkpoint.safetensors", state(0), some_tensors, True, 0.5),
+    Kind("log.jsonl of a training", state(1), some_lines, True, 0.5),
+    Kind("tokens of a training", tokens, some_bytes, True, 0.4),
+    Kind("shard and manifest", shard_and_manifest, some_lines, True, 0.4),
+    Kind("half a shard", half_a_shard, some_lines, True, 0.1),
+    Kind("a file of the cache", cached, some_lines, True, 6),
     Kind("adapter_config.json, LoRA", adapter("LoRA", "adapter_config.json"), some_json),
     Kind("adapter_config.json, LoKr", adapter("LoKr", "adapter_config.json"), some_json),
     Kind("adapter_model.safetensors, LoRA", adapter("LoRA", "adapter_model.safetensors"), some_tensors),
     Kind("adapter_model.safetensors, LoKr", adapter("LoKr", "adapter_model.safetensors"), some_tensors),
     Kind("lingarith.json", adapter("LoRA", "lingarith.json"), some_json),
     *(
-        Kind(f"{file} of {form}", run_folder(file, form), some_json if file == "run.json" else some_lines, share=0.3)
+        Kind(f"{file} of {form}", run_folder(file, form), some_json if file == "run.json" else some_lines, share=0.5)
         for form in ("adapt", "a study")
         for file in ("run.json", "records.jsonl", "choices.jsonl", "examples.jsonl", "vectors.jsonl")
     ),
     *(
-        Kind(f"data {ending}", data(ending), some_lines if "json" in ending else some_bytes, share=2)
+        Kind(f"{file} and the page", run_folder(file, "adapt", True), mutate, share=0.004)
+        for file, mutate in (("run.json", some_json), ("choices.jsonl", some_lines), ("vectors.jsonl", some_lines))
+    ),
+    *(
+        Kind(f"data {ending}", data(ending), some_lines if "json" in ending else some_bytes, share=6)
         for ending in (".jsonl", ".jsonl.gz", ".csv", ".parquet", ".parquet.gz")
     ),
-    Kind("study.toml", a_text(".toml", [STUDY], lambda path: read_study(str(path))), some_bytes, share=2),
-    Kind("task.toml", a_text(".toml", [TASK], lambda path: task_of(str(path))), some_bytes, share=2),
-    Kind("--set", a_text("", [f"{key}={VALUES[k % len(VALUES)]}" for k, key in enumerate(KEYS)], option), some_bytes),
-    Kind("expressions", a_text("", EXPRESSIONS, expression), some_bytes, share=2),
+    Kind("study.toml", a_text(".toml", [STUDY], lambda path: read_study(str(path))), some_bytes, share=6),
+    Kind("task.toml", a_text(".toml", [TASK], lambda path: task_of(str(path))), some_bytes, share=6),
+    Kind("--set", a_text("", ["seeds=0,1"], option), some_option, share=6),
+    Kind("expressions", a_text("", EXPRESSIONS, expression), some_bytes, share=6),
 ]

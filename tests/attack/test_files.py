@@ -74,7 +74,9 @@ def attacked(kind: Kind, folder: Path, backbone: Backbone, count: int, seed: int
 
 
 def attack(kind: Kind, folder: Path, backbone: Backbone, total: int, seed: int) -> None:
-    count = max(1, round(total * kind.share / WHOLE))
+    count = round(total * kind.share / WHOLE)
+    if not count:
+        pytest.skip("takes too long for a few changes")
     _, faults = attacked(kind, folder, backbone, count, seed)
     assert not faults, f"{len(faults)} of {count}:\n" + "\n".join(faults[:5])
 

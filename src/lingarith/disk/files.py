@@ -24,7 +24,7 @@ from ..errors import LingarithError, Unreadable
 from ..plain import json_object
 
 TEMPORARY = ".tmp-"
-LARGEST_JSON = 64 * 2**20
+LARGEST_JSON, MOST_VALUES = 64 * 2**20, 2**22
 UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS)
 """What drives of a network (CIFS, FUSE) answer when a folder is to be synced."""
 MEND = "make it again or restore it from a copy"
@@ -254,6 +254,8 @@ def read_json(path: Path, *, mend: str = MEND) -> dict[str, Any]:
         content = file.read(LARGEST_JSON + 1)
     if len(content) > LARGEST_JSON:
         raise LingarithError(f"{path} takes more than {LARGEST_JSON:,} bytes; {mend}")
+    if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:  # what a parser makes of more takes much memory
+        raise LingarithError(f"{path} holds more than {MOST_VALUES:,} values; {mend}")
     return json_object(content, path, mend)
 
 

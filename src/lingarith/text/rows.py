@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ..disk.files import regular
 from ..errors import LingarithError, did_you_mean
 from ..plain import without_repeats
 from ..unicode import blank, composed
@@ -23,10 +24,17 @@ Reader = Callable[[Path, Collection[str] | None], Iterator[tuple[int, Row]]]
 BOM, GZIP = "\ufeff", b"\x1f\x8b"
 PACKED = (b"PK\3\4", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How zip (and .xlsx), zstd, bzip2 and xz begin."""
-LONGEST_FIELD = 2**30
-"""Characters of one CSV field; Python's own limit of 131,072 is less than a long article."""
+LONGEST_LINE = 2**24
+"""Bytes of a line, and characters of a CSV field: five times the longest novel. A line lies in memory whole."""
+LARGEST_ARRAY = 2**26
+"""Bytes of a JSON array, which lies in memory whole; one object a line may be as many as there are."""
 LARGEST_UNPACKED = 2**30
-"""Bytes that a gzipped Parquet file may unpack to, and characters of a JSON array: they lie in memory whole."""
+"""Bytes that a gzipped Parquet file may unpack to."""
+DENSEST, SMALL = 100, 2**26
+"""What unpacks to this many times its size is no text, which packs to a tenth or a quarter of it, but made to fill a
+machine; so many bytes are nothing."""
+MOST_VALUES = 2**22
+"""Numbers or texts in the lists of a part of a Parquet file, which may be one row."""
 
 
 def read_rows(path: Path | str, fields: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -71,25 +79,29 @@ def _reader(path: Path) -> Reader:
     ending = _ending(path)
     if ending in ENDINGS:
         return ENDINGS[ending]
-    with _opened(path) as file:
-        head = file.read(64)
+    head = _begins(path)
     for beginning, reader in BEGINNINGS.items():
-        if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(beginning):
+        if head.startswith(beginning):
             return reader
     if head.startswith(PACKED):
         raise LingarithError(f"{path} is packed, and not by gzip; unpack it, or pack it by gzip")
     raise LingarithError(f"{path} cannot be read: files end in one of {', '.join(ENDINGS)}, and may be gzipped (.gz)")
 
 
+def _begins(path: Path) -> bytes:
+    """The first bytes of a file that are not blank."""
+    with _opened(path) as file:
+        return file.read(2**16).removeprefix(codecs.BOM_UTF8).lstrip()[:64]
+
+
 def _opened(path: Path) -> BinaryIO:
     """The content of a file, unpacked if it is called ``.gz`` or is so."""
-    if path.name.lower().endswith(".gz"):
-        return cast(BinaryIO, gzip.open(path))
-    file = path.open("rb")
-    if file.peek(2)[:2] != GZIP:
+    file = open(path, "rb", opener=regular)  # noqa: SIM115  # whoever reads it closes it
+    if not path.name.lower().endswith(".gz") and file.peek(2)[:2] != GZIP:
         return file
-    file.close()
-    return cast(BinaryIO, gzip.open(path))
+    unpacked = gzip.GzipFile(fileobj=file)
+    unpacked.myfileobj = file  # which it closes with itself
+    return cast(BinaryIO, unpacked)
 
 
 def text_of(row: Row, field: str, where: str) -> str:
@@ -131,39 +143,50 @@ def fingerprint(texts: Iterable[str]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with _opened(path) as file:
-        for number, line in enumerate(file, 1):
+        packed, unpacked, number = path.stat().st_size, 0, 0
+        while line := file.readline(LONGEST_LINE + 1):
+            number, unpacked = number + 1, unpacked + len(line)
+            if len(line) > LONGEST_LINE:
+                raise LingarithError(
+                    f"{place(path, number)} has more than {LONGEST_LINE:,} bytes; break it into documents"
+                )
+            _must_be_text(path, packed, unpacked)
             try:
                 yield number, line.decode().lstrip(BOM)  # each file of several has one
             except UnicodeDecodeError as error:
                 raise LingarithError(f"{place(path, number)}: not UTF-8 ({error.reason})") from error
 
 
+def _must_be_text(path: Path, packed: int, unpacked: int) -> None:
+    """Raise :class:`LingarithError` where a file holds far more than text can be packed to."""
+    if unpacked > max(SMALL, DENSEST * packed):
+        raise LingarithError(
+            f"{path} unpacks to more than {DENSEST} times its size, as no text does; unpack it and look what it holds"
+        )
+
+
 def _json_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    lines = ((number, line) for number, line in _lines(path) if line.strip())
-    first = next(lines, (1, ""))
     values: Iterable[tuple[int, Any]]
-    if first[1].lstrip().startswith("["):
-        values = enumerate(_parsed(_together(first[1], lines, path), place(path, 1)), 1)
+    if _begins(path).startswith(b"["):
+        values = enumerate(_parsed(_whole(path), place(path, 1)), 1)
     else:
-        whole = chain([first], lines) if first[1] else ()
-        values = ((number, _parsed(line, place(path, number))) for number, line in whole)
+        values = ((number, _parsed(line, place(path, number))) for number, line in _lines(path) if line.strip())
     for number, row in values:
         if not isinstance(row, dict):
             raise LingarithError(f'{place(path, number)}: a JSON object such as {{"text": "…"}} is needed')
         yield number, row
 
 
-def _together(first: str, lines: Iterator[tuple[int, str]], path: Path) -> str:
-    """The lines of an array, which cannot be read one by one."""
-    parts, size = [first], len(first)
-    for _, line in lines:
-        parts.append(line)
-        size += len(line)
-        if size > LARGEST_UNPACKED:
-            raise LingarithError(
-                f"{path} is one JSON array of more than {LARGEST_UNPACKED:,} characters; write one object a line"
-            )
-    return "".join(parts)
+def _whole(path: Path) -> str:
+    """The text of an array, which cannot be read line by line."""
+    with _opened(path) as file:
+        content = file.read(LARGEST_ARRAY + 1)
+    if len(content) > LARGEST_ARRAY:
+        raise LingarithError(f"{path} is one JSON array of more than {LARGEST_ARRAY:,} bytes; write one object a line")
+    try:
+        return content.decode().lstrip(BOM)
+    except UnicodeDecodeError as error:
+        raise LingarithError(f"{place(path, 1)}: not UTF-8 ({error.reason})") from error
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -174,7 +197,7 @@ def _parsed(text: str, where: str) -> Any:
 
 
 def _csv_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(LONGEST_LINE)
     lines = (line for _, line in _lines(path))
     first = next(lines, "")
     names = re.sub(r'"[^"]*"', "", first)
@@ -212,14 +235,19 @@ def _parquet_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[
             packed = isinstance(content, gzip.GzipFile)
             source = pyarrow.BufferReader(_unpacked(content, path)) if packed else path
         with pyarrow.parquet.ParquetFile(source) as file:
+            texts = [file.schema.column(k).path for k, at in enumerate(file.schema) if at.physical_type == "BYTE_ARRAY"]
+        # A text that is there a thousand times is in memory once.
+        with pyarrow.parquet.ParquetFile(source, read_dictionary=texts) as file:
             names = file.schema_arrow.names
             taken = [name for name in names if fields is None or composed(name) in fields]
             if len(set(taken)) < len(taken):
                 raise LingarithError(f"{path}: a field stands twice among its columns: {', '.join(names)}")
             if not taken and file.metadata.num_rows:
                 yield 1, dict.fromkeys(names)  # whoever looks for a field says that it is not there
+            _must_be_readable(path, file.metadata)
             for batch in file.iter_batches(batch_size=256, columns=taken) if taken else ():
-                for row in batch.to_pylist():
+                for values in zip(*batch.columns, strict=True):
+                    row = {name: value.as_py() for name, value in zip(taken, values, strict=True)}
                     number += 1
                     yield number, dict.fromkeys(names) | row
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
@@ -231,10 +259,27 @@ def _parquet_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[
 
 
 def _unpacked(file: BinaryIO, path: Path) -> bytes:
-    content = file.read(LARGEST_UNPACKED + 1)
-    if len(content) > LARGEST_UNPACKED:
-        raise LingarithError(f"{path} unpacks to more than {LARGEST_UNPACKED:,} bytes; gunzip it and give the .parquet")
-    return content
+    content, packed = bytearray(), path.stat().st_size
+    while piece := file.read(2**20):
+        content += piece
+        _must_be_text(path, packed, len(content))
+        if len(content) > LARGEST_UNPACKED:
+            raise LingarithError(
+                f"{path} unpacks to more than {LARGEST_UNPACKED:,} bytes; gunzip it and give the .parquet"
+            )
+    return bytes(content)
+
+
+def _must_be_readable(path: Path, about: Any) -> None:
+    """Raise :class:`LingarithError` where a part of a Parquet file fills the memory, by its own account."""
+    for part in map(about.row_group, range(about.num_row_groups)):
+        for column in map(part.column, range(part.num_columns)):
+            _must_be_text(path, column.total_compressed_size, column.total_uncompressed_size)
+            if column.num_values > max(MOST_VALUES, DENSEST * part.num_rows):
+                raise LingarithError(
+                    f"{path}: the column {column.path_in_schema} has lists of {column.num_values:,} values in "
+                    f"{part.num_rows:,} rows; write shorter rows, or smaller row groups"
+                )
 
 
 TABBED = (".tsv", ".tab")

@@ -178,3 +178,19 @@ def test_progress_goes_to_stderr(command: Command, small: tuple[str, ...], tmp_p
     assert isinstance(done.json, dict)
     assert "training 3 vectors" in done.err
     assert "Add, pt, 2 of 4" in done.err
+
+
+def test_a_directory_for_a_server(
+    command: Command, fails: Callable[..., str], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One folder a language, each as a server reads it; what no server takes is refused before anything is trained."""
+    words = ("adapt", "pt", *small, "--format", "serving", "--store", tmp_path / "store", "--out", tmp_path / "served")
+    assert "servers take LoRA alone" in fails(*words, "--kronecker", "4x4")
+    assert "rank 600, and servers take 512 at most" in fails(*words, "--space", "delta", "--rank", "200")
+    assert "did you mean serving?" in fails(*words[:-6], "--format", "servin")
+    assert not (tmp_path / "served").exists()
+    done = command(*words)
+    assert done.code == 0, done.err
+    config = json.loads((tmp_path / "served" / "pt" / "adapter_config.json").read_text())
+    assert (config["r"], config["target_modules"]) == (8, ["k", "o", "q", "v"])
+    assert "zero-shot" in (tmp_path / "served" / "pt" / "README.md").read_text().lower()

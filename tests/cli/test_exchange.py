@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -190,7 +193,9 @@ def test_mistakes(fails: Callable[..., str], exported: Path, store: Path, tmp_pa
     assert "rank 13 is too high: the exact sum has rank 12" in fails("export", SUM, *DELTA, "--rank-out", "13", *there)
     assert "m=3 does not divide" in fails("export", SUM, *DELTA, "--rank-out", "1", "--kronecker-out", "3x4", *there)
     assert "rank=2 needs space 'delta'" in fails("export", SUM, "--rank-out", "2", *there)
-    assert "--backbone goes with --format merged" in fails("export", SUM, "--backbone", "newsroom", *there)
+    assert "--backbone goes with --format merged, gguf or lm-eval, and peft needs none" in fails(
+        "export", SUM, "--backbone", "newsroom", *there
+    )
     assert "cache does not hold it" in fails("export", SUM, "--format", "merged", "--backbone", "no/where", *there)
     assert not (tmp_path / "x").exists()
     (exported / "notes.txt").write_text("mine")
@@ -200,3 +205,79 @@ def test_mistakes(fails: Callable[..., str], exported: Path, store: Path, tmp_pa
     changed = config(exported) | {"use_dora": True}
     (exported / "adapter_config.json").write_text(json.dumps(changed))
     assert "DoRA's magnitudes" in fails("import", exported, "--name", "task[en]", "--store", store)
+
+
+def test_the_card_of_an_export_and_its_snippet(command: Any, exported: Path, tiny_backbone: Path) -> None:
+    text = (exported / "README.md").read_text(encoding="utf-8")
+    assert f"| Expression | `{SUM}` |" in text
+    assert "| Command | `lingarith export '0.6*headlines[en]" in text
+    assert "- newsroom: apache-2.0" in text
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    there = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=exported, env=there, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    dry = command("push", exported, "me/pt", "--dry-run")
+    assert dry.err == f"warning: its base model is '{tiny_backbone}', which is no name on the hub: nobody else has it\n"
+    assert "README.md" in dry.out
+    assert dry.out.endswith("would be me/pt on the hub, private\n")
+
+
+def test_a_fine_tuned_model_joins_sums(
+    command: Any, fails: Callable[..., str], store: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    tuned = Path(shutil.copytree(tiny_backbone, tmp_path / "tuned"))
+    weights = tuned / "model.safetensors"
+    write_safetensors(weights, {name: tensor * 1.01 for name, tensor in read_safetensors(weights).items()})
+    words = ("import", tuned, "--minus", tiny_backbone, "--name", "chat[en]", "--store", store)
+    done = command(*words)
+    assert done.code == 0, done.err
+    assert "full, " in done.out
+    assert "embeddings, norms and the like differ too" in done.out
+    merged = tmp_path / "merged"
+    assert (
+        command("export", "chat[en]", "--space", "delta", "--format", "merged", "--out", merged, "--store", store).code
+        == 0
+    )
+    there = read_safetensors(merged / "model.safetensors")
+    for name, tensor in read_safetensors(weights).items():
+        assert (there[name] - tensor).abs().max() < 1e-6, name
+    facts = command(*words, "--rank", "2", "--json").json
+    assert facts["adapter"] == "LoRA, rank 2"
+    assert 0 < facts["error"] < 1
+    assert facts["left_out"]
+    joined = command("compose", "headlines[en] + 0.5*chat[en]", *DELTA, "--out", tmp_path / "sum", "--store", store)
+    assert joined.code == 0, joined.err
+    assert "leave out --backbone and --like" in fails(*words, "--like", "news[en]")
+    assert "name the other one by --minus BASE" in fails(
+        "import", tuned, "--rank", "2", "--name", "x", "--store", store
+    )
+
+
+def test_a_task_of_lm_evaluation_harness_scores_as_we_do(
+    command: Any, fails: Callable[..., str], store: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    data = ("--labels", "newsroom", "--test-limit", "4", "--max-output", "8")
+    words = ("export", SUM, *DELTA, "--format", "lm-eval", "--out", tmp_path / "lm", "--store", store)
+    assert "--lang says whose examples" in fails(*words)
+    assert "go with --format lm-eval" in fails("export", SUM, *data, "--out", tmp_path / "x", "--store", store)
+    done = command(*words, *data, "--lang", "pt")
+    assert done.code == 0, done.err
+    assert (
+        f"peft={tmp_path / 'lm' / 'adapter'} --include_path {tmp_path / 'lm'} --tasks lingarith_summaries_pt"
+        in done.out
+    )
+    assert (tmp_path / "lm" / "adapter" / "adapter_model.safetensors").exists()
+    settings = (tmp_path / "lm" / "lingarith_summaries_pt.yaml").read_text()
+    assert "custom_dataset: !function task.documents\n" in settings
+    assert "max_gen_toks: 8\n" in settings
+    records = tmp_path / "records.jsonl"
+    ours = command("evaluate", SUM, "pt", *DELTA, *data, "-b", tiny_backbone, "--store", store, "--records", records)
+    assert ours.code == 0, ours.err
+    theirs = runpy.run_path(str(tmp_path / "lm" / "task.py"))
+    documents = theirs["documents"]()["test"]
+    lines = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
+    assert [one["id"] for one in documents] == [line["id"] for line in lines]
+    for document, line in zip(documents, lines, strict=True):
+        assert document["input"].startswith("summarize: ")
+        assert theirs["scored"](document, [line["output"]]) == {"rouge2": pytest.approx(line["score"], abs=1e-3)}
+        assert theirs["scored"](document, [document["references"][0]]) == {"rouge2": 100.0}

@@ -56,7 +56,7 @@ def test_what_servers_read(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "x" / "adapter_config.json").read_text())
     assert config == config | READ_BY_SERVERS
     assert {path.name for path in (tmp_path / "x").iterdir()} == {
-        "adapter_config.json", "adapter_model.safetensors", "lingarith.json"
+        "adapter_config.json", "adapter_model.safetensors", "lingarith.json", "README.md"
     }  # fmt: skip
     places = TensorFile(tmp_path / "x" / "adapter_model.safetensors").places
     shapes = {name: place.shape for name, place in places.items()}

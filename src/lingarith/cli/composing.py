@@ -16,7 +16,7 @@ from ..disk.files import write_atomically
 from ..errors import LingarithError
 from ..study.study import ADAPT, Study, study_of
 from .flags import flags
-from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, open_store, print_json, print_table, say
+from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, open_store, print_json, print_table, say
 from .progress import shown
 from .terminal import console, tell
 
@@ -69,7 +69,9 @@ def compose(
         facts["hash"] = shelf.put(vector, late=lambda: {"error": composition.error})
     if out:
         base, task_type = str(vector.origin["backbone"]["name"]), task_type_of(composition.paths)
-        write_peft(composition, out, base_model=base, task_type=task_type, origin=vector.origin)
+        write_peft(
+            composition, out, base_model=base, task_type=task_type, origin={**vector.origin, "command": command()}
+        )
         facts["folder"] = str(out)
     if as_json:
         facts |= {"expression": str(combination), "space": str(composition.space), "adapter": vector.adapter}

@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import LingarithError, did_you_mean
-from .composing import Expression, composed
+from ..study.options import SumOptions
+from ..study.study import keys_of
+from .composing import Expression, composed, study_typed
 from .flags import flags
-from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json
+from .opening import DEFAULT_STORE, Json, StorePlace, command, open_store, print_json
 from .terminal import tell
 
 if TYPE_CHECKING:
+    from ..store.store import Store
+    from ..study.study import Study
+    from ..vectors.composition import Composition
     from ..vectors.vector import Vector
+
+LM_EVAL = "lm-eval"
+FORMATS = ("peft", "serving", "gguf", "mlx", "lokr", "merged", LM_EVAL)
+BESIDE = ("merged", "gguf", LM_EVAL)
+"""Formats that look at the backbone, or name it to another program."""
 
 
 def import_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A LoRA or LoKr adapter that PEFT saved.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A LoRA or LoKr adapter that PEFT saved; or a model.")
+    ],
     name: Annotated[str, typer.Option("--name", help="What expressions call it, such as 'task[en]'.")],
     backbone: Annotated[
         str | None, typer.Option("--backbone", "-b", help="Load this backbone, to bind the vector to it.")
@@ -26,12 +38,20 @@ def import_(
     like: Annotated[
         str | None, typer.Option("--like", metavar="VECTOR", help="Bind it to the backbone of this vector instead.")
     ] = None,
+    minus: Annotated[
+        str | None, typer.Option("--minus", metavar="BASE", help="FOLDER is fine-tuned BASE: take their difference.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help="Cut that difference to this rank.")] = None,
+    error: Annotated[
+        float | None, typer.Option("--error", help="Or to the least rank that loses this share of each layer, as 0.3.")
+    ] = None,
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Put an adapter of PEFT's into the store, as a vector for expressions.
+    """Put an adapter of PEFT's into the store, or what a fine-tuned model differs by, as a vector for expressions.
 
     `lingarith import adapter-en --name 'task[en]' --like 'mc4[en]'`
+    `lingarith import chat-model --minus base-model --rank 64 --name 'chat[en]'`
     """
     from ..adapters.terms import norm
     from ..formats.imported import backbone_of, on_backbone, open_adapter
@@ -41,6 +61,13 @@ def import_(
     check_name(name)
     if backbone and like:
         raise LingarithError("--backbone and --like both say what the vector belongs to; leave out one of them")
+    if minus:
+        if backbone or like:
+            raise LingarithError("--minus names the backbone itself; leave out --backbone and --like")
+        _import_difference(str(folder), minus, name, rank, error, store, as_json)
+        return
+    if rank is not None or error is not None:
+        raise LingarithError("--rank and --error cut a difference of two models; name the other one by --minus BASE")
     vector, shelf = open_adapter(folder, name), open_store(store)
     if backbone:
         from ..model.backbone import load
@@ -72,62 +99,140 @@ def import_(
     tell(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
 
 
-@flags("sums")
+def _import_difference(
+    tuned: str, base: str, name: str, rank: int | None, error: float | None, store: str, as_json: bool
+) -> None:
+    """Put what a fine-tuned model differs by from its base into the store."""
+    import torch
+
+    from ..formats.checkpoints import checkpoint
+    from ..formats.difference import difference
+    from ..model.backbone import load
+    from ..model.memory import prepare
+
+    there = checkpoint(tuned)
+    prepare()
+    model = load(base)
+    facts, linears = model.facts, model.linear_shapes
+    named = {one: torch.empty(p.shape, device="meta") for one, p in model.model.named_parameters()}
+    rest = {one: tensor for one, tensor in named.items() if one.removesuffix(".weight") not in linears}
+    del model  # the difference is taken from the files, two tensors at a time
+    made = difference(
+        there, checkpoint(base, facts["revision"]), name, facts, linears, rest, rank=rank, error=error
+    )  # fmt: skip
+    digest = open_store(store).put(made.vector)
+    left = rank is not None or error is not None
+    if as_json:
+        told = {"name": name, "hash": digest, "adapter": made.vector.adapter, "norm": made.norm, "error": made.error}
+        print_json(told | {"others": made.others, "left_out": left, "origin": made.vector.origin})
+        return
+    tell(f"{name} ({digest[:12]}) is in {store}: {made.vector.adapter}, {len(made.vector.terms)} linear layers")
+    if left:
+        tell(f"the cut lost {made.error:.2%} of what these layers differ by")
+    if made.others:
+        share = sum(norm**2 for norm in made.others.values()) / made.norm**2
+        few = ", ".join(sorted(made.others, key=lambda one: -made.others[one])[:3])
+        tell(
+            f"{len(made.others)} embeddings, norms and the like differ too ({few} most; {share:.1%} of all, as squared "
+            f"norms): they are {'left out, since a cut holds linear layers alone' if left else 'in the vector'}"
+        )
+
+
+@flags("sums", "tasks", "labels", "fields", "prompt", "test_limit", "sample_seed", "max_output")
 def export(
     expression: Expression,
     given: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.", file_okay=False)],
-    format: Annotated[str, typer.Option("--format", help="peft, serving, lokr or merged.")] = "peft",
+    format: Annotated[
+        str, typer.Option("--format", help="peft, serving, gguf, mlx, lokr, merged or lm-eval.")
+    ] = "peft",
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", "-b", help="For merged: its folder or name; without it that of the vectors."),
+        typer.Option(
+            "--backbone", "-b", help="For merged and gguf: its folder or name; without it that of the vectors."
+        ),
     ] = None,
+    lang: Annotated[str, typer.Option("--lang", help="For lm-eval: the language of the examples.")] = "",
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Write a sum of vectors for other programs; the backbone is not loaded.
 
-    `peft`: a LoRA folder, exact. `serving`: the same for vLLM and SGLang. `lokr`: one Kronecker product as PEFT's
-    LoKr. `merged`: the backbone's checkpoint with the sum added.
+    `peft`: a LoRA folder, exact. `serving`: the same for vLLM and SGLang. `gguf`: for llama.cpp and Ollama. `mlx`:
+    for mlx-lm. `lokr`: one Kronecker product as PEFT's LoKr. `merged`: the backbone's checkpoint with the sum added.
+    `lm-eval`: a folder with the adapter and a task of lm-evaluation-harness, on the labels that the flags of data name.
 
     `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --format serving --out pt`
     """
-    from ..disk.files import read_json
-    from ..formats.folders import ORIGIN, task_type_of
-    from ..formats.lokr import write_lokr
-    from ..formats.merged import write_merged
-    from ..formats.peft import write_peft
-    from ..formats.serving import write_serving
+    from ..formats.checkpoints import folder_of
+    from ..formats.folders import task_type_of
 
-    adapters: dict[str, Any] = {"peft": write_peft, "serving": write_serving, "lokr": write_lokr}
-    if format not in (*adapters, "merged"):
-        raise LingarithError(f"no format named {format!r}{did_you_mean(format, [*adapters, 'merged'])}")
-    if backbone and format != "merged":
-        raise LingarithError(f"--backbone goes with --format merged, and {format} needs none; leave it out")
-    composition, parents = composed(expression, given, open_store(store))
+    if format not in FORMATS:
+        raise LingarithError(f"no format named {format!r}{did_you_mean(format, FORMATS)}")
+    if backbone and format not in BESIDE:
+        named = f"{', '.join(BESIDE[:-1])} or {BESIDE[-1]}"
+        raise LingarithError(f"--backbone goes with --format {named}, and {format} needs none; leave it out")
+    if bool(lang) != (format == LM_EVAL):
+        raise LingarithError("--lang says whose examples lm-eval scores; give both or neither")
+    if given.keys() - keys_of(SumOptions) and format != LM_EVAL:
+        raise LingarithError("flags of tasks and data go with --format lm-eval; leave them out")
+    shelf = open_store(store)
+    composition, parents = composed(expression, given, shelf)
     vector = composition.vector(str(composition.combination), parents)
+    base = backbone or str(vector.origin["backbone"]["name"])
     facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
-    base, task_type = vector.origin["backbone"], task_type_of(composition.paths)
-    if format == "merged":
-        write_merged(composition, _base(vector, backbone), out, origin=vector.origin)
-    else:
-        written = adapters[format](
-            composition, out, base_model=base["name"], task_type=task_type, origin=vector.origin
-        )  # fmt: skip
-        facts |= {"rank": written} if format == "serving" else {}
-    facts = read_json(out / ORIGIN) | facts
+    facts = _exported(composition, vector, out, facts, backbone, study_typed(given, targets=[lang or "en"]), shelf)
     if as_json:
         print_json(facts)
         return
     lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
     tell(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
     if format == "merged":
-        tell(f"added to {backbone or base['name']}; rounding to its type lost {facts['rounding']:.2%} of the update")
+        tell(f"added to {base}; rounding to its type lost {facts['rounding']:.2%} of the update")
+    if format == LM_EVAL:
+        given_to = f"pretrained={folder_of(base) or base},peft={out / 'adapter'}"
+        tell(f"lm_eval --model hf --model_args {given_to} --include_path {out} --tasks {facts['task']}")
     if format == "serving":
         tell(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
-        if task_type == "SEQ_2_SEQ_LM":
+        if task_type_of(composition.paths) == "SEQ_2_SEQ_LM":
             tell("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
     tell(f"written to {out}")
+
+
+def _exported(
+    composition: Composition, vector: Vector, out: Path, facts: dict[str, Any], backbone: str | None, study: Study,
+    shelf: Store,
+) -> dict[str, Any]:  # fmt: skip
+    """Write a sum in the format that ``facts`` name; these, with what ``lingarith.json`` says there."""
+    from ..disk.files import read_json
+    from ..formats import harness, llama_cpp, lokr, merged, mlx, peft, serving
+    from ..formats.checkpoints import checkpoint
+    from ..formats.folders import ORIGIN, task_type_of
+
+    format, base = facts["format"], vector.origin["backbone"]
+    origin = {**vector.origin, "command": command()}
+    if format == "merged":
+        merged.write_merged(composition, _base(vector, backbone), out, origin=origin)
+    elif format == "gguf":
+        place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
+        facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=base["name"], origin=origin)
+    elif format == LM_EVAL:
+        [labels], [lang] = study.tasks.values(), study.languages.targets
+        data, most = study.data, study.writing.max_output
+        asked = harness.Asked(
+            labels.task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most
+        )  # fmt: skip
+        facts["task"] = harness.write_lm_eval(
+            composition, out, asked, base=backbone or base["name"], store=shelf.folder, origin=origin
+        )
+    else:
+        adapters: dict[str, Any] = {
+            "peft": peft.write_peft, "serving": serving.write_serving, "lokr": lokr.write_lokr, "mlx": mlx.write_mlx,
+        }  # fmt: skip
+        kind = task_type_of(composition.paths)
+        written = adapters[format](composition, out, base_model=base["name"], task_type=kind, origin=origin)
+        facts |= {"rank": written} if format == "serving" else {}
+    return read_json((out / harness.ADAPTER if format == LM_EVAL else out) / ORIGIN) | facts
 
 
 def _base(vector: Vector, backbone: str | None) -> Path:
@@ -154,3 +259,34 @@ def _base(vector: Vector, backbone: str | None) -> Path:
             f"{base['fingerprint'][:16]}; give that one's folder by --backbone"
         )
     return place
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An adapter that `adapt` or `export` wrote.")],
+    name: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository that is made on the hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see it; else it is private.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="It is there already: add a commit to it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be pushed; no network.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put an adapter on the Hugging Face hub, with its card.
+
+    `lingarith push adapted/pt me/headlines-pt --dry-run`
+    """
+    from ..formats import push as pushing
+
+    files, warnings = pushing.files_of(folder, name), pushing.warnings_of(folder)
+    for sentence in warnings:
+        tell(f"warning: {sentence}", stderr=True)
+    url = None if dry_run else pushing.push(files, name, public=public, update=update)
+    sizes = {
+        place: len(content) if isinstance(content, bytes) else content.stat().st_size
+        for place, content in files.items()
+    }
+    seen = "as visible as it was" if update else "public" if public else "private"
+    if as_json:
+        print_json({"name": name, "visible": seen, "files": sizes, "warnings": warnings, "url": url})
+        return
+    for place, size in sizes.items():
+        tell(f"{size / 1000:>10,.1f} kB  {place}")
+    tell(f"{'would be' if dry_run else 'is now'} {name} on the hub, {seen}" + (f": {url}" if url else ""))

@@ -30,7 +30,7 @@ app = typer.Typer(
 for command in (
     making.demo, making.adapt, making.run, reporting.report,
     composing.compose, composing.inspect, composing.choose, composing.evaluate, composing.generate,
-    exchange.import_, exchange.export, languages.related, languages.languages,
+    exchange.import_, exchange.export, exchange.push, languages.related, languages.languages,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(making.train, name="train")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import LingarithError, without_passwords
+from ..errors import LingarithError
 from ..newsroom import NEWSROOM
 from ..study.options import WorkOptions
 from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
 from .flags import flags, taken
-from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, print_json, print_table, say
+from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, print_json, print_table, say
 from .progress import duration, shown
 from .terminal import console, tell
 
@@ -61,6 +60,9 @@ def adapt(
     targets: Annotated[list[str], typer.Argument(metavar="TARGET…", help="Languages without labels: pt yo zh")],
     given: dict[str, Any],
     out: Out = Path("adapted"),
+    format: Annotated[
+        str, typer.Option("--format", help="Handed over: peft, or serving for vLLM.", rich_help_panel="Work")
+    ] = "peft",
     store: StorePlace = DEFAULT_STORE,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -73,8 +75,11 @@ def adapt(
     `lingarith adapt pt yo -b google/mt5-base --labels 'summ/{language}/{split}.jsonl' --text 'plain/{language}.txt'`
     """
     work = taken(given, WorkOptions)
+    from ..study.hand_over import check_handed_over
+
     study = study_of("adapt", ADAPT, given | {"targets": targets}, TYPED)
-    _make(study, work, store, out, dry_run=dry_run, as_json=as_json)
+    check_handed_over(study, format)
+    _make(study, work, store, out, format, dry_run=dry_run, as_json=as_json)
 
 
 @flags(*GROUPS, WorkOptions)
@@ -103,7 +108,14 @@ def run(
 
 
 def _make(
-    study: Study, work: WorkOptions, store: str, out: Path, *, dry_run: bool = False, as_json: bool = False
+    study: Study,
+    work: WorkOptions,
+    store: str,
+    out: Path,
+    format: str = "peft",
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Do a study, write its report, and print what it found; in a dry run only what there is to do."""
     from ..study import run as doing
@@ -128,21 +140,22 @@ def _make(
 
         read = {study.data.text, *(labels.source for labels in study.tasks.values())}
         run = doing.run(
-            lab, out, planned, runner=who, together=work.together, announce=announce,
-            command=without_passwords(" ".join(["lingarith", *sys.argv[1:]])),
-            notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
+            lab, out, planned, runner=who, together=work.together, announce=announce, format=format,
+            command=command(), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
         )  # fmt: skip
     _report(run, out, as_json)
 
 
 def _report(run: Run, out: Path, as_json: bool) -> None:
     """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
+    from ..report.cards import write_cards
     from ..report.examples import examples
     from ..report.findings import findings
     from ..report.writing import as_text, write_report
 
     results, about = findings(run), run.about
     report, *_ = write_report({out.name: results}, out)
+    write_cards(results, out)
     if as_json:
         facts = {"verdict": results.sentences, "notes": about.notes, "adapters": about.handed_over, "report": report}
         print_json({"cells": results.cells, "tables": results.tables} | facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import without_passwords
 from .terminal import console, tell
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ StorePlace = Annotated[
     str, typer.Option("--store", envvar="LINGARITH_STORE", help="Where vectors lie: a folder, or s3://bucket/path.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same facts for a program.")]
+
+
+def command() -> str:
+    """What was typed, so that it can be typed again, but for passwords in URLs."""
+    return without_passwords(shlex.join(["lingarith", *sys.argv[1:]]))
 
 
 def open_store(place: str) -> Store:

@@ -1,7 +1,7 @@
-"""What PEFT's folders have in common, whichever adapter is in them: three files, and a header.
+"""What PEFT's folders have in common, whichever adapter is in them: their files, and a header.
 
-``adapter_config.json`` says how ``adapter_model.safetensors`` is read, and ``lingarith.json`` where it
-comes from. Keys are those of PEFT 0.21.
+``adapter_config.json`` says how ``adapter_model.safetensors`` is read, ``lingarith.json`` where it
+comes from, and ``README.md`` both to people. Keys are those of PEFT 0.21.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..errors import LingarithError
 from ..vectors.composition import Composition
 from ..vectors.outline import Terms
 from ..vectors.vector import LARGEST_SCALE
+from .card import CARD, EVALUATED, card, untouched
 
 TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]
 
@@ -64,7 +65,7 @@ class PeftFormat:
         their outline, under PEFT's names.
         """
         folder = folder.resolve()
-        must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
+        must_be_ours(folder, ours(folder), ORIGIN)
         origin = dict(origin or {})
         config = {
             "peft_type": self.peft_type,
@@ -85,7 +86,9 @@ class PeftFormat:
             write_file(temporary / WEIGHTS, content)
             write_file(temporary / CONFIG, json_bytes(config))
             about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
+            about["made_from"] = made_from(composition)
             write_file(temporary / ORIGIN, json_bytes(about))
+            write_file(temporary / CARD, card(config, about))
 
     def read(self, folder: Path) -> tuple[dict[str, Any], Sizes]:
         """The configuration in a folder, and what r and α it gives a module.
@@ -131,6 +134,20 @@ def _patterns(config: Mapping[str, Any], key: str, where: Path) -> list[tuple[re
         raise LingarithError(
             f"{where}: {key} must map patterns of modules to numbers; save the adapter again"
         ) from None
+
+
+def ours(folder: Path) -> set[str]:
+    """What is in a folder that was written here and may be replaced; a card that somebody changed is not."""
+    return {CONFIG, WEIGHTS, ORIGIN, EVALUATED, *([CARD] if untouched(folder) else [])}
+
+
+def made_from(composition: Composition) -> dict[str, Any]:
+    """What each vector of a composition says of its data, by its name."""
+    said = ("kind", "language", "data")
+    return {
+        vector.name: {key: vector.origin[key] for key in said if key in vector.origin}
+        for _, vector in composition.parts
+    }
 
 
 def by_module(file: TensorFile, pattern: re.Pattern[str], what: str) -> dict[str, dict[str, str]]:

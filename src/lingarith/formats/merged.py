@@ -46,7 +46,7 @@ def write_merged(
     Inf, or on a full disk; the old folder is then still there.
     """
     folder = folder.resolve()
-    shards = _shards(base)
+    shards = shards_of(base)
     beside = _others(base)
     names = {*(shard.path.name for shard in shards), *(path.name for path in beside), ORIGIN}
     must_be_ours(folder, names | _written(folder), ORIGIN)
@@ -184,7 +184,7 @@ def _end(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
-def _shards(base: Path) -> list[TensorFile]:
+def shards_of(base: Path) -> list[TensorFile]:
     """The files with the base's weights. Raises :class:`LingarithError` where it has none that can be read."""
     if "quantization_config" in read_json(base / CONFIG, mend="give the folder that save_pretrained wrote"):
         raise LingarithError(

@@ -70,8 +70,7 @@ def write_peft(
     old folder is then still there.
     """
     composition.must_be_projections("PEFT's LoRA")
-    shapes = composition.outline.values()
-    rank = max([least_rank, *(len(term.a) for terms in shapes for term in terms if isinstance(term, LoraTerm))])
+    rank = max(least_rank, rank_of(composition.outline))
     factors = partial(_factors, rank=rank)
     settings = {
         "r": rank,
@@ -122,8 +121,16 @@ def open_peft(folder: Path, name: str) -> Vector:
     return Vector(name, LazyTerms(outline, read), scale, origin)
 
 
-def _factors(terms: Terms, rank: int) -> Iterator[tuple[str, Tensor]]:
-    """The tensors under PEFT's names, all of one rank. Raises :class:`LingarithError` where a term is no LoRA."""
+def rank_of(outline: Terms) -> int:
+    """The largest rank of any projection, at least 1."""
+    return max([1, *(len(term.a) for terms in outline.values() for term in terms if isinstance(term, LoraTerm))])
+
+
+def factors_of(terms: Terms, rank: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Of each projection its path, A (rank × in) and B (out × rank), filled up with zeros.
+
+    Raises :class:`LingarithError` where a term is no LoRA.
+    """
     for path, held in terms.items():
         for term in held:
             if not isinstance(term, LoraTerm):
@@ -131,9 +138,14 @@ def _factors(terms: Terms, rank: int) -> Iterator[tuple[str, Tensor]]:
                     f"{term.described()} at {path} is no LoRA, which is all that PEFT adds there; "
                     "cut the sum to a rank (--space delta --rank-out)"
                 )
-            a, b = term.padded(rank)
-            yield f"base_model.model.{path}.lora_A.weight", a
-            yield f"base_model.model.{path}.lora_B.weight", b
+            yield path, *term.padded(rank)
+
+
+def _factors(terms: Terms, rank: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors under PEFT's names, all of one rank."""
+    for path, a, b in factors_of(terms, rank):
+        yield f"base_model.model.{path}.lora_A.weight", a
+        yield f"base_model.model.{path}.lora_B.weight", b
 
 
 def _check_plain(folder: Path, config: Mapping[str, Any]) -> None:

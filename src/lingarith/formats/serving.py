@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..adapters.lora import LoraTerm
 from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_atomically
 from ..errors import LingarithError
 from ..vectors.composition import Composition
-from .folders import CONFIG, ORIGIN, WEIGHTS, TaskType
-from .peft import write_peft
+from .folders import CONFIG, ORIGIN, TaskType, ours
+from .peft import rank_of, write_peft
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's ``max_lora_rank`` may be; an adapter of just that rank wastes nothing."""
@@ -39,9 +38,8 @@ def write_serving(
     :class:`LingarithError` as :func:`.peft.write_peft` does, and for a rank that no server takes.
     """
     folder = folder.resolve()
-    must_be_ours(folder, {CONFIG, WEIGHTS, ORIGIN}, ORIGIN)
-    shapes = composition.outline.values()
-    exact = max((len(term.a) for terms in shapes for term in terms if isinstance(term, LoraTerm)), default=1)
+    must_be_ours(folder, ours(folder), ORIGIN)
+    exact = rank_of(composition.outline)
     rank = next((rank for rank in RANKS if rank >= exact), None)
     if rank is None:
         raise LingarithError(

@@ -14,7 +14,7 @@ from ..languages.codes import language_name
 from ..model.members import versions
 from . import choose
 from .forecast import Forecast
-from .hand_over import hand_over
+from .hand_over import PEFT, hand_over
 from .lab import Lab
 from .lines import Plan, fingerprints, lines_of, plan
 from .listings import LISTINGS
@@ -36,12 +36,14 @@ def run(
     command: str = "",
     notes: Sequence[str] = (),
     together: int | None = None,
+    format: str = PEFT,
 ) -> Run:
     """Do what is left of a study, and put its lines into the run folder ``out``; ``adapt`` hands its adapters over.
 
     ``announce`` hears what is left before it begins; ``together`` vectors share a pass of training (measured without
-    it); ``runner`` does the work, this process without one. Returns the run as its lines tell it. Raises
-    :class:`LingarithError` as :func:`plan` does, if ``out`` belongs to another run, or if something cannot be done.
+    it); ``runner`` does the work, this process without one; ``format`` is that of what is handed over. Returns the run
+    as its lines tell it. Raises :class:`LingarithError` as :func:`plan` does, if ``out`` belongs to another run, or if
+    something cannot be done.
     """
     if lab.study.table in LISTINGS:
         return _listed(lab, out, command)
@@ -57,7 +59,7 @@ def run(
     fixed = [line for line in lines if isinstance(line, Fixed)]
     vectors = [ingredient(lab, name) for name in lab.orders if name in planned.counted.needed]
     folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
-    handed = hand_over(lab, lines, planned.protocol, out) if lab.study.table == ADAPT else {}
+    handed = hand_over(lab, lines, planned.protocol, out, command, format) if lab.study.table == ADAPT else {}
     grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
     folder.close(replace(about, fixed=fixed, handed_over=handed, grid=grid))
     return read_run(out)

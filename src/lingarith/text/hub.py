@@ -46,6 +46,16 @@ DATASETS = {
     "masakhaner": ("masakhane/masakhaner2", CONVERTED_FILES, CONVERTED),
 }
 """Name → place on the hub, files within it and their revision; what each calls its languages says ``hub.csv``."""
+LICENCES = {
+    "xlsum": "cc-by-nc-sa-4.0",
+    "masakhaner": "cc-by-nc-4.0",
+    "sib200": "cc-by-sa-4.0",
+    "mc4": "odc-by",
+    "fineweb2": "odc-by",
+    "tydiqa": "apache-2.0",
+    "newsroom": "apache-2.0",
+}
+"""What their cards say of their licences, in the hub's terms, the strictest first."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,235 @@
+"""The README.md of a folder that is handed over, as the Hugging Face hub and those who come upon it read it.
+
+Its front matter (https://huggingface.co/docs/hub/model-cards) is written by ``huggingface_hub``; results stand in
+``model-index`` and in ``.eval_results/*.yaml`` (https://huggingface.co/docs/hub/eval-results).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..languages.codes import language_name
+from ..newsroom import NEWSROOM
+from ..text.hub import DATASETS, LICENCES
+
+CARD, EVALUATED = "README.md", ".eval_results"
+HERE = '"."  # this folder, or its name on the hub'
+"""What the snippet loads the adapter from; pushing puts the repository's name there."""
+SEAL = "\n<!-- made by lingarith, which replaces it only where nothing above was changed: sha256 {} -->\n"
+UNKNOWN = "unknown"
+PIPELINES = {"summaries": "summarization", "translations": "translation"}
+"""What the hub calls tasks whose model writes texts; of all others the model generates text."""
+HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score of the adapter: the metric's name in print, 0 to 100, on which data, and its interval in words."""
+
+    metric: str
+    value: float
+    source: str
+    language: str
+    split: str
+    notes: str
+
+
+def hub_name(base: str) -> str | None:
+    """The hub's name of a base model; None for a folder of this machine, and for the embedded backbone.
+
+    >>> hub_name("google/mt5-base"), hub_name("/home/me/mt5"), hub_name("newsroom")
+    ('google/mt5-base', None, None)
+    """
+    return base if HUB_NAME.fullmatch(base) and base != NEWSROOM and not Path(base).exists() else None
+
+
+def card(
+    config: Mapping[str, Any],
+    about: Mapping[str, Any],
+    *,
+    chosen: str = "",
+    results: str = "",
+    tested: Sequence[Measured] = (),
+) -> str:
+    """A card from what stands in ``adapter_config.json`` (or another file with a base model) and ``lingarith.json``.
+
+    ``chosen`` says how the weights were chosen, and ``results`` is Markdown; without them the card says that nothing
+    is known of either.
+    """
+    from huggingface_hub import ModelCard
+
+    base, task = str(config["base_model_name_or_path"]), about.get("task", "")
+    name = f"{Path(base).name}-{task or 'adapter'}-{about.get('language') or 'sum'}"
+    said = "The coefficients are those that were typed; on what grounds, is not recorded."
+    parts = [
+        f"# {name}",
+        f"An adapter for {_base(base)}{_for(about)}, made by [language and task arithmetic]"
+        "(https://arxiv.org/abs/2311.09344): a sum of adapters that were trained on other data, put together "
+        "without training.",
+        "## Recipe",
+        *_recipe(about),
+        f"**Weights.** {chosen or said}",
+        "## Results",
+        results or "Nothing was measured when this folder was written.",
+        "## Made from",
+        _parents(about),
+        "## Use",
+        snippet(config, about),
+        "## Licence",
+        _licences(about, base),
+    ]
+    front = _front(config, about, name, tested).to_yaml(line_break="\n")
+    text = str(ModelCard("\n".join(["---", front.strip(), "---", "", "\n\n".join(parts), ""])))
+    return text + SEAL.format(_digest(text))
+
+
+def untouched(folder: Path) -> bool:
+    """Whether the card in a folder, if there is one, is as :func:`card` made it, and no work of anybody's."""
+    path = folder / CARD
+    if not path.is_file():
+        return not path.exists()
+    text = path.read_bytes().decode("utf-8", "replace")
+    above, mark, _ = text.rpartition(SEAL.partition("{")[0])
+    return bool(mark) and text == above + SEAL.format(_digest(above))
+
+
+def evaluated(tested: Sequence[Measured], date: str) -> str:
+    """``.eval_results/lingarith.yaml``: the scores on data of the hub; empty where there are none."""
+    import yaml
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    entries = [
+        EvalResultEntry(
+            DATASETS[source][0], one.language, round(one.value, 2), revision or None, date=date,
+            notes=f"{one.metric}, {one.notes}",
+        )
+        for one in tested
+        for source, _, revision in [one.source.partition("@")]
+        if source in DATASETS
+    ]  # fmt: skip
+    return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)) if entries else ""
+
+
+def snippet(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Python that loads the adapter and writes one output, as a block of Markdown."""
+    both = config["task_type"] == "SEQ_2_SEQ_LM"
+    auto, base = f"AutoModelFor{'Seq2SeqLM' if both else 'CausalLM'}", config["base_model_name_or_path"]
+    prompt = str(about.get("prompt") or "{text}").replace("{language}", str(about.get("language", "")))
+    if about.get("language"):
+        prompt = prompt.replace("{language_name}", language_name(about["language"]))
+    filled = "".join(f'.replace("{{{slot}}}", "…")' for slot in dict.fromkeys(re.findall(r"{(\w+)}", prompt)))
+    embedded = base == NEWSROOM
+    lines = [
+        *(["from importlib import resources", ""] if embedded else []),
+        "from peft import PeftModel",
+        f"from transformers import {auto}, AutoTokenizer",
+        "",
+        f"base = {json.dumps(base, ensure_ascii=False)}"
+        if not embedded
+        else 'base = str(resources.files("lingarith.newsroom") / "backbone")',
+        f"adapter = {HERE}",
+        "tokenizer = AutoTokenizer.from_pretrained(base)",
+        f"model = PeftModel.from_pretrained({auto}.from_pretrained(base), adapter).eval()",
+        f"text = {json.dumps(prompt, ensure_ascii=False)}{filled}",
+        'inputs = tokenizer(text, return_tensors="pt")',
+        'output = model.generate(input_ids=inputs["input_ids"], max_new_tokens=64, do_sample=False)[0]',
+        *([] if both else ['output = output[inputs["input_ids"].shape[1] :]  # without what was read']),
+        "print(tokenizer.decode(output, skip_special_tokens=True))",
+    ]
+    return "\n".join(["```python", *lines, "```"])
+
+
+# ---------------------------------------------------------------- its parts
+
+
+def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, tested: Sequence[Measured]) -> Any:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task = PIPELINES.get(about.get("task", ""), "text-generation")
+    sources = _sources(about)
+    licences = {LICENCES.get(source, UNKNOWN) for source in sources}
+    strictest = next((one for one in LICENCES.values() if one in licences), None)
+    unknown = UNKNOWN in licences or not licences
+    results = [
+        EvalResult(
+            task, DATASETS[source][0] if source in DATASETS else source, source, one.metric.lower(),
+            round(one.value, 2), metric_name=one.metric, dataset_config=one.language, dataset_split=one.split,
+            dataset_revision=revision or None,
+        )
+        for one in tested
+        for source, _, revision in [one.source.partition("@")]
+    ]  # fmt: skip
+    # The hub knows languages, and neither regions nor scripts.
+    codes = [code.partition("-")[0] for code in (about.get("language"), about.get("writes")) if code]
+    languages = [code for code in dict.fromkeys(codes) if code != "target"]
+    return ModelCardData(
+        base_model=hub_name(str(config["base_model_name_or_path"])),
+        base_model_relation="adapter",
+        library_name="peft",
+        pipeline_tag=task,
+        language=languages or None,
+        license="other" if unknown else strictest,
+        license_name=UNKNOWN if unknown else None,
+        datasets=[DATASETS[source][0] for source in sources if source in DATASETS] or None,
+        tags=["lingarith", str(config["peft_type"]).lower(), "task-arithmetic", "cross-lingual-transfer"],
+        model_name=name if results else None,
+        eval_results=results or None,
+    )
+
+
+def _recipe(about: Mapping[str, Any]) -> list[str]:
+    """What was added up, in which space, by which command."""
+    rows = {"Expression": about.get("expression"), "Space": about.get("space"), "Method": about.get("method")}
+    rows |= {"Command": about.get("command")}
+    cut = f"The cut lost {about['error']:.2%} of the sum." if about.get("error") else ""
+    table = [f"| {key} | `{_cell(value)}` |" for key, value in rows.items() if value]
+    return ["\n".join(["| | |", "|---|---|", *table]), *([cut] if cut else [])]
+
+
+def _parents(about: Mapping[str, Any]) -> str:
+    rows = ["| Vector | Hash | Trained on | Examples | Data's fingerprint |", "|---|---|---|---:|---|"]
+    parents = about.get("parents") or {}
+    for name, facts in (about.get("made_from") or {}).items():
+        data = facts.get("data") or {}
+        what = ", ".join(filter(None, [facts.get("kind"), facts.get("language"), data.get("source")]))
+        count = data.get("examples") or data.get("documents") or ""
+        cells = (f"`{name}`", f"`{str(parents.get(name, ''))[:12]}`", what, count, f"`{data.get('fingerprint', '')}`")
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
+    backbone = about.get("backbone") or {}
+    return "\n".join([*rows, "", f"Base model's fingerprint: `{backbone.get('fingerprint', UNKNOWN)}`."])
+
+
+def _licences(about: Mapping[str, Any], base: str) -> str:
+    rows = [f"- {source}: {LICENCES.get(source, 'not known here; say it before you publish')}"
+            for source in _sources(about)]  # fmt: skip
+    rest = f"The terms of {_base(base)} hold as well."
+    return "\n".join(["What the data that went into it ask for carries over to it:", "", *rows, "", rest])
+
+
+def _sources(about: Mapping[str, Any]) -> list[str]:
+    """The data of all parents, without their revisions; those of none are unknown."""
+    found = [(facts.get("data") or {}).get("source") for facts in (about.get("made_from") or {}).values()]
+    return list(dict.fromkeys(str(source or UNKNOWN).partition("@")[0] for source in found))
+
+
+def _for(about: Mapping[str, Any]) -> str:
+    task, language = about.get("task"), about.get("language")
+    return f": {task or 'a sum'} in {language_name(language)}" if language else ""
+
+
+def _base(base: str) -> str:
+    return f"[{base}](https://huggingface.co/{base})" if hub_name(base) else f"`{base}`"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

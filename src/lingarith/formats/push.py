@@ -1,0 +1,94 @@
+"""A folder that is handed over, on the Hugging Face hub: one commit with its files, and no others.
+
+The token is the one that `hf auth login` or HF_TOKEN leaves; it goes to the hub alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..disk.files import arrived, read_json
+from ..disk.tensors import TensorFile
+from ..errors import LingarithError
+from .card import CARD, EVALUATED, HERE, hub_name
+from .folders import CONFIG, ORIGIN, WEIGHTS
+
+MEND = "name a folder that `lingarith export` or `lingarith adapt` wrote"
+
+
+def files_of(folder: Path, name: str) -> dict[str, bytes | Path]:
+    """What is pushed of a folder, by its place there; the card's snippet loads the adapter by its name on the hub.
+
+    Raises :class:`LingarithError` where the folder is no adapter with a card, or damaged.
+    """
+    for file in (CONFIG, ORIGIN):
+        read_json(arrived(folder, file), mend=MEND)
+    TensorFile(arrived(folder, WEIGHTS), mend=MEND)
+    if not (folder / CARD).is_file():
+        raise LingarithError(f"{folder} has no {CARD}, which the hub shows; write the adapter again")
+    card = arrived(folder, CARD).read_text(encoding="utf-8").replace(HERE, f'"{name}"')
+    scores = sorted((folder / EVALUATED).glob("*.yaml"))
+    return {
+        CARD: card.encode(),
+        **{file: arrived(folder, file) for file in (CONFIG, ORIGIN, WEIGHTS)},
+        **{f"{EVALUATED}/{path.name}": arrived(folder / EVALUATED, path.name) for path in scores},
+    }
+
+
+def warnings_of(folder: Path) -> list[str]:
+    """What keeps others from using the adapter: a base model that is on this machine alone."""
+    base = str(read_json(folder / CONFIG)["base_model_name_or_path"])
+    return [] if hub_name(base) else [f"its base model is {base!r}, which is no name on the hub: nobody else has it"]
+
+
+def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, update: bool = False) -> str:
+    """Make the repository ``name`` (``user/name``, private unless ``public``) with these files; its commit's URL.
+
+    With ``update`` it is there already and stays as private as it is. Raises :class:`LingarithError` for no token,
+    one that may not write there, a name that is taken or can be none, and no network.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+
+    token = get_token()
+    if not token:
+        raise LingarithError("there is no token of the hub; log in with `hf auth login`, or set HF_TOKEN")
+    api = HfApi(token=token, library_name="lingarith")
+    with _said(name):
+        if not update:
+            api.create_repo(name, private=not public)
+        added: Any = [CommitOperationAdd(place, content) for place, content in files.items()]
+        commit = api.create_commit(name, added, commit_message="Adapter made by lingarith")
+    return str(commit.commit_url)
+
+
+@contextmanager
+def _said(name: str) -> Iterator[None]:
+    """Turn what the hub and the network answer into one sentence."""
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    answers = {
+        401: "does not know the token; log in again with `hf auth login`",
+        403: "does not let this token write there; take a token that may write, and a name under your own user",
+        404: "has no such user or repository; without --update it is made",
+        409: "has a repository of that name; choose another name, or --update that one",
+    }
+    try:
+        yield
+    except HFValidationError:
+        raise LingarithError(f"{name!r} can be no repository; write user/name") from None
+    except ValueError as problem:
+        raise LingarithError(
+            f"the hub refuses the card: {' '.join(str(problem).split())}; mend the top of {CARD} and push with --update"
+        ) from None
+    except HfHubHTTPError as problem:
+        status = problem.response.status_code
+        raise LingarithError(f"{name}: the hub {answers.get(status, f'answered {status}; try again later')}") from None
+    except (HTTPError, OSError, RuntimeError) as problem:  # RuntimeError: an upload that failed again and again
+        raise LingarithError(
+            f"the hub cannot be reached ({type(problem).__name__}); no file was pushed: look at the network "
+            "and HF_HUB_OFFLINE, and run the same command again (with --update where the repository is there by now)"
+        ) from None

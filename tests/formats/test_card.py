@@ -1,0 +1,94 @@
+"""Cards as the hub reads them, and their snippets as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
+
+from lingarith.formats.card import CARD, Measured, card, evaluated, hub_name, snippet, untouched
+
+CONFIG = {"base_model_name_or_path": "google/mt5-base", "peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM"}
+ABOUT: dict[str, Any] = {
+    "expression": "0.9*xlsum[en] + 0.1*mc4[yo]",
+    "space": "delta, rank 4",
+    "error": 0.25,
+    "command": "lingarith adapt yo",
+    "prompt": "summarize in {language_name}:\n{text}",
+    "task": "summaries",
+    "language": "yo",
+    "writes": "target",
+    "parents": {"xlsum[en]": "3f2a" * 16},
+    "backbone": {"fingerprint": "0f1e"},
+    "made_from": {
+        "xlsum[en]": {"kind": "task", "language": "en", "data": {"source": "xlsum@abc", "examples": 20}},
+        "mc4[yo]": {"kind": "language", "language": "yo", "data": {"source": "mc4", "documents": 9}},
+    },
+}
+MEASURED = Measured("ROUGE-2", 12.3456, "xlsum@abc", "yo", "test", "95 % interval 11 to 14, 64 examples")
+
+
+def test_front_matter() -> None:
+    text = card(CONFIG, ABOUT, chosen="λ = 0.9.", results="### A table", tested=[MEASURED])
+    data = ModelCard(text).data
+    assert (data.base_model, data.base_model_relation, data.library_name) == ("google/mt5-base", "adapter", "peft")
+    assert (data.language, data.pipeline_tag) == (["yo"], "summarization")
+    assert data.license == "cc-by-nc-sa-4.0"  # of XL-Sum and mC4 the stricter
+    assert data.datasets == ["csebuetnlp/xlsum", "allenai/c4"]
+    assert {"lingarith", "lora"} <= set(data.tags)
+    [result] = data.eval_results
+    assert (result.dataset_type, result.dataset_config, result.dataset_revision) == ("csebuetnlp/xlsum", "yo", "abc")
+    assert (result.metric_name, result.metric_value) == ("ROUGE-2", 12.35)
+    for line in (
+        "| Expression | `0.9*xlsum[en] + 0.1*mc4[yo]` |",
+        "| Command | `lingarith adapt yo` |",
+        "The cut lost 25.00% of the sum.",
+        "**Weights.** λ = 0.9.",
+        "### A table",
+        "| `xlsum[en]` | `3f2a3f2a3f2a` | task, en, xlsum@abc | 20 | `` |",
+        "- mc4: odc-by",
+    ):
+        assert f"\n{line}\n" in text
+
+
+def test_scores_on_data_of_the_hub_stand_in_a_file_too() -> None:
+    [entry] = parse_eval_result_entries(yaml.safe_load(evaluated([MEASURED], "2026-01-02")))
+    assert (entry.dataset_id, entry.task_id, entry.dataset_revision) == ("csebuetnlp/xlsum", "yo", "abc")
+    assert (entry.value, entry.date) == (12.35, "2026-01-02")
+    assert evaluated([Measured("F1", 1.0, "mine/{language}.jsonl", "yo", "test", "")], "2026-01-02") == ""
+
+
+def test_what_is_not_known_is_said() -> None:
+    text = card(CONFIG | {"base_model_name_or_path": "/home/me/model"}, {"made_from": {"x": {}}})
+    data = ModelCard(text).data
+    assert (data.license, data.license_name, data.base_model) == ("other", "unknown", None)
+    assert "on what grounds, is not recorded" in text
+    assert "not known here; say it before you publish" in text
+    assert "Nothing was measured" in text
+
+
+def test_a_folder_of_this_machine_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hub_name("me/model") == "me/model"
+    (tmp_path / "me" / "model").mkdir(parents=True)
+    assert hub_name("me/model") is None
+
+
+def test_a_card_that_somebody_changed_is_no_longer_ours(tmp_path: Path) -> None:
+    assert untouched(tmp_path)
+    (tmp_path / CARD).write_text(card(CONFIG, ABOUT), encoding="utf-8")
+    assert untouched(tmp_path)
+    (tmp_path / CARD).write_text(card(CONFIG, ABOUT).replace("0.9*", "0.8*"), encoding="utf-8")
+    assert not untouched(tmp_path)
+    (tmp_path / CARD).write_bytes(b"\xff")
+    assert not untouched(tmp_path)
+
+
+def test_prompts_in_the_snippet() -> None:
+    code = snippet(CONFIG, ABOUT)
+    assert 'text = "summarize in Yoruba:\\n{text}".replace("{text}", "…")\n' in code
+    assert "output[inputs" not in code
+    assert "AutoModelForCausalLM.from_pretrained(base)" in snippet(CONFIG | {"task_type": "CAUSAL_LM"}, {})

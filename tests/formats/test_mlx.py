@@ -1,0 +1,36 @@
+"""Adapters of MLX: tensors turned as MLX has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lingarith.adapters.lora import LoraTerm
+from lingarith.algebra import parse
+from lingarith.disk.tensors import read_safetensors
+from lingarith.errors import LingarithError
+from lingarith.formats.mlx import write_mlx
+from lingarith.vectors.composition import Composition, Space
+from lingarith.vectors.vector import Vector
+
+PATHS = ("model.layers.0.self_attn.q_proj", "model.layers.1.mlp.up_proj")
+
+
+def test_files(tmp_path: Path) -> None:
+    terms = {path: (LoraTerm(torch.randn(k, 3), torch.randn(4, k)),) for k, path in enumerate(PATHS, 1)}
+    made = Composition(parse("a"), {"a": Vector("a", terms, 2.0)}, Space("delta"))
+    write_mlx(made, tmp_path / "x", base_model="base", task_type="CAUSAL_LM", origin={"expression": "a"})
+    config = json.loads((tmp_path / "x" / "adapter_config.json").read_text())
+    assert config["lora_parameters"] == {
+        "rank": 2, "scale": 1.0, "dropout": 0.0, "keys": ["mlp.up_proj", "self_attn.q_proj"]
+    }  # fmt: skip
+    tensors = read_safetensors(tmp_path / "x" / "adapters.safetensors")
+    for path in PATHS:
+        a, b = tensors[f"{path}.lora_a"], tensors[f"{path}.lora_b"]
+        assert (a.shape, b.shape) == ((3, 2), (2, 4))
+        torch.testing.assert_close((a @ b).T, made.terms[path][0].delta())
+    with pytest.raises(LingarithError, match="no encoder-decoder models"):
+        write_mlx(made, tmp_path / "y", base_model="base", task_type="SEQ_2_SEQ_LM")

@@ -136,6 +136,22 @@ def test_compose_keeps_what_is_not_its_own(file: str, fails: Callable[..., str],
     assert "is a file" in fails("compose", "news[pt]", "--store", trained, "--out", tmp_path / file)
 
 
+def test_compose_by_a_method(
+    command: Command, fails: Callable[..., str], store: Path, tmp_path: Path, on: tuple[str, ...]
+) -> None:
+    expression, by = "0.6*headlines[en] + 0.4*(news[pt] - news[en])", ("--space", "delta", "--method", "tsv")
+    facts = command("compose", expression, *by, "--store", store, "--name", "made[pt]", "--json").json
+    assert facts["space"] == "delta, tsv:keep=1"
+    assert command("vectors", "show", "made[pt]", "--store", store, "--json").json["origin"]["space"] == facts["space"]
+    command("export", expression, *by, "--format", "serving", "--store", store, "--out", tmp_path / "served")
+    assert json.loads((tmp_path / "served" / "lingarith.json").read_text())["space"] == facts["space"]
+    plain = command("generate", expression, "one", "--space", "delta", *on).out
+    assert command("generate", expression, "one", *by, *on).out == command("generate", "made[pt]", "one", *on).out
+    assert command("generate", expression, "one", "--space", "delta", "--method", "sum", *on).out == plain
+    said = fails("compose", expression, "--method", "tsv", "--store", store)
+    assert said.startswith("'tsv' merges exact updates, and sums are taken in 'factors'; give --space delta")
+
+
 # ---------------------------------------------------------------- choose
 
 
@@ -143,7 +159,7 @@ def test_compose_keeps_what_is_not_its_own(file: str, fails: Callable[..., str],
 @pytest.mark.parametrize("by", ["oracle", "unlabelled"])
 def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
     words = ("choose", "pt", "--validation-limit", "2", "--choose-by", by, *on)
-    facts = command(*words, "--method", "uncoupled", "--json").json
+    facts = command(*words, "--equation", "uncoupled", "--json").json
     assert (facts["target"], facts["method"], facts["protocol"]) == ("pt", "uncoupled", by)
     assert [weight for weight, _ in facts["curve"]] == [0.0, 1.0]
     assert facts["weight"] in (0.0, 1.0)
@@ -158,7 +174,8 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
     ("words", "sentence"),
     [
         (("pt", "--choose-by", "orakle"), "'choose_by' knows no 'orakle'; did you mean oracle?"),
-        (("pt", "--method", "add-subtract"), "no method with a weight is named 'add-subtract'; did you mean"),
+        (("pt", "--method", "add_subtract"), "no way to merge is named 'add_subtract'"),
+        (("pt", "--equation", "add-subtract"), "no method with a weight is named 'add-subtract'; did you mean"),
         (("en",), "en is a target and a source"),
         (("pu",), "no vector named 'news[pu]'"),
         (("pt", "--source", "fr"), "no vector named 'headlines[fr]'"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.merging import MERGINGS
+
 Command = Callable[..., Any]
 EQUATION_2 = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 
@@ -41,6 +43,18 @@ def test_the_same_for_a_program(command: Command, trained: Path) -> None:
         "results"
     ]
     assert only == "factors"
+
+
+def test_ways_to_merge(command: Command, trained: Path) -> None:
+    told = command("inspect", EQUATION_2, "--store", trained, "--methods", "--json").json["total"]["results"]
+    assert list(told)[:2] == ["delta", "delta, keepnorm"]
+    assert {space.partition(":")[0].removeprefix("delta, ") for space in told} == {"delta", *MERGINGS} - {"sum"}
+    assert 0.9 < told["delta, keepnorm"]["cosine"] < 1  # 1 in each projection, whose norms change apart
+    done = command("inspect", EQUATION_2, "--store", trained, "--methods")
+    assert "delta, ties " in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    (only,) = command("inspect", EQUATION_2, "--store", trained, "--method", "iso", "--json").json["total"]["results"]
+    assert only == "delta, iso:mean=rank"
 
 
 def test_a_page(command: Command, trained: Path, tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def compose(
 def inspect(
     expression: Expression,
     given: dict[str, Any],
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Compare the ways to merge (--method), not the spaces.")
+    ] = False,
     per_module: Annotated[bool, typer.Option("--per-module", help="A line for each projection too.")] = False,
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page with heat maps to this file.", dir_okay=False)
@@ -100,6 +103,7 @@ def inspect(
 
     `lingarith inspect '0.6*headlines[en] + 0.4*(news[pt] - news[en])' --page inspection.html`
     """
+    from ..adapters.merging import MERGINGS, Merging
     from ..inspection.measure import inspect as measured
     from ..inspection.page import page as drawn
     from ..inspection.words import as_text, facts
@@ -108,7 +112,9 @@ def inspect(
     combination = parse(expression)
     shelf = open_store(store)
     vectors = {name: shelf.get(name) for name in combination.names}
-    spaces = [] if "space" in given else [Space(name) for name in SPACES]
+    spaces = [] if {"space", "merging"} & {*given} else [Space(name) for name in SPACES]
+    if methods:
+        spaces = [Space("delta", merging=Merging.of(name)) for name in MERGINGS]
     if given:
         spaces.append(study_typed({"space": "delta"} | given).sums.value)
     inspection = measured(combination, vectors, spaces)
@@ -126,15 +132,15 @@ def inspect(
 def choose(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="The language to compose for.")],
     given: dict[str, Any],
-    method: Annotated[
-        str, typer.Option("--method", "--equation", help="add (Eq. 1), add_subtract (Eq. 2, 4) or uncoupled.")
+    equation: Annotated[
+        str, typer.Option("--equation", help="add (Eq. 1), add_subtract (Eq. 2, 4) or uncoupled.")
     ] = "add_subtract",
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """The weight (λ or β) of an equation for TARGET, from vectors that are in the store.
 
-    `lingarith choose pt --method add_subtract --choose-by unlabelled`
+    `lingarith choose pt --equation add_subtract --choose-by unlabelled`
     """
     from ..report.words import plain_weight, symbol
     from ..study.lines import choice
@@ -143,7 +149,7 @@ def choose(
 
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[target]), store, progress, trains=False)
-        chosen = choice(lab, Stored(lab), method)
+        chosen = choice(lab, Stored(lab), equation)
     if as_json:
         print_json(asdict(chosen) | {"notes": list(lab.notes)})
         return
@@ -152,7 +158,7 @@ def choose(
         bar = "█" * round(24 * value / top) + (" ← chosen" if weight == chosen.weight else "")
         rows.append([plain_weight(weight), f"{value:.2f}", bar])
     metric = "Value" if chosen.protocol == UNLABELLED else lab.scoring(chosen.task).metric.name
-    print_table([symbol(method), metric, ""], rows)
+    print_table([symbol(equation), metric, ""], rows)
     say([f"{target}, protocol '{chosen.protocol}': {chosen.expression}", *lab.notes])
 
 

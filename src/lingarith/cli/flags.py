@@ -15,9 +15,21 @@ from ..study.study import GROUPS, KEYS, NEWSROOM_DEFAULTS, SETS, keys_of
 
 FREQUENT = tuple("tasks labels text sources targets related backbone space choose_by steps rank seeds".split())
 """What people type: it stands in the first panel of ``--help``, in this order, the rest in panels of its groups."""
-ALIASES = {"backbone": ("-b",), "tasks": ("--task",), "sources": ("--source",), "seeds": ("--seed",)}
+ALIASES = {
+    "backbone": ("-b",),
+    "tasks": ("--task",),
+    "sources": ("--source",),
+    "seeds": ("--seed",),
+    "merging": ("--method",),
+}
 """How else keys may be spelt."""
-METAVARS = {"kronecker": "MxN", "kronecker_out": "MxN", "fields": "FIELD=NAME", "slurm": "KEY=VALUE"}
+METAVARS = {
+    "kronecker": "MxN",
+    "kronecker_out": "MxN",
+    "merging": "NAME[:KEY=VALUE,…]",
+    "fields": "FIELD=NAME",
+    "slurm": "KEY=VALUE",
+}
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 Command = Callable[..., Any]

@@ -5,7 +5,6 @@ each space makes a *result* of it, exactly or not.
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
 from ..errors import LingarithError
 from ..vectors.composition import SPACES, Composition, Space, compose
+from ..vectors.merged import place
 from ..vectors.outline import Terms, starting_point
 from ..vectors.vector import Vector
 from .figures import Figures, Sums
@@ -93,23 +93,13 @@ def inspect(
         try:
             results[str(space)] = _compared(compose(combination, vectors, space))
         except LingarithError as problem:
-            if space.name == "delta":
+            if space.name == "delta" and space.merging is None:
                 raise  # the sum is there, so it is the cut that cannot be had
             refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
     # Padded with 0: beyond its exact rank a projection loses nothing.
     everywhere = {cut: pad_sequence(rows, True) for cut, rows in tails.items() if len(rows) == len(gram)}
     sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
     return Inspection(combination, exact.paths, sums, refused, list(exact.rest))
-
-
-def place(path: str) -> tuple[int | None, str]:
-    """The layer of a projection and its kind, which is its path with ``*`` for the layer.
-
-    >>> place("decoder.block.2.layer.1.EncDecAttention.k")
-    (2, 'decoder.block.*.layer.1.EncDecAttention.k')
-    """
-    number = re.search(r"(?<=\.)\d+(?=\.)", path)
-    return (None, path) if number is None else (int(number[0]), path[: number.start()] + "*" + path[number.end() :])
 
 
 def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:

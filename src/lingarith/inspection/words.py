@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.projections import ATTENTIONS
 from ..report.words import percent, two
+from ..vectors.merged import place
 from ..vectors.outline import idle
 from .figures import Figures
-from .measure import Inspection, place
+from .measure import Inspection
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +25,10 @@ MANY, ELSEWHERE, FAINT, STILL = 0.1, 0.5, 0.1, 0.01
 """What is warned of: signs flipped in this part of the projections, a cosine to the exact sum below this,
 a norm below this part of the exact one, and a vector that moved less than this part of its start."""
 
+MOST = 6
+"""More spaces than that have no columns of their own beside the vectors."""
 SHARES = "Under a space: how much of the vector is in its result; 1 is as asked, below 0 the sign is flipped."
+ACROSS = "Under a vector, above: how much of it is in the result; 1 is as asked, below 0 the sign is flipped."
 COSINES = "Under a space: the cosine of its result to the exact sum."
 
 FORWARD = "feed-forward"
@@ -141,7 +146,7 @@ def as_text(inspection: Inspection, *, per_module: bool = False) -> RenderableTy
     blocks: list[list[RenderableType]] = [
         [Text(f"{inspection.combination}\n{len(inspection.paths)} projections, |ΔW| {figures.norm:.3g} exactly")],
         [_spaces(figures), *(Text(f"not in {space}: {reason}") for space, reason in inspection.refused.items())],
-        [_vectors(inspection, figures), Text(SHARES, style="dim")],
+        [_vectors(inspection, figures), Text(ACROSS if _many(figures) else SHARES, style="dim")],
         [Text(line) for line in (*cosines(figures), *signs(figures), *cuts(figures))],
         [_projections(inspection), Text(COSINES, style="dim")] if per_module else [],
         [Text(f"warning: {sentence}", style="bold") for sentence in warnings(inspection)],
@@ -173,23 +178,38 @@ def cuts(figures: Figures) -> Iterator[str]:
         yield f"Lost by the best {what}: " + ", ".join(f"{percent(error)} at {k}" for k, error in steps(lost).items())
 
 
+def brief(space: str) -> str:
+    """A space without the values of its merging's parameters.
+
+    >>> brief("delta, ties:density=0.2, rank 4"), brief("delta, layers:outer=0.2,ramp=0")
+    ('delta, ties, rank 4', 'delta, layers')
+    """
+    return re.sub(r":\S+?(?=, |$)", "", space)
+
+
 def _spaces(figures: Figures) -> Table:
-    rows = []
+    """A row for each space; where they are many, with the shares that else stand beside the vectors."""
+    rows, beside = [], list(figures.summands) if _many(figures) else []
     for space, result in figures.results.items():
         residual = "–" if result.residual is None else percent(result.residual)
-        rows.append([space, two(result.cosine), two(result.ratio), residual])
-    return _table(["Space", "Cosine", "Norm", "Residual"], rows)
+        shares = (two(result.shares[name]) for name in beside)
+        rows.append([brief(space), two(result.cosine), two(result.ratio), residual, *shares])
+    return _table(["Space", "Cosine", "Norm", "Residual", *beside], rows)
+
+
+def _many(figures: Figures) -> bool:
+    return len(figures.results) > MOST
 
 
 def _vectors(inspection: Inspection, figures: Figures) -> Table:
-    inexact = {space: result for space, result in figures.results.items() if space != "delta"}
+    inexact = {s: result for s, result in figures.results.items() if s != "delta" and not _many(figures)}
     rows = []
     for name, weight in inspection.combination.weights.items():
         drift = figures.drift[name]
         moved = (percent(drift.drift), f"{drift.grown:.3g}") if drift else ("?", "?")
         shares = (two(result.shares[name]) for result in inexact.values())
         rows.append([name, f"{weight:g}".replace("-", "−"), f"{figures.summands[name]:.3g}", *moved, *shares])
-    return _table(["Vector", "c", "|cΔW|", "Drift", "Grown", *inexact], rows)
+    return _table(["Vector", "c", "|cΔW|", "Drift", "Grown", *map(brief, inexact)], rows)
 
 
 def _projections(inspection: Inspection) -> Table:
@@ -202,7 +222,7 @@ def _projections(inspection: Inspection) -> Table:
             where = " ".join(filter(None, [group, projection, "" if layer is None else str(layer)]))
             cosines = (two(figures.results[space].cosine) for space in inexact)
             rows.append([where, f"{figures.norm:.3g}", cancels, *cosines])
-    return _table(["Projection", "|ΔW|", "Cancels", *inexact], rows)
+    return _table(["Projection", "|ΔW|", "Cancels", *map(brief, inexact)], rows)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -160,11 +160,11 @@ def _check(study: Study) -> None:
                     f"{target} is a target and a source; its own labels would make arithmetic needless"
                 )
     full = study.vectors.kind == FULL_ADAPTER or (FULL in table.tried and study.full_rate)
-    if full and (study.sums.space != "delta" or study.sums.rank_out):
+    if full and (study.sums.space != "delta" or study.sums.rank_out or study.sums.value.merging):
         leave = "" if study.vectors.kind == FULL_ADAPTER else ", or full_learning_rate=0 to do without"
         raise LingarithError(
             f"full fine-tuning has no factors and no rank, and sums are taken in '{study.sums.value}'; set space=delta "
-            f"and no rank_out{leave}"
+            f"and no rank_out or merging{leave}"
         )
     if study.choice.choose_by == UNLABELLED:
         for labels in study.tasks.values():

@@ -147,9 +147,12 @@ class VectorOptions:
 
 @dataclass(frozen=True)
 class SumOptions:
-    """The space of the arithmetic (METHOD, section 3)."""
+    """The space of the arithmetic (METHOD, section 3), and what takes the place of the sum."""
 
     space: Annotated[str, "Where sums are taken: factors, anchored, delta or peft-linear."] = "factors"
+    merging: Annotated[
+        str | None, "In delta, not the sum but keepnorm, tsv, ties:density=0.1 … (docs/methods.md lists them)."
+    ] = None
     rank_out: Annotated[int | None, "In delta: cut the sum to its best rank k."] = None
     kronecker_out: Annotated[tuple[int, ...], "With rank_out k: to the best k Kronecker products of this m and n."] = ()
 
@@ -160,11 +163,12 @@ class SumOptions:
 
     @property
     def value(self) -> Space:
-        """The space with its cut."""
+        """The space with its cut and merging."""
+        from ..adapters.merging import Merging
         from ..vectors.composition import Space
 
         size = (self.kronecker_out[0], self.kronecker_out[1]) if self.kronecker_out else None
-        return Space(self.space, self.rank_out, size)
+        return Space(self.space, self.rank_out, size, Merging.of(self.merging) if self.merging else None)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def facts_of(lab: Lab, composition: Combination) -> dict[str, Any]:
     return {
         "backbone": [lab.backbone.fingerprint, options.dtype, options.bits],
         "composition": sorted((lab.recipe(name), weight) for name, weight in composition.terms),
-        "space": str(lab.study.sums.value),
+        "space": str(lab.study.sums.value.over(composition)),
     }
 
 

@@ -117,8 +117,9 @@ class Study:
         for name, group in GROUPS.items():
             options = self.task_training if name == "training" else getattr(self, name)
             keys = {key: getattr(options, key) for key in keys_of(group)} | keys
-        if keys["projections"] == ATTENTION:
-            del keys["projections"]  # as runs say that are older than the choice
+        for key, usual in {"projections": ATTENTION, "merging": None}.items():
+            if keys[key] == usual:
+                del keys[key]  # as runs say that are older than the choice
         keys |= {
             "tasks": [
                 asdict(labels.task) | {"source": labels.source, "targets": labels.targets}

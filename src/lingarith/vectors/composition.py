@@ -10,13 +10,15 @@
 ``peft-linear``  Σ±√|cᵢ|·Aᵢ and Σ√|cᵢ|·Bᵢ, as PEFT's ``add_weighted_adapter(…, "linear")``:
                  only for comparison, since it is no sum of updates
 ===============  =========================================================================
+
+In ``delta`` the vectors may be merged otherwise than by their sum (:mod:`..adapters.merging`); a vector alone never is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -24,10 +26,12 @@ from torch import Tensor
 
 from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import Kronecker
+from ..adapters.merging import SUM, Merging
 from ..adapters.terms import Term, bound, collected, exact_count, exact_rank, norm, to_kronecker, to_lora
 from ..algebra import Combination
 from ..errors import LingarithError, did_you_mean
 from .fit import check_fit, other_sizes
+from .merged import check_merging, depths, merged, merged_outline
 from .outline import Lazy, LazyTerms, Terms, kronecker_outline, lora_outline, outline_on, rest_outline, starting_point
 from .vector import Update, Vector
 
@@ -42,8 +46,9 @@ class Space:
 
     ``rank=k``: the best rank-k approximation of each projection (Eckart–Young); with
     ``kronecker=(m, n)`` the best sum of k Kronecker products of that size (Van Loan and Pitsianis
-    1993). A sum whose rank is k or less stays as it is. Raises :class:`LingarithError` for an
-    unknown name, a rank below 1, or a cut in another space.
+    1993). A sum whose rank is k or less stays as it is. ``merging`` is what takes the place of the
+    sum, before a cut. Raises :class:`LingarithError` for an unknown name, a rank below 1, or a cut or
+    merging in another space.
 
     >>> str(Space("delta", rank=2, kronecker=(32, 16)))
     'delta, 2 × Kronecker 32 × 16'
@@ -52,10 +57,17 @@ class Space:
     name: str
     rank: int | None = None
     kronecker: tuple[int, int] | None = None
+    merging: Merging | None = None
 
     def __post_init__(self) -> None:
         if self.name not in SPACES:
             raise LingarithError(f"no space named {self.name!r}{did_you_mean(self.name, SPACES)}")
+        if self.merging is not None and self.merging.name == SUM:
+            object.__setattr__(self, "merging", None)
+        if self.merging is not None and self.name != "delta":
+            raise LingarithError(
+                f"'{self.merging.name}' merges exact updates, and sums are taken in {self.name!r}; give --space delta"
+            )
         if self.rank is not None and (self.name != "delta" or self.rank < 1):
             raise LingarithError(
                 f"rank={self.rank} needs space 'delta' and a rank of at least 1; the space is {self.name!r}"
@@ -68,12 +80,17 @@ class Space:
         """The space of that name, or the space itself."""
         return Space(space) if isinstance(space, str) else space
 
+    def over(self, combination: Combination) -> Space:
+        """The space as it is for a combination: a vector alone is not merged with anything."""
+        return replace(self, merging=None) if len(combination.names) < 2 else self
+
     def __str__(self) -> str:
+        name = f"{self.name}, {self.merging}" if self.merging else self.name
         if self.rank is None:
-            return self.name
+            return name
         if self.kronecker is None:
-            return f"{self.name}, rank {self.rank}"
-        return "{}, {} × Kronecker {} × {}".format(self.name, self.rank, *self.kronecker)
+            return f"{name}, rank {self.rank}"
+        return "{}, {} × Kronecker {} × {}".format(name, self.rank, *self.kronecker)
 
 
 @dataclass(frozen=True)
@@ -84,8 +101,9 @@ class Composition:
     so a composition larger than memory can be written while it is made. The empty combination adds
     nothing: its ``update()`` is None, the bare backbone, and to ask for its terms is an error.
 
-    Raises :class:`LingarithError` for an unknown name, vectors that do not fit, a size of Kronecker
-    products that does not divide that of a projection, and a cut of full fine-tuning.
+    Raises :class:`LingarithError` for an unknown name, vectors that do not fit or cannot be merged as is
+    asked, a size of Kronecker products that does not divide that of a projection, and a cut of full
+    fine-tuning.
     """
 
     combination: Combination
@@ -100,7 +118,11 @@ class Composition:
                 raise LingarithError(f"no vector named {name!r}{did_you_mean(name, self.vectors)}")
         if not self.combination.names:
             return
+        object.__setattr__(self, "space", self.space.over(self.combination))
         check_fit([vector for _, vector in self.parts], self._outlines, self.space.name)
+        if self.space.merging is not None:
+            self.must_be_projections(f"'{self.space.merging.name}'")
+            check_merging(self.space.merging, self.parts, self._outlines)
         if self.space.rank is not None:
             self.must_be_projections("a cut to a rank")
         if self.space.kronecker is not None:
@@ -124,7 +146,8 @@ class Composition:
         held = {path: [each[path] for each in self._outlines if path in each] for path in self.paths}
         if self.space.name != "delta":
             return {path: terms[0] for path, terms in held.items()}  # a sum of factors has the shapes of its summands
-        return {path: collected([term for each in terms for term in each]) for path, terms in held.items()}
+        sums = {path: collected([term for each in terms for term in each]) for path, terms in held.items()}
+        return sums if self.space.merging is None else {path: merged_outline(terms) for path, terms in sums.items()}
 
     @cached_property
     def outline(self) -> Terms:
@@ -165,13 +188,16 @@ class Composition:
 
     @property
     def error(self) -> float:
-        """‖ΔW − result‖/‖ΔW‖ of the cut over all projections; what was not made yet is made for it."""
-        return relative_error(*self._sums()) if self.space.rank is not None else 0.0
+        """‖ΔW − result‖/‖ΔW‖ over all projections, of a cut and of a merging that leaves the terms' own spaces.
+
+        What was not made yet is made for it.
+        """
+        return relative_error(*self._sums()) if self._inexact else 0.0
 
     @property
     def norm(self) -> float:
         """‖result‖ over all that is changed; where nothing is cut, all of it is made for it."""
-        if self.space.rank is None:
+        if not self._inexact:
             others = sum(float(change.double().square().sum()) for change in self.rest.values())
             return math.sqrt(sum(norm(terms) ** 2 for terms in self.terms.values()) + others)
         lost, whole = self._sums()
@@ -188,12 +214,17 @@ class Composition:
         else:
             exact = collected([term for weight, vector in self.parts for term in vector.scaled(path, weight)])
         self._check(exact, path)
+        outside = 0.0
+        if space.merging is not None:
+            exact, outside = merged(space.merging, self.parts, path, self._depths.get(path))
         if space.rank is None:
+            if space.merging is not None:
+                self._cuts[path] = outside, outside + norm(exact) ** 2
             return exact
         cut: tuple[Term, float, float]
         cut = to_kronecker(exact, *space.kronecker, space.rank) if space.kronecker else to_lora(exact, space.rank)
         term, lost, whole = cut
-        self._cuts[path] = lost, whole
+        self._cuts[path] = outside + lost, outside + whole
         return (term,)
 
     def update(self) -> Update | None:
@@ -226,6 +257,15 @@ class Composition:
                 f"{what} cannot carry what full fine-tuning changes beside the projections ({named}; {len(self.rest)} "
                 "parameters in all); use the sum as it is, or export it with --format merged"
             )
+
+    @property
+    def _inexact(self) -> bool:
+        """Whether making a projection tells what is lost of it."""
+        return self.space.rank is not None or self.space.merging is not None
+
+    @cached_property
+    def _depths(self) -> Mapping[str, float]:
+        return depths(self.paths)
 
     @cached_property
     def _outlines(self) -> list[Terms]:

@@ -1,0 +1,89 @@
+"""Vectors merged on small cores: what is known of each, where a projection stands, and what cannot be merged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..adapters.cores import Cores
+from ..adapters.dense import DenseTerm
+from ..adapters.kronecker import KroneckerTerm
+from ..adapters.merging import Merging
+from ..adapters.terms import Term, exact_count, exact_rank
+from ..errors import LingarithError
+from .outline import Terms, kronecker_outline, lora_outline
+from .vector import Vector
+
+TASK, LANGUAGES = "task", ("language", "random")
+"""What the origins of task and language vectors call them; a random one stands for a language."""
+
+
+def check_merging(merging: Merging, parts: Sequence[tuple[float, Vector]], outlines: Sequence[Terms]) -> None:
+    """Raise :class:`LingarithError` unless the vectors can be merged: LoRA with LoRA, Kronecker of one size with it."""
+    for _, vector in parts:
+        kind = vector.origin.get("kind")
+        if merging.roles and kind not in (TASK, *LANGUAGES):
+            raise LingarithError(
+                f"'{merging.name}' must know which vectors are tasks and which languages, and {vector.name} "
+                f"({kind or 'no kind'}) is neither; sum vectors that were trained, or take another method"
+            )
+    if all(weight < 0 for weight, _ in parts):
+        raise LingarithError(f"nothing is added in this sum, which '{merging.name}' needs; give a positive coefficient")
+    kinds: dict[str, dict[str, str]] = {}
+    for (_, vector), terms in zip(parts, outlines, strict=True):
+        for path, summands in terms.items():
+            for term in summands:
+                if isinstance(term, DenseTerm):
+                    raise LingarithError(
+                        f"'{merging.name}' merges low-rank updates, and {vector.name} is full fine-tuning; take the sum"
+                    )
+                kinds.setdefault(path, {}).setdefault(term.kind, f"{term.described()} ({vector.name})")
+    for path, known in kinds.items():
+        if len(known) > 1:
+            several = " and ".join(known.values())
+            raise LingarithError(
+                f"'{merging.name}' merges adapters of one kind, and at {path} there are {several}; take the sum, or "
+                "vectors of one kind"
+            )
+
+
+def merged(
+    merging: Merging, parts: Sequence[tuple[float, Vector]], path: str, depth: float | None
+) -> tuple[tuple[Term, ...], float]:
+    """What a merging makes of a projection, and the squared norm that it lost."""
+    held = [(c, vector, term) for c, vector in parts for term in vector.scaled(path)]
+    tasks = [vector.origin.get("kind") == TASK for _, vector, _ in held]
+    cores = Cores([term for *_, term in held], [c for c, *_ in held], tasks, depth)  # type: ignore[misc]  # none is dense
+    core, lost = merging.merge(cores)
+    return (cores.term(core),), lost
+
+
+def merged_outline(exact: Sequence[Term]) -> tuple[Term, ...]:
+    """The outline of what is merged from terms of one kind."""
+    first = exact[0]
+    if isinstance(first, KroneckerTerm):
+        return (kronecker_outline(first.size, first.m, first.n, exact_count(exact, first.m, first.n)),)
+    return (lora_outline(first.size, exact_rank(exact)),)
+
+
+def depths(paths: Iterable[str]) -> Mapping[str, float]:
+    """How deep in its stack each projection stands, 0 (first layer) to 1; those of no layer, or of the only one, lack.
+
+    >>> depths(["encoder.0.q", "encoder.2.q", "decoder.1.q", "head"])
+    {'encoder.0.q': 0.0, 'encoder.2.q': 1.0, 'decoder.1.q': 1.0}
+    """
+    layers = {path: (kind.partition("*")[0], layer) for path in paths for layer, kind in [place(path)]}
+    last: dict[str, int] = {}
+    for stack, layer in layers.values():
+        last[stack] = max(last.get(stack, 0), layer or 0)
+    return {path: layer / last[stack] for path, (stack, layer) in layers.items() if layer is not None and last[stack]}
+
+
+def place(path: str) -> tuple[int | None, str]:
+    """The layer of a projection and its kind, which is its path with ``*`` for the layer.
+
+    >>> place("decoder.block.2.layer.1.EncDecAttention.k")
+    (2, 'decoder.block.*.layer.1.EncDecAttention.k')
+    """
+    number = re.search(r"(?<=\.)\d+(?=\.)", path)
+    return (None, path) if number is None else (int(number[0]), path[: number.start()] + "*" + path[number.end() :])

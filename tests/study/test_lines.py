@@ -334,7 +334,11 @@ def test_fingerprints_of_the_data(lab: Labs) -> None:
             {"sources": TWO["sources"]},
             "full fine-tuning has no factors and no rank, and sums are taken in 'f",
         ),
-        ("table1", {"adapter": "full", "rank": None}, "taken in 'factors'; set space=delta and no rank_out$"),
+        (
+            "table1",
+            {"adapter": "full", "rank": None},
+            "taken in 'factors'; set space=delta and no rank_out or merging$",
+        ),
         (
             "table1",
             {"adapter": "full", "rank": None, "space": "delta", "rank_out": 2},

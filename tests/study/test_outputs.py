@@ -88,6 +88,22 @@ def test_what_is_kept_is_not_made_again(one: Lab, echo: Echo, lab: Callable[...,
     assert [file.suffix for file in (one.store.folder / "outputs").iterdir()] == [".json"] * 2  # and no locks
 
 
+def test_what_is_merged_otherwise_is_another_answer(one: Lab, lab: Callable[..., Lab]) -> None:
+    study = lab(table="table1", place=one.store, space="delta")
+    named(study)
+    wanted = Wanted("summaries", data(study), [SUM])
+    alone = parse("headlines[en]")
+    keys = [
+        [key_of(of, replace(wanted, merging=merging), composition) for composition in (SUM, alone)]
+        for of, merging in [(study, ""), (study, "sum"), (study, "tsv"), (study, "tsv:keep=0.5")]
+    ]
+    assert len({both for both, _ in keys}) == 3
+    assert len({task for _, task in keys}) == 1
+    by_key = lab(table="table1", place=one.store, space="delta", merging="tsv")
+    named(by_key)
+    assert key_of(by_key, wanted, SUM) == keys[2][0]
+
+
 def test_a_split_that_is_a_copy_of_another_keeps_its_ids(one: Lab, echo: Echo) -> None:
     test = data(one)
     copy = replace(test, split="validation", examples=tuple(replace(e, id=f"validation-{e.id}") for e in test.examples))

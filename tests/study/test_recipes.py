@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lingarith.adapters.merging import MERGINGS
 from lingarith.algebra import parse
 from lingarith.study.lab import Lab, far
 from lingarith.study.recipes import TABLES, Method, Place, wrong_language
-from lingarith.study.records import METHODS
+from lingarith.study.records import MERGED, METHODS
 
 TRIED = {"weights": (0.5,), "betas": (0.5,), "learning_rates": (0.1,), "targets": ("pt", "uk"), "kronecker": (4, 2)}
 Labs = Callable[..., Lab]
@@ -159,3 +160,11 @@ def test_that_no_source_is_near_is_noted_once(lab: Labs) -> None:
 def test_related_as_the_paper_prints_it(lab: Labs) -> None:
     printed = lab(targets=("pt", "uk"), sources=("ar", "ja", "en", "ru", "tr"), related="paper-table5")
     assert Place(printed, "summaries", "pt", 0).sources == ("ar", "en", "ru")
+
+
+def test_ways_to_merge_are_one_equation(lab: Labs) -> None:
+    made = {m.name: m for m in methods(lab("methods", **TRIED, adapter="lora", space="delta"), "pt", "en")}
+    assert {name for name, method in made.items() if method.merging} == {*MERGINGS} - {"sum"} == {*MERGED}
+    assert all(made[name].tried == made["add_subtract"].tried for name in MERGED)
+    assert all(made[name].merging == name for name in MERGED)
+    assert {*made} - {*MERGED} == {"baseline", "add", "add_subtract", "uncoupled", "scaled", "wrong", "random"}

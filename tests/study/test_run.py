@@ -20,7 +20,7 @@ from lingarith.study.forecast import Forecast
 from lingarith.study.lab import Lab
 from lingarith.study.lines import plan
 from lingarith.study.outputs import Stored, Wanted, mean
-from lingarith.study.records import Run, read_run
+from lingarith.study.records import MERGED, Run, read_run
 from lingarith.study.run import run
 
 Labs = Callable[..., Lab]
@@ -448,6 +448,21 @@ def test_a_task_and_a_metric_of_one_s_own(table: str, own: dict[str, Any], made:
 
 
 # ---------------------------------------------------------------- without outputs
+
+
+def test_ways_to_merge(made: Any, lab: Labs) -> None:
+    planned = plan(lab("methods", **QUICK, space="delta", rank=1))
+    asked = [key for key in planned.counted.asked if key.startswith("validation")]
+    assert len(asked) == 1 + 2 * (4 + len(MERGED)) + 1  # task alone, λ = 0 and 0.5, β = 0.5; the wrong language lacks
+    result, _ = made("methods", space="delta", rank=1)
+    scores = {
+        method: {c.weight: dict(c.curve) for c in result.choices if c.method == method}.popitem()[1]
+        for method in ("add_subtract", *MERGED)
+    }
+    assert {len(curve) for curve in scores.values()} == {3}
+    assert len({curve[1.0] for curve in scores.values()}) == 1  # the task vector alone
+    assert {*MERGED} < {record.method for record in result.records}
+    assert result.about.methods["tsv"] == "Add and Subtract by tsv"
 
 
 def test_vectors_alone(made: Any) -> None:

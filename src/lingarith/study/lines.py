@@ -77,7 +77,7 @@ def tested(outputs: Outputs, place: Place, method: Method, protocol: str) -> Ite
         return
     data = lab.labels(task, target, "test")
     for weight, composition in compositions.items():
-        [outcomes] = outputs.written(Wanted(task, data, [composition]))
+        [outcomes] = outputs.written(Wanted(task, data, [composition], merging=method.merging))
         source = method.source
         if method.name in (BEST, BEST_ON_TEST):
             source = str(next(iter(method.tried)) if weight is None else weight)

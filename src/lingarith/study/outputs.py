@@ -27,7 +27,7 @@ from ..scores.metrics import VERSION
 from ..store.store import ANSWER_MEND as MEND
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled
-from ..vectors.composition import Composition
+from ..vectors.composition import Composition, Space
 from ..vectors.vector import Update
 from .lab import Lab
 from .records import must_be_score
@@ -38,13 +38,14 @@ from .scoring import Outcome
 class Wanted:
     """Outputs that are asked for: what each of these compositions writes for the first examples of the data.
 
-    ``first`` is how many; all of them without it.
+    ``first`` is how many; all of them without it. ``merging`` is how these are merged, if not as the study says.
     """
 
     task: str
     data: Labelled
     compositions: Sequence[Combination]
     first: int | None = None
+    merging: str = ""
 
     @property
     def examples(self) -> Labelled:
@@ -61,20 +62,26 @@ class Outputs(Protocol):
         """For each composition the mean loss (nats a token) on plain text, in chunks of ``length`` tokens."""
 
 
-def facts_of(lab: Lab, composition: Combination) -> dict[str, Any]:
+def space_of(lab: Lab, merging: str = "") -> Space:
+    """Where compositions are made: as the study says, but for how they are merged, if that is given."""
+    sums = lab.study.sums
+    return replace(sums, merging=merging).value if merging else sums.value
+
+
+def facts_of(lab: Lab, composition: Combination, merging: str = "") -> dict[str, Any]:
     """What any answer about a composition depends on."""
     options = lab.study.backbone
     return {
         "backbone": [lab.backbone.fingerprint, options.dtype, options.bits],
         "composition": sorted((lab.recipe(name), weight) for name, weight in composition.terms),
-        "space": str(lab.study.sums.value.over(composition)),
+        "space": str(space_of(lab, merging).over(composition)),
     }
 
 
 def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
     """Where the outcomes of a composition are kept."""
     scoring = lab.scoring(wanted.task)
-    facts = facts_of(lab, composition) | {
+    facts = facts_of(lab, composition, wanted.merging) | {
         "data": [wanted.data.language, wanted.data.fingerprint],
         "writing": asdict(lab.study.writing),
         "scoring": [VERSION, scoring.version, scoring.said(wanted.data.language)],
@@ -118,16 +125,14 @@ class Stored:
             for known in sorted({len(outcomes) for outcomes in kept.values() if len(outcomes) < size}):
                 lacking = {key: composition for key, composition in by_key.items() if len(kept[key]) == known}
                 rest = replace(examples, examples=examples.examples[known:])
-                self._make(wanted.task, rest, lacking, kept)
+                self._make(replace(wanted, data=rest), lacking, kept)
         return [kept[key][:size] for key in keys]
 
-    def _make(
-        self, task: str, data: Labelled, lacking: Mapping[str, Combination], kept: dict[str, list[Outcome]]
-    ) -> None:
+    def _make(self, wanted: Wanted, lacking: Mapping[str, Combination], kept: dict[str, list[Outcome]]) -> None:
         """Generate for compositions of which equally many examples are done, and keep each as soon as it is there."""
-        lab, scoring = self.lab, self.lab.scoring(task)
+        lab, data, scoring = self.lab, wanted.data, self.lab.scoring(wanted.task)
         vectors = lab.vectors(name for composition in lacking.values() for name in composition.names)
-        updates = (_update(lab, composition, vectors) for composition in lacking.values())
+        updates = (_update(lab, composition, vectors, wanted.merging) for composition in lacking.values())
         title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(lacking) * len(data.examples)
 
         def watch(done: int) -> None:
@@ -241,9 +246,9 @@ def _loss_in(kept: Mapping[str, Any], where: str) -> float:
     return plain.record(_Loss, kept, where, mend=MEND).loss
 
 
-def _update(lab: Lab, composition: Combination, vectors: Mapping[str, Any]) -> Update | None:
+def _update(lab: Lab, composition: Combination, vectors: Mapping[str, Any], merging: str = "") -> Update | None:
     """The update of a composition; None for the empty one, which is the bare backbone."""
-    return Composition(composition, vectors, lab.study.sums.value).update()
+    return Composition(composition, vectors, space_of(lab, merging)).update()
 
 
 def mean(outcomes: Sequence[Outcome]) -> float:

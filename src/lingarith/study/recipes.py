@@ -24,12 +24,14 @@ class Method:
 
     ``by`` says what chooses among several: the study's protocol where it is empty, else ``oracle`` (validation data of
     the target) or ``test``. ``source`` names the language of the task vector, where a table has a method once for each.
+    ``merging`` is how its compositions are merged, if not as the study says.
     """
 
     name: str
     tried: Mapping[Weight, Combination]
     by: str = ""
     source: str = ""
+    merging: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,14 @@ def each_source(v: Place, sources: Sequence[str]) -> Iterator[Method]:
                 yield replace(method, source=source)
 
 
+def merged(v: Place, sources: Sequence[str]) -> Iterator[Method]:
+    """Ways to merge beside the sum: what ``adapt`` tries, and Eq. 2 (4) by each of them; not in the paper."""
+    for method in adaptation(v, sources):
+        yield method
+        if method.name == r.ADD_SUBTRACT:
+            yield from (replace(method, name=name, merging=name) for name in r.MERGED)
+
+
 def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Task in many languages (section 2.2), Tables 2 and 3: best single source, multilingual, Eq. 3 over all and over
     the related sources, Eq. 4, and the controls.
@@ -255,5 +265,12 @@ TABLES: Mapping[str, Table] = {
         own_labels=True,
     ),
     "figure2": Table("Every source with every target", each_source, r.BASELINE, (r.ADD_SUBTRACT,)),
+    "methods": Table(
+        "Ways to merge beside the sum",
+        merged,
+        r.BASELINE,
+        (r.ADD_SUBTRACT, *r.MERGED),
+        controls=(r.SCALED, r.WRONG, r.RANDOM),
+    ),  # fmt: skip
     "vectors": Table("Language vectors", vectors_alone, "", (), own_labels=True),
 }

@@ -25,6 +25,8 @@ BEST, BEST_ON_TEST, ADD_SUBTRACT_RELATED = "best", "best_on_test", "add_subtract
 LORA, MULTI_LORA, KRONECKER, MULTI_KRONECKER = "lora", "multi_lora", "kronecker", "multi_kronecker"
 FULL = "full"
 RATES, SCALED, WRONG, RANDOM = "rates", "scaled", "wrong", "random"
+MERGED = ("keepnorm", "layers", "lines", "project", "wudi", "tsv", "iso", "ties", "dare")
+"""Eq. 2 (4) merged otherwise than by the sum, each with its default parameters (:mod:`..adapters.merging`)."""
 EQUATIONS = (BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED)
 """What an adaptation compares, in the order of its table."""
 CONTROLS = (RATES, SCALED, WRONG, RANDOM)
@@ -59,6 +61,7 @@ METHODS = {
     SCALED: Name("λ · task vector alone", "λ · task alone", "λ·task"),
     WRONG: Name("A wrong language's vector", "Wrong language", "Wrong"),
     RANDOM: Name("A random vector of equal norm", "Random vector", "Random"),
+    **{name: Name(f"Add and Subtract by {name}", f"By {name}", name) for name in MERGED},
 }
 """The rows of all tables, and what they are called there."""
 

@@ -241,7 +241,12 @@ def test_what_cannot_be_evaluated(
 
 
 @pytest.mark.parametrize(
-    "words", [("evaluate", "news[pt]", "pt", "--test-limit", "1"), ("generate", "news[pt]", "Olá.")]
+    "words",
+    [
+        ("evaluate", "news[pt]", "pt", "--test-limit", "1"),
+        ("generate", "news[pt]", "Olá."),
+        ("train", "language", "uk", "--on", "news[pt]"),
+    ],
 )
 def test_vectors_of_another_backbone_are_refused(
     words: tuple[str, ...], fails: Callable[..., str], other_backbone: Path, trained: Path

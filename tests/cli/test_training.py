@@ -129,6 +129,36 @@ def test_a_learning_rate_that_is_given_is_that_of_full_fine_tuning_too(
     assert made["origin"]["options"]["learning_rate"] == 0.05  # as `training` has it
 
 
+def test_b_alone(command: Command, fails: Callable[..., str], training: tuple[str, ...], store: Path) -> None:
+    words = ("train", "language", *training, "--characters", 2000, "--store", store)
+    for code in ("pt", "en"):
+        assert command(*words, code, "--freeze-a", "--json").json["trained"]
+    told = command("inspect", "news[pt] - news[en]", "--store", store, "--json").json
+    assert told["total"]["drift"]["news[pt]"]["drift"] == 0
+    assert told["total"]["results"]["anchored"]["residual"] == pytest.approx(0, abs=1e-5)
+    assert "'freeze_a' is LoRA's, and 'adapter' is another" in fails(*words, "pt", "--freeze-a", "--kronecker", "4x2")
+
+
+def test_on_top_of_a_composition(
+    command: Command, fails: Callable[..., str], training: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    words = ("train", "language", "pt", *training, "--characters", 2000, "--store", store)
+    on = ("--on", "0.9*headlines[en]", "--space", "delta")
+    made = command(*words, *on, "--json").json
+    assert (made["name"], made["trained"]) == ("news.on[pt]", True)
+    said = made["origin"]["on"]
+    assert (said["expression"], said["space"], [*said["parents"]]) == ("0.9*headlines[en]", "delta", ["headlines[en]"])
+    assert not command(*words, *on, "--json").json["trained"]
+    assert command(*words, "--on", "headlines[en]", "--json").json["hash"] != made["hash"]
+    both = ("0.9*headlines[en] + news.on[pt]", "--space", "delta", "--store", store)
+    assert command("compose", *both, "--out", tmp_path / "made").code == 0
+    assert "news[pt]" in {line["name"] for line in command("vectors", "list", "--store", store, "--json").json}
+    assert fails(*words, "--on", "headlines[fr]").startswith("no vector named 'headlines[fr]'")
+    assert "nothing in 0 to train on top of" in fails(*words, "--on", "news[en] - news[en]")
+    task = command("train", "task", "newsroom", "en", *training, "--train-limit", 4, "--store", store, *on, "--json")
+    assert task.json["name"] == "headlines.on[en]"
+
+
 def test_early_stop(command: Command, training: tuple[str, ...], tmp_path: Path) -> None:
     """With a rate of nothing the loss never falls, so training ends after the second validation."""
     words = ("train", "task", "newsroom", "pt", *training, "--train-limit", 8, "--validation-limit", 4, "--steps", 40)

@@ -77,13 +77,13 @@ def log(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3"])
-def test_the_same_bits_as_alone(family: str, backbone: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "frozen"), [("llama", False), ("qwen3", False), ("llama", True)])
+def test_the_same_bits_as_alone(family: str, frozen: bool, backbone: Make, tmp_path: Path) -> None:
     on = backbone(family)
-    trainings = several(on, tmp_path / "together")
+    trainings = several(on, tmp_path / "together", freeze_a=frozen)
     apart = alone(on, trainings, tmp_path / "alone")
     for count in (2, 3, 5):
-        found = dict(train(on, several(on, tmp_path / str(count)), together=count))
+        found = dict(train(on, several(on, tmp_path / str(count), freeze_a=frozen), together=count))
         assert sorted(found) == [0, 1, 2, 3, 4]
         for k, vector in enumerate(apart):
             assert (found[k].name, digest(found[k])) == (vector.name, digest(vector))

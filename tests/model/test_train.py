@@ -18,10 +18,11 @@ from torch import Tensor
 from lingarith.adapters.kinds import Adapter
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.adapters.lora import Lora
+from lingarith.algebra import parse
 from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model import train as training
-from lingarith.model.backbone import Backbone
+from lingarith.model.backbone import Backbone, wrap
 from lingarith.model.batches import Stream, TaskItems, collate
 from lingarith.model.losses import token_losses
 from lingarith.model.members import CHECKPOINT, LOG, Training
@@ -210,11 +211,13 @@ def peft_model(on: Backbone, options: TrainOptions) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked for by PEFT
-@pytest.mark.parametrize("family", ["t5", "llama", "bloom"])
-def test_steps_are_those_of_peft_and_adamw(family: str, backbone: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "frozen"), [("t5", False), ("llama", False), ("bloom", False), ("t5", True)])
+def test_steps_are_those_of_peft_and_adamw(family: str, frozen: bool, backbone: Make, tmp_path: Path) -> None:
     on = backbone(family)
-    options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5)
+    options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5, freeze_a=frozen)
     stream, theirs = Stream(examples(on), options.seed, options.batch_size), peft_model(on, options)
+    for name, parameter in theirs.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and not (frozen and "lora_A" in name))
     parameters = [p for p in theirs.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False)
     for step in range(options.steps):
@@ -331,6 +334,48 @@ def test_a_stopped_run_goes_on_to_the_same_bits(stop: int, backbone: Make, tmp_p
     assert (tmp_path / "parts" / LOG).read_bytes() == (tmp_path / "whole" / LOG).read_bytes()
     assert resumed.origin["cost"]["tokens"] == whole.origin["cost"]["tokens"]
     assert not any(module._forward_hooks for module in on.model.modules())
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_where_a_is_frozen_only_b_is_trained(stop: int, backbone: Make, tmp_path: Path) -> None:
+    on, options = backbone("llama"), replace(OPTIONS, steps=6, freeze_a=True)
+    made = run(on, options, tmp_path / "whole")
+    start = starting_point(made)
+    assert all(torch.equal(made.terms[path][0].a, start[path][0].a) for path in made.terms)
+    assert all(made.terms[path][0].b.any() for path in made.terms)
+    assert made.origin["options"]["freeze_a"]
+    assert "freeze_a" not in OPTIONS.facts
+
+    def watch(step: int, steps: int, loss: float) -> None:
+        if step == stop:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(on, options, tmp_path / "parts", watch=watch)
+    assert same(made, run(on, options, tmp_path / "parts"))
+
+
+def test_sums_of_vectors_with_one_frozen_a_keep_their_rank(backbone: Make, tmp_path: Path) -> None:
+    on, options = backbone("t5"), replace(OPTIONS, freeze_a=True, adapter=Lora(2, 1.0))
+    vectors = {name: run(on, replace(options, seed=k), tmp_path / name) for k, name in enumerate("xyz")}
+    sums = {space: realise(parse("0.6*x + y - 0.4*z"), vectors, space) for space in ("anchored", "delta")}
+    for path, (term,) in sums["anchored"].terms.items():  # type: ignore[union-attr]
+        assert len(term.a) == 2
+        torch.testing.assert_close(sums["anchored"].delta(path), sums["delta"].delta(path))  # type: ignore[union-attr]
+
+
+def test_a_vector_on_top_of_another(backbone: Make, tmp_path: Path) -> None:
+    """Trained with an update in place it is what would be trained on the backbone with that update added for good."""
+    on = backbone("llama")
+    first = realise_one(run(on, OPTIONS, tmp_path / "first"))
+    with on.using(first):
+        above = run(on, replace(OPTIONS, seed=1), tmp_path / "above")
+    model = copy.deepcopy(on.model)
+    for path in on.projections:
+        model.get_submodule(path).weight.data += first.delta(path)
+    apart = run(wrap(model, on.tokenizer, name="apart"), replace(OPTIONS, seed=1), tmp_path / "apart")
+    assert same(above, apart)
+    assert not same(above, run(on, replace(OPTIONS, seed=1), tmp_path / "alone"))
 
 
 EARLY = replace(OPTIONS, steps=20, validate_every=2, patience=2, checkpoint_every=1)

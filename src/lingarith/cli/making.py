@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..algebra import parse
 from ..errors import LingarithError
 from ..newsroom import NEWSROOM
 from ..study.options import WorkOptions
@@ -34,6 +35,9 @@ OF_STUDIES = ("language_steps", "language_learning_rate", "full_learning_rate")
 """Keys that tell vectors of a study apart: one vector alone has its own."""
 
 Out = Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")]
+On = Annotated[
+    str | None, typer.Option("--on", metavar="EXPRESSION", help="Train on top of it: what is added goes with it.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what there is to do and how long it takes.")]
 
 
@@ -205,10 +209,14 @@ train = typer.Typer(help="Train one vector and put it into the store.", no_args_
 
 
 @train.command()
-@flags("text", "plain_field", "characters", "backbone", "vectors", "training", without=(*OF_STUDIES, "max_target"))
+@flags(
+    "text", "plain_field", "characters", "backbone", "vectors", "training", "sums",
+    without=(*OF_STUDIES, "max_target"),
+)  # fmt: skip
 def language(
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as pt.")],
     given: dict[str, Any],
+    on: On = None,
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -216,18 +224,19 @@ def language(
 
     `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
     """
-    _trained(given, store, as_json, lambda lab, seed: lab.language(seed, lang))
+    _trained(given, on, store, as_json, lambda lab, seed: lab.language(seed, lang))
 
 
 @train.command()
 @flags(
     "tasks", "fields", "prompt", "train_limit", "validation_limit", "sample_seed", "backbone", "vectors", "training",
-    without=OF_STUDIES,
+    "sums", without=OF_STUDIES,
 )  # fmt: skip
 def task(
     labels: Annotated[str, typer.Argument(help="`newsroom`, `xlsum` …, or a pattern with {language} and {split}.")],
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as en.")],
     given: dict[str, Any],
+    on: On = None,
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -236,10 +245,12 @@ def task(
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
     given["labels"] = labels
-    _trained(given, store, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
+    _trained(given, on, store, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
 
 
-def _trained(given: dict[str, Any], store: str, as_json: bool, asked: Callable[[Lab, int], Combination]) -> None:
+def _trained(
+    given: dict[str, Any], on: str | None, store: str, as_json: bool, asked: Callable[[Lab, int], Combination]
+) -> None:
     """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
     from ..model.parallel import joined
     from ..study.jobs import quiet
@@ -249,6 +260,8 @@ def _trained(given: dict[str, Any], store: str, as_json: bool, asked: Callable[[
         raise LingarithError("a vector has one seed; train those of several one after another")
     with joined() as processes, shown() as progress:
         lab = open_lab(study, store, quiet if processes.rank else progress)
+        if on:
+            lab.put_on(parse(on))
         [name] = asked(lab, study.vectors.seeds[0]).names
         existed = lab.is_there(name)
         [vector] = lab.vectors([name]).values()

@@ -109,6 +109,7 @@ class Member:
             )
         self._stream = Stream(training.data, options.seed, options.batch_size)
         factors, self.start_hash = _initial(backbone, options)
+        self.frozen = {key: factors.pop(key) for key in [*factors] if options.freeze_a and key.endswith(".a")}
         self.layout = Layout.of(factors)
         self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}  # N
         self._losses: dict[int, float] = {}
@@ -195,7 +196,7 @@ class Member:
         options = self.training.options
         examples = self.step * options.batch_size
         cost = {"seconds": round(self.seconds, 2), "tokens": self.tokens, "examples": examples}
-        terms, rest = _finished(backbone, options.adapter, self.factors(self._best))
+        terms, rest = _finished(backbone, options.adapter, self.frozen | self.factors(self._best))
         # Of attention alone the list of layers goes without saying.
         where = {} if options.projections == ATTENTION else {"projections": kinds(terms)}
         return Vector(
@@ -290,12 +291,15 @@ class Part:
         # Not the stack itself, which keeps a part: a circle would keep its tensors beyond their time.
         self._options, self._layout, self._gradients = stack.options, stack.layout, stack.gradients
         self._factors = {key: nn.Parameter(rows) for key, rows in self._layout.views(self._rows(stack.values)).items()}
+        some = [stack.members[k].frozen for k in which]
+        self._frozen = {key: torch.stack([frozen[key] for frozen in some]) for key in some[0]}
 
     @contextmanager
     def on(self, backbone: Backbone) -> Iterator[None]:
         """While open, they are on the backbone, in their order."""
         options = self._options
-        with _on(backbone, self._factors, options.adapter), _checkpointing(backbone, options.activation_checkpointing):
+        factors = self._frozen | self._factors
+        with _on(backbone, factors, options.adapter), _checkpointing(backbone, options.activation_checkpointing):
             yield
 
     def differentiate(self, loss: Tensor) -> None:

@@ -42,6 +42,7 @@ class TrainOptions:
         str,
         "Adapted: `attention` (Key, Query, Value, output), `all` linear layers, or a pattern of paths: `in:*.mlp.*`.",
     ] = ATTENTION
+    freeze_a: Annotated[bool, "Train LoRA's B alone, from one A: `anchored` sums are exact at that rank."] = False
     warmup: Annotated[float, "Share of the steps in which the learning rate rises from 0."] = 0.05
     weight_decay: Annotated[float, "AdamW's."] = 0.0
     clip: Annotated[float, "Largest norm of the gradient over the whole vector."] = 1.0
@@ -92,20 +93,22 @@ class TrainOptions:
             )
         if self.projections != ATTENTION and self.adapter.facts["kind"] == "full":
             raise LingarithError("full fine-tuning has no adapter, so projections say nothing of it; leave them out")
+        if self.freeze_a and self.adapter.facts["kind"] != "lora":
+            raise LingarithError("freeze_a leaves LoRA's A as it starts, and another adapter is trained; leave it out")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise LingarithError(f"precision={self.precision!r} is none of auto, float32, bfloat16")
 
     @property
     def facts(self) -> dict[str, Any]:
         """What origins and recipes say of them, plain; a choice that there was not always is said where it was made."""
-        usual = {"projections": ATTENTION}
+        usual = {"projections": ATTENTION, "freeze_a": False}
         return {key: value for key, value in asdict(self).items() if usual.get(key) != value}
 
     @property
     def shared(self) -> tuple[Any, ...]:
         """What vectors must have in common to be trained in one pass."""
         return (
-            self.adapter, self.projections, self.batch_size, self.accumulation, self.precision,
+            self.adapter, self.projections, self.freeze_a, self.batch_size, self.accumulation, self.precision,
             self.activation_checkpointing, self.bidirectional_prefix,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,8 +27,10 @@ from ..text import hub
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled
 from ..unicode import FORM
-from ..vectors.vector import Vector
+from ..vectors.vector import Update, Vector
 
+ON = ".on"
+"""What marks the names of vectors that were trained on top of others."""
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, units done, units in all; 0 where that is not known)."""
 
@@ -37,18 +39,20 @@ Progress = Callable[[str, int, int], None]
 class Job:
     """One vector to be had: what it is trained on and how. ``data`` is labelled or plain text.
 
-    ``validation`` is more of the same that is not trained on: its loss stands in the log.
+    ``validation`` is more of the same that is not trained on: its loss stands in the log. ``on`` is what is added to
+    the backbone meanwhile, as its origin says it (expression, space, parents).
     """
 
     data: Labelled | PlainText
     options: TrainOptions
     validation: Labelled | PlainText | None = None
+    on: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """What expressions call the vector: ``xlsum[en]``, ``mc4[pt]``."""
         kind = self.data.task if isinstance(self.data, Labelled) else self.data.name
-        return f"{kind}[{self.data.language}]"
+        return f"{kind}{ON if self.on else ''}[{self.data.language}]"
 
     def origin(self) -> dict[str, Any]:
         """What the vector's origin says of its data."""
@@ -63,7 +67,8 @@ class Job:
             about |= {"task": self.data.task, "split": self.data.split, "examples": len(self.data.examples)}
         else:
             about |= {"documents": len(self.data.documents)}
-        return {"kind": "task" if task else "language", "language": self.data.language, "data": about}
+        on = {"on": dict(self.on)} if self.on else {}
+        return {"kind": "task" if task else "language", "language": self.data.language, "data": about, **on}
 
     def recipe(self, backbone: Backbone) -> str:
         """Hash of all that the trained tensors depend on; equal recipes are trained once."""
@@ -123,14 +128,21 @@ def fetching(source: str, language: str, progress: Progress) -> hub.Progress:
 
 
 def obtain_all(
-    jobs: Sequence[Job], backbone: Backbone, store: Store, progress: Progress = quiet, *, together: int | None = None
+    jobs: Sequence[Job],
+    backbone: Backbone,
+    store: Store,
+    progress: Progress = quiet,
+    *,
+    together: int | None = None,
+    on: Update | None = None,
 ) -> list[tuple[Vector, str]]:
     """The vectors of the jobs and their content hashes, from the store or trained now, ``together`` in a pass.
 
     Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the store's
     ``training`` folder until it is complete, so that one that was stopped goes on; it is stored as soon as it is
-    finished, and the log of losses ends up beside it. What another process is training is waited for, and taken from
-    the store. Raises :class:`LingarithError` when all others are stored, if a training failed.
+    finished, and the log of losses ends up beside it. ``on`` is added to the backbone meanwhile. What another process
+    is training is waited for, and taken from the store. Raises :class:`LingarithError` when all others are stored, if a
+    training failed.
     """
     recipes = [job.recipe(backbone) for job in jobs]
     wanted = dict(zip(recipes, jobs, strict=True))
@@ -162,6 +174,7 @@ def obtain_all(
                 keep(recipe, held)
         missing = [recipe for recipe, held in vectors.items() if held is None]
         trainings = [_training(wanted[recipe], recipe, backbone, store) for recipe in missing]
+        locks.enter_context(backbone.using(on))
         count = together or best_together(backbone, trainings)
         steps = dict.fromkeys(range(len(trainings)), 0)
         what = f"training {trainings[0].name}" if len(trainings) == 1 else f"training {len(trainings)} vectors"

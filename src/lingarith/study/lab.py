@@ -6,12 +6,13 @@ it. Which training that name stands for, the lab remembers; nothing is trained u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from ..adapters.kinds import Factored
 from ..algebra import Combination, vector
@@ -28,9 +29,10 @@ from ..text.labelled import Labelled
 from ..text.patterns import check_code, is_path
 from ..text.rows import fingerprint
 from ..text.tasks import examples
+from ..vectors.composition import compose
 from ..vectors.noise import noise
-from ..vectors.vector import Vector
-from .jobs import Job, Progress, fetching, obtain_all, quiet
+from ..vectors.vector import Update, Vector
+from .jobs import ON, Job, Progress, fetching, obtain_all, quiet
 from .options import LIMITS
 from .scoring import Scoring
 from .study import Labels, Study
@@ -65,7 +67,8 @@ class Lab:
     """A study with its store, its backbone (loaded when needed), its data and the vectors asked for so far.
 
     ``recipes`` are those that another process has worked out already, by name: then no training data are read for
-    them. Without ``trains`` vectors are those that the store has under the names that their data give them.
+    them. Without ``trains`` vectors are those that the store has under the names that their data give them. ``on`` is
+    a composition that is on the backbone while vectors are trained, with what origins say of it.
     """
 
     study: Study
@@ -77,6 +80,7 @@ class Lab:
     notes: dict[str, None] = field(default_factory=dict)
     """What a reader of the results must know."""
     given: Backbone | None = None
+    on: tuple[Update, Mapping[str, Any]] | None = None
     _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
     _missing: set[tuple[str, str, str]] = field(default_factory=set)
     _plain: dict[str, PlainText] = field(default_factory=dict)
@@ -170,22 +174,25 @@ class Lab:
             split = "{split}" in labels.source or not is_path(labels.source)  # else they would be the training data
             alone = isinstance(spoken, str) and split and self.has_labels(task, spoken, "validation")
             validation = self.labels(task, spoken, "validation") if alone else None
-            return Job(self.labels(task, spoken, "train"), options, validation)
+            return Job(self.labels(task, spoken, "train"), options, validation, self.on and self.on[1])
 
         base = labels.task.vector_name(labels.source)
         code = spoken if isinstance(spoken, str) else SEVERAL
         others = [other.task.vector_name(other.source) for name, other in self.study.tasks.items() if name != task]
         mark = f".{task}" if base in (*others, text_name(self.study.data.text), RANDOM) else ""
-        return self._ordered(base + mark, code, options, Order(f"{base}[{code}]", languages, job))
+        return self._ordered(base + mark, code, options, Order(self._called(base, code), languages, job))
 
     def language(self, seed: int, code: str) -> Combination:
         options = self.study.training(seed, labels=False)
         base = text_name(self.study.data.text)
 
         def job() -> Job:
-            return Job(self.plain(code), options, self.held_out(code))
+            return Job(self.plain(code), options, self.held_out(code), self.on and self.on[1])
 
-        return self._ordered(base, code, options, Order(f"{base}[{code}]", (), job))
+        return self._ordered(base, code, options, Order(self._called(base, code), (), job))
+
+    def _called(self, base: str, code: str) -> str:
+        return f"{base}{ON if self.on else ''}[{code}]"
 
     def random(self, seed: int, code: str) -> Combination:
         """A random vector as large as the language vector."""
@@ -201,6 +208,20 @@ class Lab:
             self.orders[name] = Order(name, self._taught(content), content=content)
         return vector(name)
 
+    def put_on(self, expression: Combination) -> None:
+        """From now on vectors are trained on top of an expression of vectors that the store has.
+
+        Raises :class:`LingarithError` where it has none of that name for this backbone, and as :func:`compose` does.
+        """
+        for name in expression.names:
+            self.stored(name)
+        space = self.study.sums.value.over(expression)
+        update = compose(expression, self.vectors(expression.names), space).update()
+        if update is None:
+            raise LingarithError("there is nothing in 0 to train on top of; leave out --on, or name a vector")
+        parents = {name: self.content(name) for name in expression.names}
+        self.on = update, {"expression": str(expression), "space": str(space), "parents": parents}
+
     def _taught(self, content: str) -> tuple[str, ...]:
         """The languages of the labels that a vector of the store, or what it was composed from, has seen."""
         origin = self.store.objects.open(content).origin
@@ -213,7 +234,7 @@ class Lab:
             check_code(spoken)
         if not self.trains:
             return self.stored(order.stored)
-        study, marks = self.study, ""
+        study, marks = self.study, ON if self.on else ""
         if len(study.vectors.seeds) > 1:
             marks += f".seed{options.seed}"
         if options.adapter != study.vectors.of(study.vectors.kind):
@@ -268,7 +289,8 @@ class Lab:
         missing = [name for name in trained if not self._take(name)]
         if missing:
             jobs = [self.job(name) for name in missing]
-            obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together)
+            on = self.on and self.on[0]
+            obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on)
             self._vectors |= {name: vector for name, (vector, _) in zip(missing, obtained, strict=True)}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]

@@ -271,6 +271,6 @@ TABLES: Mapping[str, Table] = {
         r.BASELINE,
         (r.ADD_SUBTRACT, *r.MERGED),
         controls=(r.SCALED, r.WRONG, r.RANDOM),
-    ),  # fmt: skip
+    ),
     "vectors": Table("Language vectors", vectors_alone, "", (), own_labels=True),
 }

@@ -89,7 +89,10 @@ class Study:
         start = seed if self.vectors.init_seed is None else self.vectors.init_seed
         where = ATTENTION if kind == o.FULL else base.projections
         adapter = self.vectors.of(kind)
-        return replace(base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=start)
+        return replace(
+            base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=start,
+            freeze_a=base.freeze_a and kind == o.LORA,
+        )  # fmt: skip
 
     @property
     def full_rate(self) -> float:
@@ -117,7 +120,7 @@ class Study:
         for name, group in GROUPS.items():
             options = self.task_training if name == "training" else getattr(self, name)
             keys = {key: getattr(options, key) for key in keys_of(group)} | keys
-        for key, usual in {"projections": ATTENTION, "merging": None}.items():
+        for key, usual in {"projections": ATTENTION, "freeze_a": False, "merging": None}.items():
             if keys[key] == usual:
                 del keys[key]  # as runs say that are older than the choice
         keys |= {
@@ -178,6 +181,8 @@ def study_of(name: str, table: str, keys: Mapping[str, Any] | None = None, where
         raise LingarithError(
             f"{where}: 'projections' says where an adapter sits, and 'adapter' is full; leave out one of them"
         )
+    if groups["vectors"].kind != o.LORA and training.get("freeze_a"):
+        raise LingarithError(f"{where}: 'freeze_a' is LoRA's, and 'adapter' is another; leave out one of them")
     study = Study(
         name,
         table,

@@ -52,6 +52,7 @@ def test_ways_to_merge(command: Command, trained: Path) -> None:
     assert 0.9 < told["delta, keepnorm"]["cosine"] < 1  # 1 in each projection, whose norms change apart
     done = command("inspect", EQUATION_2, "--store", trained, "--methods")
     assert "delta, ties " in done.out
+    assert "Residual headlines[en] news[pt] news[en]" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
     (only,) = command("inspect", EQUATION_2, "--store", trained, "--method", "iso", "--json").json["total"]["results"]
     assert only == "delta, iso:mean=rank"

@@ -222,6 +222,29 @@ def test_peft_linear_is_pefts(coefficients: tuple[float, float, float], lacking:
     close(realise(combination, vectors, "peft-linear"), theirs)
 
 
+def test_pefts_genknowsub_is_factors() -> None:
+    from types import SimpleNamespace
+
+    from peft.tuners.lora.arrow import ArrowLoraLinearLayer
+
+    vectors = family(Lora(2), Lora(2), Lora(2))
+    made = realise(parse(f"{TASK} - ({TARGET} + {SOURCE})/2"), vectors, "factors")
+    state: Any = SimpleNamespace(
+        use_gks=True, gks_done=False, gks_added_adapter_names=[], gks_adapter_names=[TARGET, SOURCE],
+        task_adapter_names=[TASK],
+    )  # fmt: skip
+    theirs = {}
+    for path in SHAPES:
+        a, b = ({name: nn.Linear(1, 1) for name in vectors} for _ in range(2))
+        for name, held in vectors.items():
+            a[name].weight.data, b[name].weight.data = (factor.clone() for factor in held.terms[path][0])
+        ArrowLoraLinearLayer.gen_know_sub(SimpleNamespace(**vars(state)), a, b)
+        theirs[path] = b[TASK].weight.data @ a[TASK].weight.data
+    close(made, theirs)  # type: ignore[arg-type]
+    exact = {path: dense(parse(f"{TASK} - ({TARGET} + {SOURCE})/2"), vectors, path) for path in SHAPES}
+    assert all((theirs[path] - exact[path]).norm() > 0.1 for path in SHAPES)
+
+
 @pytest.mark.parametrize("kind", [Lora(2), Kronecker(2, 4)])
 def test_subtraction_is_broken_in_peft_linear_and_not_in_delta(kind: Adapter) -> None:
     one, other = trained("x", kind), trained("y", kind)

@@ -231,8 +231,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", min_width=max(map(len, head.split())))
+    for head in heads[1:]:  # as Text, since names of vectors have brackets
+        table.add_column(Text(head), justify="right", min_width=max(map(len, head.split())))
     for row in rows:
         table.add_row(*map(Text, row))
     return table

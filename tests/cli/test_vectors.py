@@ -38,7 +38,11 @@ def test_show(command: Command, trained: Path) -> None:
     assert all(norm > 0 for norm in facts["norms"].values())
     for other in (facts["hash"], f"news[pt]@{facts['hash'][:6]}"):
         assert command("vectors", "show", other, "--store", trained, "--json").json["hash"] == facts["hash"]
-    assert f"news[pt]  {facts['hash']}" in command("vectors", "show", "news[pt]", "--store", trained).out
+    shown = command("vectors", "show", "news[pt]", "--store", trained).out
+    assert f"news[pt]  {facts['hash']}" in shown
+    dose = facts["origin"]["dose"]
+    assert f"{dose['before']:.3f} → {dose['after']:.3f} bits per byte of held-out text of its language" in shown
+    assert "bits per byte" not in command("vectors", "show", "headlines[en]", "--store", trained).out
 
 
 def test_verify(command: Command, trained: Path) -> None:

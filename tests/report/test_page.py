@@ -135,7 +135,9 @@ def test_a_study_has_every_part(make_study):
     [section] = chapter(findings(run)).sections
     assert list(section.curves) == list(section.kinds) == list(section.examples) == ["pt", "uk", "fa"]
     assert section.oracle == {}
-    assert [grid.title for grid in section.grids] == ["A study by hand, summaries: beside the paper"]
+    assert [grid.title for grid in section.grids] == [
+        "A study by hand: outputs in the right language", "A study by hand, summaries: beside the paper",
+    ]  # fmt: skip
     assert '<th scope="col" class="number">ROUGE-2</th>' in page(findings(run))
 
 

@@ -7,20 +7,19 @@ import pytest
 from lingarith.report import cells as numbers
 from lingarith.report.cells import cells
 from lingarith.report.tables import few, tables, tables_of
-from lingarith.study.records import METHODS, About, Grid, Run
+from lingarith.study.records import METHODS, About, Grid, Ingredient, Run
 
 TASK = "summaries"
 
 
 @pytest.fixture(scope="module")
 def blocks(run):
-    [grid] = tables(run, cells(run, draws=1000))
-    return grid
+    return tables(run, cells(run, draws=1000))[0]
 
 
 def test_few_results_have_a_row_each(blocks):
     assert blocks.title == "Summaries in pt, uk and fa from English labels"
-    assert list(blocks.heads) == ["", "Method", "λ, β", "ROUGE-2", "95 %", "Gain", "95 %", "Right", "Oracle"]
+    assert list(blocks.heads) == ["", "Method", "λ, β", "ROUGE-2", "95 %", "Gain", "95 %", "Right", "chrF", "Oracle"]
     assert [row[:3] for row in blocks.rows] == [
         [target, name, weight]
         for target in ("pt", "uk", "fa", "average")
@@ -28,7 +27,7 @@ def test_few_results_have_a_row_each(blocks):
     ][:12] + [["average", name, ""] for name in ("Baseline", "Add", "Add−Sub", "Uncoupled")]
     assert blocks.rows[0][5:7] == ["", ""]
     assert blocks.rows[2][5].endswith("*")
-    assert blocks.rows[2][8].startswith("0.9: ")
+    assert blocks.rows[2][9].startswith("0.9: ")
     assert blocks.caption == (
         "ROUGE-2: on the test split, with 95 % bootstrap interval. Gain: over Baseline on the same examples; "
         "* better, † worse, p < 0.05 after Holm. Right: outputs in the right language. "
@@ -40,7 +39,7 @@ def test_labels_are_in_no_language(make_run):
     run = make_run(n=5, protocol="oracle")
     labels = replace(run, records=[replace(r, kind="") for r in run.records])
     [grid] = tables(labels, cells(labels, draws=10))
-    assert list(grid.heads) == ["", "Method", "λ, β", "ROUGE-2", "95 %", "Gain", "95 %"]
+    assert list(grid.heads) == ["", "Method", "λ, β", "ROUGE-2", "95 %", "Gain", "95 %", "chrF"]
     assert "Right" not in grid.caption
 
 
@@ -48,12 +47,12 @@ def test_figures_beside_the_metric_have_columns(make_run, monkeypatch):
     monkeypatch.setattr(numbers, "beside_of", lambda metric: {"length": lambda outputs, right: float(len(outputs))})
     run = make_run(n=5)
     found = cells(run, draws=10)
-    [grid] = tables(run, found)
+    grid, _ = tables(run, found)
     assert grid.heads[8] == "length"
     assert {row[8] for row in grid.rows} == {"5.0"}
     many = [replace(cell, method=f"{cell.method}{k}") for k in range(3) for cell in found]
     about = replace(run.about, methods={cell.method: "" for cell in many})
-    *_, beside = tables(replace(run, about=about), many)
+    _, _, beside, *_ = tables(replace(run, about=about), many)
     assert beside.title == "Summaries in pt, uk and fa from English labels, summaries: length"
     assert beside.rows[0][:2] == ["pt", "5.0"]
 
@@ -74,7 +73,7 @@ def many(make_study):
 def test_many_results_have_a_column_for_each_method(many):
     found = cells(many, draws=1000)
     assert not few(found)
-    matrix, averages = tables(many, found)
+    matrix, averages, *_ = tables(many, found)
     assert list(matrix.heads) == ["", "Baseline", "Add", "Add−Sub", "λ·task"]
     assert [list(row) for row in matrix.rows][:4] == [
         ["pt", "24.5", "29.5*", "29.5*", "24.5"], ["uk", "24.5", "24.5", "24.5", "24.5"],
@@ -134,5 +133,53 @@ def test_the_best_source_is_named(make_study):
     ]
     about = replace(run.about, methods={"baseline": "", "best": METHODS["best"].full}, tried=["best"])
     run = replace(run, about=about, records=records, choices=choices)
-    [grid] = tables(run, cells(run, draws=10))
+    grid, *_ = tables(run, cells(run, draws=10))
     assert grid.rows[1][:3] == ["pt", "Best source", "ru"]
+
+
+def half_right(run):
+    """Of the baseline's outputs every second one is in the source's language and scores 0."""
+    lines = [
+        replace(r, kind="source", score=0.0) if r.method == "baseline" and int(r.id.rpartition("-")[2]) % 2 else r
+        for r in run.records
+    ]
+    return replace(run, records=lines)
+
+
+def test_outputs_in_the_right_language_have_a_table_of_their_own(make_study, many):
+    run = half_right(make_study(table="mine"))
+    whole, right = tables(run, cells(run, draws=100))
+    count = int(right.rows[1][4])
+    assert right.title == "A study by hand: outputs in the right language"
+    assert list(right.heads) == ["", "Method", "Right", "Gain", "Outputs", "ROUGE-2", "chrF"]
+    assert right.rows[0][:6] == ["pt", "Baseline", "50 %", "", str(count // 2), "24.5"]
+    assert right.rows[1][:6] == ["pt", "Add", "100 %", "+50.0*", str(count), "29.5"]
+    assert float(whole.rows[0][3]) == pytest.approx(24.5 / 2, abs=0.06)
+    assert "differ from method to method" in right.caption
+    wide = half_right(many)
+    titles = {grid.title.rpartition(": ")[2]: grid for grid in tables(wide, cells(wide, draws=100))}
+    rate, among = titles["outputs in the right language"], titles["outputs in the right language, ROUGE-2"]
+    assert rate.rows[0][1:3] == ["50 %", "100 % +50.0*"]
+    assert among.rows[0][1:3] == [f"24.5 ({count // 2})", f"29.5 ({count})"]
+
+
+def test_a_target_without_right_outputs_has_no_score_of_these(make_study):
+    run = make_study(table="mine")
+    run = replace(run, records=[replace(r, kind="other") if r.target == "pt" else r for r in run.records])
+    _, right = tables(run, cells(run, draws=50))
+    by_place = {tuple(row[:2]): row for row in right.rows}
+    assert by_place["pt", "Add"][2:6] == ["0 %", "0.0", "0", "–"]
+    assert by_place["average", "Add"][5] == "24.5"  # of the two that have some
+
+
+def test_doses_have_a_table_and_what_has_none_is_said(make_study):
+    run = make_study()
+    dose = {"kind": "language", "dose": {"before": 2.0, "after": 1.25}}
+    vectors = [Ingredient(f"news[{code}]", code * 32, 1.0, 1, 1, 5, origin)
+               for code, origin in (("pt", dose), ("uk", {"kind": "language"}), ("fa", {"kind": "task"}))]  # fmt: skip
+    *_, grid = tables(replace(run, ingredients=vectors), [])
+    assert grid.rows == [
+        ["news[pt]", "ptptptpt", "5", "2.000", "1.250", "−0.750"], ["news[uk]", "ukukukuk", "5", "–", "–", "–"],
+    ]  # fmt: skip
+    assert "No dose is known of news[uk]" in grid.caption
+    assert "Nothing is claimed" in grid.caption

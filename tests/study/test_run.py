@@ -300,7 +300,9 @@ def test_every_source_with_every_target(made: Any) -> None:
     }
     assert table.about.by_source
     found = findings(table)
-    [grid] = found.tables
+    grid, doses = found.tables
+    assert [row[0] for row in doses.rows] == ["news[pt]", "news[en]", "news[ru]", "news[uk]"]
+    assert all(row[4].startswith(("0", "1", "2", "3")) for row in doses.rows)
     assert list(grid.heads) == ["from / to", "pt", "uk"]
     assert [row[0] for row in grid.rows] == ["en", "ru"]
     said = " ".join(found.sentences)
@@ -333,8 +335,11 @@ def test_answers_and_summaries(made: Any) -> None:
     assert table.about.score["questions"] == {"fi": "F1 over words, normalised as SQuAD does"}
     assert {"headlines[en]", "questions[en]"} <= {i.name for i in table.ingredients}
     found = findings(table)
-    assert [grid.title.rpartition(", ")[2] for grid in found.tables if grid.title] == ["summaries", "questions"]
-    assert "Exact match" in found.tables[-1].heads
+    assert [grid.title.rpartition(", ")[2] for grid in found.tables if grid.title] == [
+        "summaries", "summaries: outputs in the right language", "questions",
+        "questions: outputs in the right language", "Dose of the language vectors",
+    ]  # fmt: skip
+    assert "Exact match" in found.tables[2].heads
     assert "F1" in " ".join(found.sentences)
 
 

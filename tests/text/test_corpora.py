@@ -57,8 +57,23 @@ def test_what_is_held_out_begins_where_training_ends(tmp_path: Path) -> None:
     assert left.documents == tuple(lines[6 : 6 + HELD_OUT])  # line 5 was begun, line 3 is known
     assert left.fingerprint == fingerprint(left.documents)
     assert (left.language, left.source, left.name) == (text.language, text.source, text.name)
-    with pytest.raises(MissingData, match="holds 1 documents of 'pt' beyond 889 characters"):
-        held_out(source, "pt", limit_characters=sum(map(len, lines)) - 1, folder=tmp_path)
+
+
+def test_the_last_tenth_is_held_out_where_nothing_is_left_over(tmp_path: Path) -> None:
+    lines = [f"Linha {number:03}." for number in range(100)]
+    path, source = tmp_path / "pt.txt", f"{tmp_path}/{{language}}.txt"
+    path.write_text("\n".join([*lines, lines[0]]))
+    for limit in (10 * 98, 10_000):  # what is left over, two lines or none, is held out as well
+        text = plain_text(source, "pt", limit_characters=limit, folder=tmp_path)
+        left = held_out(source, "pt", limit_characters=limit, folder=tmp_path)
+        assert not {*text.documents} & {*left.documents}
+        assert {*lines} == {*text.documents, *left.documents}
+    path.write_text("\n".join(lines[:79]))  # seven would tell little: all of it is trained on, as it always was
+    assert plain_text(source, "pt", folder=tmp_path).documents == tuple(lines[:79])
+    with pytest.raises(MissingData, match="holds 0 documents of 'pt' beyond 2,000,000 characters"):
+        held_out(source, "pt", folder=tmp_path)
+    path.write_text("\n".join(lines[:1] * 100))  # none of the last tenth is new
+    assert len(plain_text(source, "pt", folder=tmp_path).documents) == 100
 
 
 def test_the_newsroom_holds_out_pages_of_their_own(tmp_path: Path) -> None:

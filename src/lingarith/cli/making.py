@@ -254,6 +254,7 @@ def _trained(
     """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
     from ..model.parallel import joined
     from ..study.jobs import quiet
+    from ..study.records import dose, dose_texts
 
     study = study_of("train", ADAPT, given, TYPED)
     if len(study.vectors.seeds) > 1:
@@ -278,3 +279,6 @@ def _trained(
             f"{origin['cost']['tokens']:,} tokens, {origin['cost']['seconds']:.0f} s; "
             f"losses in objects/{digest[:12]}…/log.jsonl"
         )
+        if dose(origin):
+            before, after, change = dose_texts(origin)
+            print(f"{before} → {after} bits per byte of held-out text of its language ({change})")

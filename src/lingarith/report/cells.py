@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..scores.metrics import METRICS
 from ..scores.output import shares
 from ..scores.resample import difference_of_groups, group_test, holm, interval_of_groups
-from ..study.records import Run, Weight
+from ..study.records import Record, Run, Weight
 from .runs import Place, chosen, outputs
 from .words import AVERAGE
 
@@ -33,7 +33,9 @@ class Cell:
     test and ``p_holm`` that after Holm's correction over the targets, or all pairs of source and target (an
     average is one test); they are None for the reference itself. ``weights`` holds what was chosen, a
     weight for each seed. ``kinds`` are shares of outputs (0..1), empty where the task writes labels, and
-    ``beside`` the figures that stand beside the metric (0..100). The oracle's weights and score are there
+    ``beside`` the figures that stand beside the metric (0..100). ``right`` outputs, over all seeds, are in the right
+    language (None where the task writes labels), ``right_gain`` points of a hundred more than the reference's, with
+    their paired test after Holm; ``among`` holds score and figures of these outputs alone. The oracle's weights and score are there
     where the run's protocol is another one. Where each source has results of its own, ``source`` says which
     it is, and there are no intervals: a hundred pairs would take minutes.
     """
@@ -56,15 +58,17 @@ class Cell:
     weights: tuple[Weight, ...] = ()
     kinds: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, float] = field(default_factory=dict)
+    right: int | None = None
+    right_gain: float | None = None
+    right_p: float | None = None
+    among: Mapping[str, float] = field(default_factory=dict)
     oracle_weights: tuple[Weight, ...] = ()
     oracle_score: float | None = None
 
     @property
     def mark(self) -> str:
         """``*`` for what is significantly above the reference, ``†`` for what is below."""
-        if self.p_holm is None or self.p_holm >= SIGNIFICANT or not self.gain:
-            return ""
-        return "*" if self.gain > 0 else "†"
+        return mark_of(self.gain, self.p_holm)
 
     @property
     def change(self) -> float | None:
@@ -72,9 +76,15 @@ class Cell:
         return 100 * self.gain / self.base if self.gain is not None and self.base else None
 
 
+def mark_of(gain: float | None, p: float | None) -> str:
+    """``*`` for a gain that a test shows, ``†`` for such a loss."""
+    return "" if p is None or p >= SIGNIFICANT or not gain else "*" if gain > 0 else "†"
+
+
 def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
     """The cells of a run: by task and method, its targets and their average; see :func:`scores` for what counts."""
     about, by_place, facts = run.about, scores(run), _facts(run)
+    rights = scores(run, of=_is_right)
     cells: list[Cell] = []
     for task, method in product(about.tasks, about.methods):
         row = []
@@ -84,17 +94,42 @@ def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
                 compare = method != about.reference and reference in by_place
                 base = [by_place[reference]] if compare else []
                 figures = _figures([by_place[place]], base, draws, intervals=not about.by_source)
-                row.append(Cell(task, target, method, source=source, **figures, **facts[place]))
+                cell = Cell(task, target, method, source=source, **figures, **facts[place])
+                row.append(
+                    replace(cell, **_rights([rights[place]], [rights[reference]], draws))
+                    if base and cell.kinds
+                    else cell
+                )
+        row = _right_corrected(row)
         ps = {f"{c.source} {c.target}": c.p for c in row if c.p is not None}
         corrected = holm(ps) if ps else {}
         cells += [replace(c, p_holm=corrected.get(f"{c.source} {c.target}")) for c in row]
         if len(row) > 1 and not about.by_source:
-            cells.append(_average(row, by_place, about.reference, draws))
+            cells.append(_average(row, by_place, rights, about.reference, draws))
     return cells
 
 
-def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
-    """The scores of :func:`.runs.outputs`, with a row for each seed.
+def _is_right(record: Record) -> float:
+    return 100.0 * (record.kind == "target")
+
+
+def _rights(ours: Sequence[Scores], base: Sequence[Scores], draws: int) -> dict[str, float]:
+    """How many more outputs of a hundred are in the right language than the reference's, and the paired test."""
+    between = [a - b for a, b in zip(ours, base, strict=True)]
+    return {"right_gain": _mean(between), "right_p": group_test([group.mean(0) for group in between], draws)}
+
+
+def _right_corrected(row: Sequence[Cell]) -> list[Cell]:
+    """Cells of a method with their tests of right languages after Holm's correction."""
+    ps = {f"{k}": cell.right_p for k, cell in enumerate(row) if cell.right_p is not None}
+    corrected = holm(ps) if ps else {}
+    return [replace(cell, right_p=corrected.get(f"{k}")) for k, cell in enumerate(row)]
+
+
+def scores(
+    run: Run, protocol: str | None = None, of: Callable[[Record], float] = lambda record: record.score
+) -> dict[Place, Scores]:
+    """The scores of :func:`.runs.outputs`, or another number ``of`` each, with a row for each seed.
 
     Of a target only the examples count that all methods and seeds have, in one order.
     """
@@ -104,7 +139,7 @@ def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
         for by_id in seeds.values():
             common[task, target] = common.get((task, target), set(by_id)) & by_id.keys()
     return {
-        place: np.array([[by_id[id].score for id in sorted(common[place[:2]])] for by_id in seeds.values()])
+        place: np.array([[of(by_id[id]) for id in sorted(common[place[:2]])] for by_id in seeds.values()])
         for place, seeds in tested.items()
         if common[place[:2]]
     }
@@ -146,17 +181,30 @@ def _figures(ours: Sequence[Scores], base: Sequence[Scores], draws: int, *, inte
     return figures | {"gain": _mean(gains), "p": group_test([group.mean(0) for group in gains], draws)}
 
 
-def _average(row: Sequence[Cell], by_place: Mapping[Place, Scores], reference: str, draws: int) -> Cell:
+def _average(
+    row: Sequence[Cell],
+    by_place: Mapping[Place, Scores],
+    rights: Mapping[Place, Scores],
+    reference: str,
+    draws: int,
+) -> Cell:
     """Of a method over all targets of a task."""
     compare = all(c.gain is not None for c in row)
     base = [by_place[c.task, c.target, reference, ""] for c in row if compare]
     figures = _figures([by_place[c.task, c.target, c.method, ""] for c in row], base, draws)
     oracle = [c.oracle_score for c in row if c.oracle_score is not None]
+    kinds = all(c.kinds for c in row)
+    if compare and kinds:
+        places = [(c.task, c.target, c.method, "") for c in row]
+        figures |= _rights([rights[p] for p in places], [rights[(*p[:2], reference, "")] for p in places], draws)
+    some = [c for c in row if c.among]  # a target without any output in its language has no score of these
     return Cell(
         row[0].task,
         AVERAGE,
         row[0].method,
         **figures,
+        right=sum(c.right or 0 for c in row) if kinds else None,
+        among=_means([c.among for c in some]) if some else {},
         p_holm=figures.get("p"),
         kinds=_means([c.kinds for c in row]),
         beside=_means([c.beside for c in row]),
@@ -193,7 +241,10 @@ def _facts(run: Run) -> dict[Place, dict[str, Any]]:
             [(r.output, right[r.task, r.target, r.id]) for r in by_id.values() if (r.task, r.target, r.id) in right]
             for by_id in tested.values()
         ]
-        beside = beside_of(run.about.tasks.get(place[0], "")) if all(seeds) else {}
+        metric = run.about.tasks.get(place[0], "")
+        beside = beside_of(metric) if all(seeds) else {}
+        among = [r for by_id in tested.values() for r in by_id.values() if r.kind == "target"]
+        pairs_among = [(r.output, right[r.task, r.target, r.id]) for r in among if (r.task, r.target, r.id) in right]
         facts[place] = {
             "weights": weights.get(place, ()),
             "kinds": shares(kinds) if any(kinds) else {},
@@ -201,6 +252,11 @@ def _facts(run: Run) -> dict[Place, dict[str, Any]]:
                 name: fmean(float(figure(*zip(*pairs, strict=True))) for pairs in seeds)
                 for name, figure in beside.items()
             },
+            "right": len(among) if any(kinds) else None,
+            "among": {metric: fmean(r.score for r in among)}
+            | {name: float(figure(*zip(*pairs_among, strict=True))) for name, figure in beside.items()}
+            if among and pairs_among
+            else {},
         } | oracle.get(place, {})
     return facts
 

@@ -15,7 +15,7 @@ from .cells import Cell, kinds
 from .examples import Shown, direction, examples
 from .findings import Findings
 from .runs import targets_of
-from .tables import by_target, caption, few, has_oracle, oracle_text, tables_of
+from .tables import by_target, caption, doses, few, has_oracle, oracle_text, tables_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Chapter:
 
 def page(*results: Findings) -> str:
     """The whole report as one HTML document; what a run lacks is left out or said in a sentence."""
-    functions = (by_target, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, vectors)
+    functions = (by_target, doses, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, vectors)
     return render(
         "report/page.html",
         **{function.__name__: function for function in (*functions, words.name_of, words.p_text)},

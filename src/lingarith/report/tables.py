@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
-from ..study.records import BEST_ON_TEST, Grid, Run
-from .cells import Cell
+from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts
+from .cells import Cell, mark_of
 from .paper import CITATION, printed
 from .words import AVERAGE, name_of, number, p_text, percent, plain_weights, signed
 
@@ -21,7 +21,19 @@ def tables(run: Run, cells: Sequence[Cell]) -> list[Grid]:
     in blocks where they are few, and beside the paper's where it has any."""
     if run.about.grid is not None:
         return [_listed(run, run.about.grid)]
-    return [grid for task in run.about.tasks for grid in tables_of(run, task, [c for c in cells if c.task == task])]
+    grids = [grid for task in run.about.tasks for grid in tables_of(run, task, [c for c in cells if c.task == task])]
+    return [*grids, *doses(run)]
+
+
+def doses(run: Run) -> list[Grid]:
+    """What each language vector of a run learnt of its language, as one table; none where there is no such vector."""
+    vectors = [i for i in run.ingredients if i.origin.get("kind") == "language"]
+    rows = [[i.name, i.hash[:8], f"{i.steps:,}", *dose_texts(i.origin)] for i in vectors]
+    without = [i.name for i in vectors if dose(i.origin) is None]
+    caption = DOSE_CAPTION + (f" {NO_DOSE.format(', '.join(without))}" if without else "")
+    return (
+        [Grid("Dose of the language vectors", ["Vector", "Hash", "Steps", *DOSE_HEADS], rows, caption)] if rows else []
+    )
 
 
 def tables_of(run: Run, task: str, cells: Sequence[Cell]) -> list[Grid]:
@@ -31,7 +43,7 @@ def tables_of(run: Run, task: str, cells: Sequence[Cell]) -> list[Grid]:
     if run.about.by_source:
         return [_pairs(run, task, cells)]
     results = [_blocks(run, task, cells)] if few(cells) else _matrices(run, task, cells)
-    return [*results, *_beside_paper(run, task, cells)]
+    return [*results, *_right(run, task, cells), *_beside_paper(run, task, cells)]
 
 
 def few(cells: Sequence[Cell]) -> bool:
@@ -150,6 +162,44 @@ def _pairs(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
     rows = [[source, *(by_place.get((source, target), "") for target in targets)] for source in run.about.sources]
     notes = f"Change in percent over the source's task vector alone ({metric}). * better, † worse, p < 0.05 after Holm."
     return Grid(_title(run, task), ["from / to", *targets], rows, notes)
+
+
+def _right(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
+    """How many outputs are in the right language, and the scores of these alone; nothing where a task writes labels."""
+    if any(cell.right is None for cell in cells):
+        return
+    base, title = name_of(run.about.reference).short, f"{_title(run, task)}: outputs in the right language"
+    notes = f"Gain: points of a hundred more than {base}; * better, † worse, paired test, p < 0.05 after Holm. "
+    notes += "Scores are of the outputs in the right language alone, which differ from method to method."
+
+    def share(cell: Cell) -> str:
+        return percent(cell.kinds["target"])
+
+    def gain(cell: Cell) -> str:
+        return "" if cell.right_gain is None else signed(cell.right_gain) + mark_of(cell.right_gain, cell.right_p)
+
+    names = list(dict.fromkeys(name for cell in cells for name in cell.among))
+    if few(cells):
+        columns: Columns = {"Right": share, "Gain": gain, "Outputs": lambda cell: f"{cell.right:,}"}
+        columns |= {name: lambda cell, name=name: number(cell.among.get(name)) for name in names}  # type: ignore[misc]
+        rows = [
+            [target, name_of(cell.method).short, *(text(cell) for text in columns.values())]
+            for target, members in by_target(cells).items()
+            for cell in members
+        ]
+        yield Grid(title, ["", "Method", *columns], rows, notes)
+        return
+    methods = methods_of(run, cells)
+    yield _matrix(title, methods, cells, lambda cell: " ".join(filter(None, [share(cell), gain(cell)])), notes)
+    for name in names:
+        notes = f"{name} of the outputs in the right language alone; in brackets how many these are."
+        yield _matrix(
+            f"{title}, {name}",
+            methods,
+            cells,
+            lambda cell, name=name: f"{number(cell.among.get(name))} ({cell.right})",
+            notes,  # type: ignore[misc]
+        )
 
 
 # ---------------------------------------------------------------- listings, and the paper

@@ -26,7 +26,12 @@ FORMULA = re.compile(r"(?![+-]?[\d.]+(e[+-]?\d+)?$)[=+@\t\r-]")
 """How texts begin that spreadsheets compute (https://owasp.org/www-community/attacks/CSV_Injection), unless numbers."""
 WIDTH = 80
 """Columns of a terminal: a table that needs more stands closer."""
-COLUMNS = "task source target method seeds n score low high gain gain_low gain_high p p_holm weights right".split()
+COLUMNS = (
+    "task source target method seeds n score low high gain gain_low gain_high p p_holm weights right right_n "
+    "right_gain right_p"
+).split()
+AMONG = " if right"
+"""Behind the name of a figure: of the outputs in the right language alone."""
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "*": r"\textsuperscript{*}", "†": r"\textsuperscript{\dag}",
@@ -98,14 +103,17 @@ def as_csv(results: Mapping[str, Findings]) -> str:
     """Every number, unrounded: a line for each run, task, source, target and method; of listings, their own columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    beside = list(dict.fromkeys(name for one in results.values() for cell in one.cells for name in cell.beside))
-    if any(one.cells for one in results.values()):
+    every = [cell for one in results.values() for cell in one.cells]
+    beside = list(dict.fromkeys(name for cell in every for name in cell.beside))
+    beside += list(dict.fromkeys(f"{name}{AMONG}" for cell in every for name in cell.among))
+    if every:
         writer.writerow(map(_cell, ["run", *COLUMNS, *beside, "paper"]))
     for run, one in results.items():
         paper = printed(one.run.about.table)
         for cell in one.cells:
             texts = {"weights": " ".join(map(plain_weight, cell.weights)), "right": cell.kinds.get("target")}
-            values = {**cell.beside, **vars(cell), **texts}
+            among = {f"{name}{AMONG}": value for name, value in cell.among.items()}
+            values = {**cell.beside, **vars(cell), **texts, "right_n": cell.right, **among}
             numbers = [values.get(column) for column in (*COLUMNS, *beside)]
             writer.writerow(map(_cell, [run, *numbers, paper.get((cell.task, cell.target, cell.method))]))
     for one in results.values():

@@ -84,6 +84,7 @@ METRICS: dict[str, Metric] = {
         _rouge2,
         "ROUGE-2 F over the pieces of a tokenizer, for English over the words of rouge_score, no stemmer",
         "https://aclanthology.org/W04-1013",
+        {"chrF": chrf.corpus_chrf},
         tokenizer=True,
     ),
     "f1": Metric(

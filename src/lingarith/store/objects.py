@@ -31,7 +31,7 @@ from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, res
 from ..vectors.vector import Vector, check_scale, content_hash
 
 SCHEMA = 2
-VOLATILE = ("cost", "made", "versions", "parts")
+VOLATILE = ("cost", "made", "versions", "parts", "dose")
 """Keys of an origin that two runs of one recipe may differ in, or that its backbone's fingerprint stands for; the hash
 leaves them out."""
 

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..disk.files import inside, json_hash, must_be_plain
+from ..algebra import vector as named
+from ..disk.files import inside, json_bytes, json_hash, must_be_plain
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.backbone import Backbone
 from ..model.batches import PrefixItems, TrainingData, task_items
 from ..model.inputs import cut_within
+from ..model.likelihood import bits_per_byte
 from ..model.members import CHECKPOINT, LOG, Training, logged
 from ..model.options import TrainOptions
 from ..model.parallel import processes
@@ -27,6 +29,7 @@ from ..text import hub
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled
 from ..unicode import FORM
+from ..vectors.composition import Composition, Space
 from ..vectors.vector import Update, Vector
 
 ON = ".on"
@@ -185,10 +188,33 @@ def obtain_all(
             progress(what, sum(steps.values()), sum(training.options.steps for training in trainings))
 
         for position, vector in train(backbone, trainings, together=count, watch=watch) if trainings else ():
-            keep(missing[position], vector)
+            job = wanted[missing[position]]
+            keep(missing[position], _with_dose(vector, job, backbone, store, progress))
             if vector.rest and not processes().rank:  # as large as its backbone: it is left on the disk
                 vectors[missing[position]] = store.by_recipe(missing[position])
     return [(held, hashes[recipe]) for recipe in recipes if (held := vectors[recipe])]
+
+
+def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progress: Progress) -> Vector:
+    """A language vector with what it brought: bits per byte of held-out text of its language, before and after.
+
+    Without held-out text there is no dose. That of the bare backbone is measured once and kept in the store.
+    """
+    text, length = job.validation, job.options.max_input
+    if not isinstance(job.data, PlainText) or not isinstance(text, PlainText):
+        return vector
+    progress(f"measuring the dose of {vector.name}", 0, 1)
+    key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length])}.json"
+    kept = store.read(key, "delete it and run the same command again")
+    if kept is None:
+        kept = {"bits": round(bits_per_byte(backbone, text, length), 4)}
+        if not processes().rank:
+            store.write(key, json_bytes(kept))
+    update = Composition(named(vector.name), {vector.name: vector}, Space("delta")).update()
+    with backbone.using(update):
+        after = round(bits_per_byte(backbone, text, length), 4)
+    dose = {"before": kept["bits"], "after": after, "documents": len(text.documents), "text": text.fingerprint}
+    return replace(vector, origin={**vector.origin, "dose": dose})
 
 
 def steps_done(store: Store, recipe: str) -> int:

@@ -136,6 +136,33 @@ class Ingredient:
     origin: dict[str, Any]
 
 
+def dose(origin: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Bits per byte of held-out text of a vector's language before and after its training; None where it has no dose.
+
+    >>> dose({"dose": {"before": 1.5, "after": 1.2}}), dose({})
+    ((1.5, 1.2), None)
+    """
+    kept = origin.get("dose")
+    pair = [kept.get(when) for when in ("before", "after")] if isinstance(kept, Mapping) else []
+    return (float(pair[0]), float(pair[1])) if pair and all(isinstance(one, int | float) for one in pair) else None
+
+
+def dose_texts(origin: Mapping[str, Any]) -> list[str]:
+    """Bits per byte before, after, and the difference, as tables have them; dashes where there is no dose.
+
+    >>> dose_texts({"dose": {"before": 1.5, "after": 1.2}}), dose_texts({})
+    (['1.500', '1.200', '−0.300'], ['–', '–', '–'])
+    """
+    pair = dose(origin)
+    return [f"{one:.3f}".replace("-", "−") for one in (*pair, pair[1] - pair[0])] if pair else ["–"] * 3
+
+
+DOSE_HEADS = ("Before", "After", "Change")
+DOSE_CAPTION = "Dose: bits per byte of held-out text of its language, before and after the vector was trained."
+NO_DOSE = "No dose is known of {}: no text was held out, or the vector is from before doses were measured. "
+NO_DOSE += "Nothing is claimed of what a vector without dose brings."
+
+
 @dataclass(frozen=True)
 class Grid:
     """A finished table: title, heads of columns, rows, and what stands below."""

@@ -20,7 +20,19 @@ from .lines import Plan, fingerprints, lines_of, plan
 from .listings import LISTINGS
 from .outputs import Stored
 from .recipes import TABLES, controls_of, places, rows
-from .records import METHODS, About, Fixed, Grid, Ingredient, Run, RunFolder, read_run
+from .records import (
+    DOSE_CAPTION,
+    DOSE_HEADS,
+    METHODS,
+    About,
+    Fixed,
+    Grid,
+    Ingredient,
+    Run,
+    RunFolder,
+    dose_texts,
+    read_run,
+)
 from .runners.here import Here
 from .runners.units import Runner, Work
 from .study import ADAPT
@@ -138,10 +150,14 @@ def _scored(lab: Lab, task: str, target: str) -> str:
 def _vectors(vectors: Sequence[Ingredient]) -> Grid:
     """What a study has made that tests nothing."""
     rows = [
-        [language_name(i.origin["language"]), f"{i.name}@{i.hash[:12]}", f"{i.steps:,}", f"{i.seconds:.1f}"]
+        [
+            language_name(i.origin["language"]), f"{i.name}@{i.hash[:12]}", f"{i.steps:,}", f"{i.seconds:.1f}",
+            *dose_texts(i.origin),
+        ]
         for i in vectors
-    ]
-    return Grid("Language vectors", ["Language", "Vector", "Steps", "Seconds"], rows, "Seconds are those of training.")
+    ]  # fmt: skip
+    caption = f"Seconds are those of training. {DOSE_CAPTION}"
+    return Grid("Language vectors", ["Language", "Vector", "Steps", "Seconds", *DOSE_HEADS], rows, caption)
 
 
 def _listed(lab: Lab, out: Path, command: str) -> Run:

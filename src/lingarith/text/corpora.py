@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,8 @@ NEWSROOM_PAGES = 4000
 """How many pages of plain text the newsroom has of a language."""
 LEAST_HELD_OUT, HELD_OUT = 8, 64
 """How many documents are held out from the training of language vectors: fewer would tell little."""
+LAST = 10
+"""Where so few are left over, the last one of so many documents is held out, and not trained on."""
 HUB = ("mc4", "fineweb2")
 """The names of plain text on the hub; ``mc4@<commit>`` takes a stated revision."""
 
@@ -49,14 +51,17 @@ def plain_text(
     """The first ``limit_characters`` of a language's documents (the last one is cut there).
 
     ``source`` is ``newsroom``, ``mc4``, ``fineweb2`` or a path pattern with ``{language}``; ``field``
-    is where rows of files hold the text. Text from the hub is kept in ``folder`` and not asked for
-    twice; ``progress`` hears of it while it comes. Raises :class:`LingarithError` for an unknown
+    is where rows of files hold the text. Where too little text comes after that to be held out, the last tenth of the
+    documents (at most :data:`HELD_OUT`) is left for it, if these are enough. Text from the hub is kept in ``folder``
+    and not asked for twice; ``progress`` hears of it while it comes. Raises :class:`LingarithError` for an unknown
     source, language or field, and where no text is left.
     """
     if limit_characters < 1:
         raise LingarithError(f"limit_characters is {limit_characters}; it must be at least 1")
     documents = _documents(source, language, field, limit_characters, folder, progress)
     taken = tuple(_until(documents, limit_characters))
+    if not _newsroom_has(source) and len(taken) >= LAST * LEAST_HELD_OUT:
+        taken, _ = _parts(taken, documents)
     if not taken:
         raise LingarithError(f"{source} holds no text of '{language}': every '{field}' is blank")
     return PlainText(language, source, text_name(source), taken, fingerprint(taken))
@@ -71,24 +76,43 @@ def held_out(
     folder: Path,
     progress: hub.Progress | None = None,
 ) -> PlainText:
-    """The first :data:`HELD_OUT` documents that :func:`plain_text` of the same arguments leaves over.
+    """Up to :data:`HELD_OUT` documents that :func:`plain_text` of the same arguments leaves over.
 
     They come after its last one, and none is equal to one of those; the newsroom writes some that are
     never trained on. Raises :class:`MissingData` where fewer than :data:`LEAST_HELD_OUT` are left over,
     else as :func:`plain_text` does.
     """
-    trained: set[str] = set()
-    if source.partition("@")[0] == "newsroom":
-        documents = _newsroom(language, range(NEWSROOM_PAGES, NEWSROOM_PAGES + HELD_OUT))
+    if _newsroom_has(source):
+        left = tuple(_newsroom(language, range(NEWSROOM_PAGES, NEWSROOM_PAGES + HELD_OUT)))
     else:
         documents = _documents(source, language, field, limit_characters, folder, progress)
-        trained.update(_until(documents, limit_characters))
-    left = tuple(islice((document for document in documents if document and document not in trained), HELD_OUT))
+        _, left = _parts(tuple(_until(documents, limit_characters)), documents)
     if len(left) < LEAST_HELD_OUT:
         raise MissingData(
             f"{source} holds {len(left)} documents of '{language}' beyond {limit_characters:,} characters"
         )
     return PlainText(language, source, text_name(source), left, fingerprint(left))
+
+
+def _newsroom_has(source: str) -> bool:
+    return source.partition("@")[0] == "newsroom"
+
+
+def _parts(taken: tuple[str, ...], beyond: Iterator[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The documents that are trained on, and those that are held out."""
+    left = _unlike(taken, beyond)
+    if len(left) < LEAST_HELD_OUT:
+        end = len(taken) - min(HELD_OUT, len(taken) // LAST)
+        last = _unlike(taken[:end], (*taken[end:], *left))
+        if len(last) >= LEAST_HELD_OUT:
+            return taken[:end], last
+    return taken, left
+
+
+def _unlike(known: Sequence[str], documents: Iterable[str]) -> tuple[str, ...]:
+    """The first documents that are none of those that are known, nor blank."""
+    trained = set(known)
+    return tuple(islice((document for document in documents if document and document not in trained), HELD_OUT))
 
 
 def text_name(source: str) -> str:

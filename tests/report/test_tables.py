@@ -134,7 +134,7 @@ def test_the_best_source_is_named(make_study):
     about = replace(run.about, methods={"baseline": "", "best": METHODS["best"].full}, tried=["best"])
     run = replace(run, about=about, records=records, choices=choices)
     grid, *_ = tables(run, cells(run, draws=10))
-    assert grid.rows[1][:3] == ["pt", "Best source", "ru"]
+    assert grid.rows[1][:3] == ["pt", "Best", "ru"]
 
 
 def half_right(run):

@@ -95,6 +95,24 @@ class PrefixItems:
         return self.backbone.framed(prefix), [*self.backbone.beginning, *target]
 
 
+@dataclass(frozen=True, eq=False)
+class MixedItems:
+    """Examples of several kinds in one stream: of each so many in an epoch, in turn as often as it takes."""
+
+    parts: Sequence[TrainingData]
+    counts: Sequence[int]
+
+    def __len__(self) -> int:
+        return sum(self.counts) if all(map(len, self.parts)) else 0
+
+    def item(self, index: int, seed: int, draw: int) -> Item:
+        part = 0
+        while index >= self.counts[part]:
+            index -= self.counts[part]
+            part += 1
+        return self.parts[part].item(index % len(self.parts[part]), seed, draw)
+
+
 def task_items(backbone: Backbone, data: Labelled, *, max_input: int, max_target: int) -> TaskItems:
     """Labelled examples as token numbers, each side cut to its maximum (special tokens included)."""
     backbone.must_hold(max_input, max_target, "--max-target")

@@ -61,6 +61,8 @@ class Training:
     validation: TrainingData | None = None
     saved: Callable[[], None] | None = None
     """Called after each checkpoint."""
+    start: Vector | None = None
+    """The vector that it goes on from, of the same adapter; without one it begins with factors of its own."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Member:
                 "give a validation split, leave some text over, or set patience=0"
             )
         self._stream = Stream(training.data, options.seed, options.batch_size)
-        factors, self.start_hash = _initial(backbone, options)
+        factors, self.start_hash = _initial(backbone, options, training.start)
         self.frozen = {key: factors.pop(key) for key in [*factors] if options.freeze_a and key.endswith(".a")}
         self.layout = Layout.of(factors)
         self.flat = {device: nn.Parameter(flat) for device, flat in self.layout.flat(factors).items()}  # N
@@ -355,12 +357,15 @@ class Layout:
 # ------------------------------------ adapters have factors, full fine-tuning the backbone's own parameters
 
 
-def _initial(backbone: Backbone, options: TrainOptions) -> tuple[dict[str, Tensor], str | None]:
+def _initial(backbone: Backbone, options: TrainOptions, vector: Vector | None) -> tuple[dict[str, Tensor], str | None]:
     """What training starts from, where it belongs, and its hash; full fine-tuning starts from the backbone."""
     adapter = options.adapter
     if not isinstance(adapter, Factored):
         return full.parameters(backbone), None
-    start = adapter.init(backbone.shapes_of(options.projections), options.init_seed)
+    if vector:
+        start = {path: terms[0] for path, terms in vector.terms.items()}
+    else:
+        start = adapter.init(backbone.shapes_of(options.projections), options.init_seed)
     factors = {
         f"{path}.{which}": factor.to(home(backbone.linears[path]))
         for path, term in start.items()

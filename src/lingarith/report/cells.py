@@ -33,11 +33,11 @@ class Cell:
     test and ``p_holm`` that after Holm's correction over the targets, or all pairs of source and target (an
     average is one test); they are None for the reference itself. ``weights`` holds what was chosen, a
     weight for each seed. ``kinds`` are shares of outputs (0..1), empty where the task writes labels, and
-    ``beside`` the figures that stand beside the metric (0..100). ``right`` outputs, over all seeds, are in the right
-    language (None where the task writes labels), ``right_gain`` points of a hundred more than the reference's, with
-    their paired test after Holm; ``among`` holds score and figures of these outputs alone. The oracle's weights and score are there
-    where the run's protocol is another one. Where each source has results of its own, ``source`` says which
-    it is, and there are no intervals: a hundred pairs would take minutes.
+    ``beside`` the figures that stand beside the metric (0..100). ``right`` outputs, over all seeds, are in the
+    right language (None where the task writes labels), ``right_gain`` points of a hundred more than the
+    reference's, with their paired test after Holm; ``among`` holds score and figures of these outputs alone. The
+    oracle's weights and score are there where the run's protocol is another one. Where each source has results of
+    its own, ``source`` says which it is, and there are no intervals: a hundred pairs would take minutes.
     """
 
     task: str

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ..study.records import ADD, ADD_SUBTRACT, ADD_SUBTRACT_RELATED, RANDOM, SCALED, UNCOUPLED, WRONG, Run
+from ..study.records import ADD, ADD_SUBTRACT, ADD_SUBTRACT_RELATED, RANDOM, SCALED, UNCOUPLED, WRONG, Run, name_of
 from .runs import targets_of
 from .similarity import Point
-from .words import KIND_LABELS, name_of, symbol
+from .words import KIND_LABELS, symbol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
 
-from ..study.records import BASELINE, Grid, Run
+from ..study.records import BASELINE, Grid, Run, name_of
 from .cells import DRAWS, SIGNIFICANT, Cell, cells, compared
 from .runs import chosen
 from .tables import tables
-from .words import AVERAGE, name_of, named, number, p_text, signed
+from .words import AVERAGE, named, number, p_text, signed
 
 HELPS, HURTS, OPEN, NOTHING = "helps", "hurts", "no difference", "nothing to evaluate on"
 UNSURE = "helps, not above a control"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..languages.codes import language_name
-from ..study.records import Choice, Fixed, Grid, Run
+from ..study.records import Choice, Fixed, Grid, Run, name_of
 from . import figures, similarity, words
 from .cells import Cell, kinds
 from .examples import Shown, direction, examples
@@ -51,7 +51,7 @@ def page(*results: Findings) -> str:
     functions = (by_target, doses, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, vectors)
     return render(
         "report/page.html",
-        **{function.__name__: function for function in (*functions, words.name_of, words.p_text)},
+        **{function.__name__: function for function in (*functions, name_of, words.p_text)},
         title=results[0].run.about.title
         if len(results) == 1
         else f"{len(results)} runs of language and task arithmetic",
@@ -156,7 +156,7 @@ def picks(run: Run) -> list[dict[str, Any]]:
         where = [one.task if len(about.tasks) > 1 else "", f"from {one.source}" if one.source else ""]
         where.append(f"seed {one.seed}" if len(about.seeds) > 1 else "")
         return {
-            "target": one.target, "name": ", ".join(filter(None, [words.name_of(one.method).short, *where])),
+            "target": one.target, "name": ", ".join(filter(None, [name_of(one.method).short, *where])),
             "by": {protocol: picked.get(protocol) for protocol in order},
             "said": {protocol: words.weights_text(pick.method, [pick.weight]) for protocol, pick in picked.items()},
             "expression": one.expression,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
-from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts
+from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts, name_of
 from .cells import Cell, mark_of
 from .paper import CITATION, printed
-from .words import AVERAGE, name_of, number, p_text, percent, plain_weights, signed
+from .retention import retention
+from .words import AVERAGE, number, p_text, percent, plain_weights, signed
 
 MOST_ROWS = 24
 """With more results than this, a table has a column for each method in place of a row for each result."""
@@ -38,12 +39,13 @@ def doses(run: Run) -> list[Grid]:
 
 def tables_of(run: Run, task: str, cells: Sequence[Cell]) -> list[Grid]:
     """The tables of one task, from its cells; without any there is none."""
+    lost = retention(run, task)
     if not cells:
-        return []
+        return lost
     if run.about.by_source:
-        return [_pairs(run, task, cells)]
+        return [_pairs(run, task, cells), *lost]
     results = [_blocks(run, task, cells)] if few(cells) else _matrices(run, task, cells)
-    return [*results, *_right(run, task, cells), *_beside_paper(run, task, cells)]
+    return [*results, *_right(run, task, cells), *lost, *_beside_paper(run, task, cells)]
 
 
 def few(cells: Sequence[Cell]) -> bool:

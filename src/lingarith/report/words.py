@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..study.records import METHODS, RATES, UNCOUPLED, Name, Weight
+from ..study.records import RATES, UNCOUPLED, Weight, name_of
 
 AVERAGE = "average"
 NO_TEST = "No test records: nothing was evaluated on a test split, so there is no table."
@@ -21,15 +21,6 @@ PROTOCOLS = {
     "sources": "each labelled source language in turn plays the unseen target (no target label is touched)",
     "unlabelled": "no labels at all: plain text of the target and the language of the output",
 }
-
-
-def name_of(method: str) -> Name:
-    """What a method is called at three lengths.
-
-    >>> name_of("wrong").short, name_of("add_subtract").brief
-    ('Wrong language', 'Add−Sub')
-    """
-    return METHODS.get(method, Name(method, method, method))
 
 
 def symbol(method: str) -> str:

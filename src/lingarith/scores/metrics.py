@@ -41,6 +41,8 @@ class Metric:
     """Its source."""
     together: Mapping[str, Figure] = field(default_factory=dict)
     """Figures of all visible outputs that stand beside the mean score, 0 to 100, by their names."""
+    predicted: bool = False
+    """Whether nothing is generated, and an output is the text of a number: bits per UTF-8 byte of the reference."""
     tokenizer: bool = False
     """Whether ``score`` takes the tokenizer of a language: ROUGE-2 of languages other than English does."""
 
@@ -76,6 +78,10 @@ def _rouge2(outputs: Sequence[str], references: References, tokenizer: Tokenizer
 
 def _exact_match(outputs: Sequence[str], references: References) -> float:
     return float(answers.exact_match(outputs, references).mean())
+
+
+def _bits(outputs: Sequence[str], references: References) -> float:
+    return float(np.mean([float(output) for output in outputs]))
 
 
 METRICS: dict[str, Metric] = {
@@ -114,6 +120,14 @@ METRICS: dict[str, Metric] = {
         "chrF2 of sacrebleu, example by example",
         "https://aclanthology.org/W15-3049",
         {"Corpus chrF": chrf.corpus_chrf, "BLEU": chrf.corpus_bleu},
+    ),
+    "likelihood": Metric(
+        "Likelihood",
+        lambda outputs, references, _: [100 * 2.0 ** -float(output) for output in outputs],
+        "100 · 2^(−b) of the first reference, with b its bits per UTF-8 byte; nothing is generated",
+        "https://aclanthology.org/J92-1002",
+        {"Bits per byte": _bits},
+        predicted=True,
     ),
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ..algebra import Combination
 from ..errors import LingarithError
+from ..scores.metrics import metric_of
 from ..scores.output import recognisable
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled, TaskExample
@@ -205,6 +206,10 @@ def check_probes(labels: Labels) -> None:
         raise LingarithError(
             f"protocol 'unlabelled' has no {' or '.join(sorted({*task.fields} - {task.article}))} to ask of plain "
             f"text for the task '{task.name}'; choose another"
+        )
+    if metric_of(task.metric).predicted:
+        raise LingarithError(
+            f"protocol 'unlabelled' goes by outputs, and the task '{task.name}' is judged without any; choose another"
         )
     if task.writes != "target":
         raise LingarithError(

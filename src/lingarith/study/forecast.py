@@ -21,6 +21,7 @@ from ..adapters.kinds import Factored
 from ..disk.kept import kept
 from ..model.backbone import Backbone
 from ..model.generate import generate
+from ..model.likelihood import reference_bits
 from ..model.options import Decoding
 from ..model.train import train
 from ..text.corpora import PlainText
@@ -120,7 +121,9 @@ class Forecast:
                 if lab.has_labels(*place):
                     facts = {"output of": task, "writing": asdict(writing)}
                     measured = lab.labels(*place), writing, lab.backbone, self._watch("an output")
-                    return self._timed(facts, partial(seconds_per_output, *measured))
+                    predicted = lab.scoring(task).metric.predicted
+                    timed = seconds_per_reference if predicted else seconds_per_output
+                    return self._timed(facts | ({"predicted": True} if predicted else {}), partial(timed, *measured))
         return 0.0
 
     def _timed(self, facts: dict[str, Any], measure: Callable[[], float]) -> float:
@@ -168,7 +171,9 @@ def seconds_per_step(job: Job, backbone: Backbone, watch: Watch) -> float:
         watch(step, 1 + TRIED_STEPS)
 
     with tempfile.TemporaryDirectory() as folder:
-        training = replace(job, data=_few(job), options=options, validation=None).training(backbone, Path(folder))
+        training = replace(job, data=_few(job), options=options, validation=None, mixed=None).training(
+            backbone, Path(folder)
+        )
         for _ in train(backbone, [training], watch=timed):
             pass
     return (moments[-1] - moments[0]) / TRIED_STEPS
@@ -196,3 +201,11 @@ def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone, w
     began = time.perf_counter()
     generate(backbone, inputs, decoding, watch=lambda done: watch(done, len(inputs)))
     return (time.perf_counter() - began) / len(inputs)
+
+
+def seconds_per_reference(data: Labelled, decoding: Decoding, backbone: Backbone, watch: Watch) -> float:
+    """How long it takes here to predict a reference, in a batch; ``watch`` hears how many are done, of how many."""
+    some = replace(data, examples=data.examples[:TRIED_EXAMPLES])
+    began = time.perf_counter()
+    reference_bits(backbone, some, decoding.max_input, lambda done: watch(done, len(some.examples)))
+    return (time.perf_counter() - began) / len(some.examples)

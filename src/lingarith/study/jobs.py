@@ -15,7 +15,7 @@ from ..disk.files import inside, json_bytes, json_hash, must_be_plain
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.backbone import Backbone
-from ..model.batches import PrefixItems, TrainingData, task_items
+from ..model.batches import MixedItems, PrefixItems, TrainingData, task_items
 from ..model.inputs import cut_within
 from ..model.likelihood import bits_per_byte
 from ..model.members import CHECKPOINT, LOG, Training, logged
@@ -43,24 +43,32 @@ class Job:
     """One vector to be had: what it is trained on and how. ``data`` is labelled or plain text.
 
     ``validation`` is more of the same that is not trained on: its loss stands in the log. ``on`` is what is added to
-    the backbone meanwhile, as its origin says it (expression, space, parents).
+    the backbone meanwhile, as its origin says it (expression, space, parents). ``mixed`` is plain text among labelled
+    examples, and the steps of the options that it would take by itself. ``start`` is the training that this one goes on
+    from, ``begun`` the vector that it gave. ``label`` stands in brackets in the name, where that is not the language of
+    the data.
     """
 
     data: Labelled | PlainText
     options: TrainOptions
     validation: Labelled | PlainText | None = None
     on: Mapping[str, Any] | None = None
+    mixed: tuple[PlainText, int] | None = None
+    start: Job | None = None
+    begun: Vector | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """What expressions call the vector: ``xlsum[en]``, ``mc4[pt]``."""
         kind = self.data.task if isinstance(self.data, Labelled) else self.data.name
-        return f"{kind}{ON if self.on else ''}[{self.data.language}]"
+        return f"{kind}{ON if self.on else ''}[{self.label or self.data.language}]"
 
     def origin(self) -> dict[str, Any]:
         """What the vector's origin says of its data."""
         facts = self._facts()
-        return facts | {"data": facts["data"] | {"form": FORM}}
+        parents = {"parents": {self.begun.name: vector_hash(self.begun)}} if self.begun else {}
+        return facts | {"data": facts["data"] | {"form": FORM}} | parents
 
     def _facts(self) -> dict[str, Any]:
         """The part of the origin on which the recipe depends: the form of a text shows in its fingerprint."""
@@ -70,6 +78,11 @@ class Job:
             about |= {"task": self.data.task, "split": self.data.split, "examples": len(self.data.examples)}
         else:
             about |= {"documents": len(self.data.documents)}
+        if self.mixed:
+            text, steps = self.mixed
+            about["mixed"] = {
+                "language": text.language, "source": text.source, "fingerprint": text.fingerprint, "steps": steps,
+            }  # fmt: skip
         on = {"on": dict(self.on)} if self.on else {}
         return {"kind": "task" if task else "language", "language": self.data.language, "data": about, **on}
 
@@ -84,6 +97,8 @@ class Job:
         else:  # validation is looked at, and changes nothing
             del settings["validate_every"], settings["patience"]
         facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint}
+        if self.start:
+            facts["start"] = self.start.recipe(backbone)
         read = [self.data, self.validation] if self.options.patience else [self.data]
         if any(isinstance(some, Labelled) and cut_within(backbone, some, self.options.max_input) for some in read):
             facts["cut"] = "texts"  # said only where it makes a difference: else what was trained before is found
@@ -107,8 +122,12 @@ class Job:
     def training(self, backbone: Backbone, folder: Path) -> Training:
         """What is to be trained, its examples as token numbers."""
         data = self._items(backbone, self.data, folder / "text")
+        if self.mixed:
+            text, own = self.mixed
+            counts = [steps * self.options.batch_size for steps in (self.options.steps - own, own)]
+            data = MixedItems((data, self._items(backbone, text, folder / "text")), counts)
         validation = self._items(backbone, self.validation, folder / "held out") if self.validation else None
-        return Training(self.name, data, self.options, folder, self.origin(), validation)
+        return Training(self.name, data, self.options, folder, self.origin(), validation, start=self.begun)
 
     def _items(self, backbone: Backbone, data: Labelled | PlainText, folder: Path) -> TrainingData:
         options = self.options
@@ -204,7 +223,8 @@ def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progr
     if not isinstance(job.data, PlainText) or not isinstance(text, PlainText):
         return vector
     progress(f"measuring the dose of {vector.name}", 0, 1)
-    key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length])}.json"
+    beneath = [dict(job.on)] if job.on else []  # what it was trained on top of is there before it, too
+    key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length, *beneath])}.json"
     kept = store.read(key, "delete it and run the same command again")
     if kept is None:
         kept = {"bits": round(bits_per_byte(backbone, text, length), 4)}

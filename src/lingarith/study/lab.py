@@ -51,13 +51,15 @@ class Order:
     """A vector that is asked for: what the store calls it, the languages of its labels, and how it is had.
 
     ``job`` makes the training (which reads data); without one the vector is ``like`` another, and random by ``seed``,
-    or one that is in the store already, of the content hash ``content``.
+    or one that is in the store already, of the content hash ``content``. One that goes on from another is trained
+    ``after`` that.
     """
 
     stored: str
     labels: tuple[str, ...] = ()
     job: Callable[[], Job] | None = None
     like: str = ""
+    after: str = ""
     seed: int = 0
     content: str = ""
 
@@ -102,7 +104,7 @@ class Lab:
             model = self.study.choice.score_model
             # What is wrong with the model is said before anything is generated.
             pieces = SentencePieceTokenizer(Path(model)) if model else None
-            self._scoring[task] = Scoring(self.study.tasks[task].task, self.backbone, pieces)
+            self._scoring[task] = Scoring(self.study.asked(task).task, self.backbone, pieces)
         return self._scoring[task]
 
     # -- data
@@ -116,7 +118,7 @@ class Lab:
             return replace(parts[0], language=SEVERAL, examples=rows, fingerprint=contents)
         key = (task, languages, split)
         if key not in self._labelled:
-            self._labelled[key] = self._examples(self.study.tasks[task], languages, split)
+            self._labelled[key] = self._examples(self.study.asked(task), languages, split)
         return self._labelled[key]
 
     def has_labels(self, task: str, language: str, split: str) -> bool:
@@ -164,11 +166,23 @@ class Lab:
 
     # -- vectors: named now, had later
 
-    def task(self, task: str, seed: int, *languages: str, rate: float | None = None, adapter: str = "") -> Combination:
-        """The task vector of a language; of several, the one that is trained on all their labels together."""
-        labels = self.study.tasks[task]
+    def task(
+        self,
+        task: str,
+        seed: int,
+        *languages: str,
+        rate: float | None = None,
+        adapter: str = "",
+        projections: str = "",
+        start: int | None = None,
+    ) -> Combination:
+        """The task vector of a language; of several, the one that is trained on all their labels together.
+
+        ``start`` is the seed whose factors it begins with, if another.
+        """
+        labels = self.study.asked(task)
         spoken: str | Sequence[str] = languages[0] if len(languages) == 1 else languages
-        options = self.study.training(seed, labels=True, rate=rate, kind=adapter)
+        options = self.study.training(seed, labels=True, rate=rate, kind=adapter, projections=projections, start=start)
 
         def job() -> Job:
             split = "{split}" in labels.source or not is_path(labels.source)  # else they would be the training data
@@ -178,9 +192,15 @@ class Lab:
 
         base = labels.task.vector_name(labels.source)
         code = spoken if isinstance(spoken, str) else SEVERAL
-        others = [other.task.vector_name(other.source) for name, other in self.study.tasks.items() if name != task]
-        mark = f".{task}" if base in (*others, text_name(self.study.data.text), RANDOM) else ""
-        return self._ordered(base + mark, code, options, Order(self._called(base, code), languages, job))
+        return self.ordered(self.task_name(task), code, options, Order(self._called(base, code), languages, job))
+
+    def task_name(self, task: str) -> str:
+        """What vectors of a task are called here: as in the store, with the task where another has that name."""
+        labels = self.study.asked(task)
+        base = labels.task.vector_name(labels.source)
+        others = [self.study.asked(name) for name in self.study.tasks if name != task]
+        names = [other.task.vector_name(other.source) for other in others]
+        return base + (f".{task}" if base in (*names, text_name(self.study.data.text), RANDOM) else "")
 
     def language(self, seed: int, code: str) -> Combination:
         options = self.study.training(seed, labels=False)
@@ -189,7 +209,7 @@ class Lab:
         def job() -> Job:
             return Job(self.plain(code), options, self.held_out(code), self.on and self.on[1])
 
-        return self._ordered(base, code, options, Order(self._called(base, code), (), job))
+        return self.ordered(base, code, options, Order(self._called(base, code), (), job))
 
     def _called(self, base: str, code: str) -> str:
         return f"{base}{ON if self.on else ''}[{code}]"
@@ -229,21 +249,27 @@ class Lab:
         parents = [parent for parent in origin.get("parents", {}).values() if self.store.objects.has(parent)]
         return tuple(dict.fromkeys([*taught, *(code for parent in parents for code in self._taught(parent))]))
 
-    def _ordered(self, base: str, code: str, options: TrainOptions, order: Order) -> Combination:
+    def ordered(self, base: str, code: str, options: TrainOptions, order: Order) -> Combination:
+        """A vector by its name in this study, which says what tells it from others of that name in the store."""
         for spoken in (code, *order.labels):
             check_code(spoken)
         if not self.trains:
             return self.stored(order.stored)
         study, marks = self.study, ON if self.on else ""
-        if len(study.vectors.seeds) > 1:
+        if len(study.vectors.seeds) > 1 or options.seed not in study.vectors.seeds:
             marks += f".seed{options.seed}"
         if options.adapter != study.vectors.of(study.vectors.kind):
             marks += f".{options.adapter.facts['kind']}"
         usual = study.training(options.seed, labels=bool(order.labels), kind=str(options.adapter.facts["kind"]))
         if options.learning_rate != usual.learning_rate:
             marks += f".rate{options.learning_rate:g}".replace("-", "m")
-        if len(order.labels) not in (0, 1, len(study.languages.sources)):
-            marks += "." + "_".join(code.replace("-", "") for code in order.labels)  # some of the sources
+        if options.init_seed != usual.init_seed:
+            marks += f".start{options.init_seed}"
+        if options.projections != usual.projections:
+            marks += f".{options.projections}"
+        some = [code for code in order.labels if code in study.languages.sources]
+        if len(some) not in (0, 1, len(study.languages.sources)):
+            marks += "." + "_".join(code.replace("-", "") for code in some)
         if isinstance(options.adapter, Factored):
             options.adapter.check(self.backbone.shapes_of(options.projections))
         name = f"{base}{marks}[{code}]"
@@ -287,11 +313,14 @@ class Lab:
         bases = [self.orders[name].like or name for name in lacking]
         trained = [name for name in dict.fromkeys(bases) if self.orders[name].job and name not in self._vectors]
         missing = [name for name in trained if not self._take(name)]
-        if missing:
-            jobs = [self.job(name) for name in missing]
-            on = self.on and self.on[0]
-            obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on)
-            self._vectors |= {name: vector for name, (vector, _) in zip(missing, obtained, strict=True)}
+        on = self.on and self.on[0]
+        for later in (False, True):  # what goes on from another vector is trained when that is there
+            some = [name for name in missing if bool(self.orders[name].after) == later]
+            begun = self.vectors((self.orders[name].after for name in some), together) if later and some else {}
+            jobs = [replace(self.job(name), begun=begun.get(self.orders[name].after)) for name in some]
+            if jobs:
+                obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on)
+                self._vectors |= {name: vector for name, (vector, _) in zip(some, obtained, strict=True)}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]
             if order.content and name not in self._vectors:

@@ -20,7 +20,7 @@ from .options import FULL as FULL_ADAPTER
 from .options import must_vary
 from .outputs import Counted, Outputs, Wanted
 from .recipes import TABLES, Method, Place, places, rows
-from .records import BEST, BEST_ON_TEST, FULL, Choice, Example, Fixed, Record, Weight
+from .records import BEST, BEST_ON_TEST, FULL, LINEAR, RETENTION, Choice, Example, Fixed, Record, Weight, shots
 from .study import ADAPT, Study
 from .weights import NOT_CHOSEN, SOURCES, UNLABELLED
 
@@ -64,6 +64,7 @@ def choice(lab: Lab, outputs: Outputs, name: str) -> Choice:
 def tested(outputs: Outputs, place: Place, method: Method, protocol: str) -> Iterator[Choice | Record | Fixed]:
     """All lines about one method and target: its weight, chosen by each protocol, and its outputs on the test split."""
     lab, task, target, seed = place.lab, place.task, place.target, place.seed
+    asked = method.asks or task
     compositions: dict[Weight | None, Combination] = {}
     if len(method.tried) == 1:
         (compositions[None],) = method.tried.values()
@@ -73,16 +74,36 @@ def tested(outputs: Outputs, place: Place, method: Method, protocol: str) -> Ite
             # The oracle beside a protocol may choose as that does: then the outputs are listed once.
             compositions[line.weight] = method.tried[line.weight]
             yield line
+    table = TABLES[lab.study.table]
+    if lab.study.choice.retention and method.name in (table.reference, *table.tried):
+        yield from _retained(outputs, place, method, *next(iter(compositions.items())))
     if not lab.has_labels(task, target, "test"):
         return
-    data = lab.labels(task, target, "test")
+    data = lab.labels(asked, target, "test")
     for weight, composition in compositions.items():
-        [outcomes] = outputs.written(Wanted(task, data, [composition], merging=method.merging))
+        [outcomes] = outputs.written(Wanted(asked, data, [composition], merging=method.merging))
         source = method.source
         if method.name in (BEST, BEST_ON_TEST):
             source = str(next(iter(method.tried)) if weight is None else weight)
         for o in outcomes:
             yield Record(target, "test", method.name, weight, o.id, o.output, o.score, o.kind, task, source, seed)
+
+
+def _retained(
+    outputs: Outputs, place: Place, method: Method, weight: Weight | None, composition: Combination
+) -> Iterator[Record]:
+    """What a composition for a target writes for the test data of the languages of its labels."""
+    task, target = method.asks or place.task, place.target
+    for source in [method.source] if method.source else place.sources:
+        if place.lab.has_labels(task, source, "test"):
+            [outcomes] = outputs.written(Wanted(task, place.lab.labels(task, source, "test"), [composition]))
+            for o in outcomes:
+                yield Record(
+                    target, RETENTION, method.name, weight, o.id, o.output, o.score, o.kind, place.task, source,
+                    place.seed,
+                )  # fmt: skip
+        else:
+            place.lab.notes[f"retention: there are no labelled test data of {source}."] = None
 
 
 def lines_of(lab: Lab, outputs: Outputs, protocol: str) -> list[Line]:
@@ -159,6 +180,9 @@ def _check(study: Study) -> None:
                 raise LingarithError(
                     f"{target} is a target and a source; its own labels would make arithmetic needless"
                 )
+    named = [name for name in study.choice.controls or () if study.vectors.kind == FULL_ADAPTER]
+    for name in (name for name in named if name == LINEAR or shots(name)):
+        raise LingarithError(f"'{name}' is about adapters, and full fine-tuning has none; leave it out of 'controls'")
     full = study.vectors.kind == FULL_ADAPTER or (FULL in table.tried and study.full_rate)
     if full and (study.sums.space != "delta" or study.sums.rank_out or study.sums.value.merging):
         leave = "" if study.vectors.kind == FULL_ADAPTER else ", or full_learning_rate=0 to do without"

@@ -6,6 +6,7 @@ loads torch before a value needs it, so that help comes at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from ..languages.codes import UNSEEN
 from ..languages.related import PRESETS
 from ..newsroom import NEWSROOM
 from ..text.patterns import is_path
-from .records import CONTROLS
+from .records import BASELINES, CONTROLS, shots
 from .weights import PROTOCOLS, SEARCHES
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ADAPTERS = LORA, KRONECKER, FULL = ("lora", "kronecker", "full")
 AUTO = "auto"
+FEW_STEPS = 50
 LIMITS = "uriel"
 """For ``related``: the paper's limits on URIEL's distances."""
 
@@ -52,6 +54,9 @@ class DataOptions:
     prompt: Annotated[str | None, "What the model reads, such as `summarize: {text}`; without it the task's own."] = (
         None
     )
+    named_prompt: Annotated[
+        str | None, "Of the control `named`: a prompt with {language_name}; else a sentence before the task's own."
+    ] = None
     text: Annotated[str, "Plain text: `newsroom`, `fineweb2`, `mc4`, or a pattern with {language}."] = NEWSROOM
     plain_field: Annotated[str, "The field of plain text; .txt has `text`."] = "text"
     characters: Annotated[int, "Train on so much plain text of a language at most."] = 2_000_000
@@ -64,6 +69,10 @@ class DataOptions:
         for field in self.fields:
             if not all(field.partition("=")):
                 raise LingarithError(f"'fields' holds '{field}'; say which field is called how, such as text=article")
+        if self.named_prompt and not {"{language}", "{language_name}"} & set(re.findall(r"{\w+}", self.named_prompt)):
+            raise LingarithError(
+                f"'named_prompt' is {self.named_prompt!r} and names no language; write {{language_name}}"
+            )
         for key in ("train_limit", "validation_limit", "test_limit"):
             limit = getattr(self, key)
             if limit is not None and limit < 1:
@@ -104,6 +113,7 @@ class VectorOptions:
     full_learning_rate: Annotated[float | None, "Of full fine-tuning; 0 leaves its row out of Table 6."] = None
     language_steps: Annotated[int | None, "Steps of a language vector, if others."] = None
     language_learning_rate: Annotated[float | None, "Learning rate of a language vector, if another."] = None
+    few_steps: Annotated[int, "Steps of the control few:k, which goes on from the task vector."] = FEW_STEPS
     seeds: Annotated[
         tuple[int, ...], "Order of examples and start of the factors; with several all is done for each."
     ] = (0,)
@@ -122,6 +132,8 @@ class VectorOptions:
                 "rank and alpha are LoRA's, and another adapter is asked for; leave out one of them, or say which by "
                 "adapter=lora"
             )
+        if self.few_steps < 1:
+            raise LingarithError(f"few_steps is {self.few_steps}; it must be at least 1")
         if not self.seeds:
             raise LingarithError("'seeds' is empty; give at least one")
         must_differ("seeds", self.seeds)
@@ -183,8 +195,11 @@ class ChoiceOptions:
     betas: Annotated[tuple[float, ...], "The β that are tried, likewise."] = ()
     learning_rates: Annotated[tuple[float, ...], "Tried beside learning_rate by the control without arithmetic."] = ()
     controls: Annotated[
-        tuple[str, ...] | None, "What gains are held against: rates, scaled, wrong, random; without it the table's own."
+        tuple[str, ...] | None,
+        "What gains are held against: rates, scaled, wrong, random, joint, named, averaged, linear, few:16 (or another "
+        "number of labels); without it the table's own.",
     ] = None
+    retention: Annotated[bool, "Test on the sources' own test data too: what is lost there."] = False
     score_model: Annotated[
         str | None, "SentencePiece .model for ROUGE-2 of languages other than English; else the backbone's tokenizer."
     ] = None
@@ -193,7 +208,7 @@ class ChoiceOptions:
         for key, value, known in (
             ("choose_by", self.choose_by, (AUTO, *PROTOCOLS)),
             ("search", self.search, SEARCHES),
-            *(("controls", control, CONTROLS) for control in self.controls or ()),
+            *(("controls", one, (*CONTROLS, *BASELINES, "few:16")) for one in self.controls or () if not shots(one)),
         ):
             if value not in known:
                 raise LingarithError(f"'{key}' knows no '{value}'{did_you_mean(value, known)}")

@@ -8,7 +8,7 @@ whatever one study or command has made, all others find.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from ..errors import LingarithError
 from ..model.batches import PrefixItems
 from ..model.generate import generate_each
 from ..model.inputs import cut_within
+from ..model.likelihood import reference_bits
 from ..model.options import TrainOptions
 from ..model.train import mean_loss
 from ..scores.metrics import VERSION
@@ -138,8 +139,11 @@ class Stored:
         def watch(done: int) -> None:
             lab.progress(title, done, total)
 
-        inputs = [example.asked for example in data.examples]
-        written = generate_each(lab.backbone, updates, inputs, lab.study.writing, watch=watch)
+        if scoring.metric.predicted:
+            written = _predicted(lab, updates, data, watch)
+        else:
+            inputs = [example.asked for example in data.examples]
+            written = generate_each(lab.backbone, updates, inputs, lab.study.writing, watch=watch)
         for (key, composition), outputs in zip(lacking.items(), written, strict=True):
             kept[key] = [*kept[key], *scoring.score(outputs, data, label_languages(lab, composition))]
             lab.store.keep(key, {"outcomes": [asdict(outcome) for outcome in kept[key]]})
@@ -167,6 +171,19 @@ class Stored:
         return answers
 
 
+def _predicted(
+    lab: Lab, updates: Iterable[Update | None], data: Labelled, watch: Callable[[int], None]
+) -> Iterator[list[str]]:
+    """For each update the bits per byte of each reference, as texts."""
+    for number, update in enumerate(updates):
+        before = number * len(data.examples)
+        with lab.backbone.using(update):
+            bits = reference_bits(
+                lab.backbone, data, lab.study.writing.max_input, lambda done, before=before: watch(before + done)
+            )
+        yield [f"{each:.5f}" for each in bits]
+
+
 @dataclass
 class Counted:
     """A dry run: what is there is read, what is not is counted, and all weights that lack score alike.
@@ -179,13 +196,13 @@ class Counted:
     asked: dict[str, int] = field(default_factory=dict)
     lacking: dict[str, int] = field(default_factory=dict)
     needed: dict[str, None] = field(default_factory=dict)
-    """The vectors that are asked about, and those which they are like."""
+    """The vectors that are asked about, and those which they are like or go on from."""
 
     def need(self, compositions: Iterable[Combination]) -> None:
         """Note the vectors of some compositions as needed."""
         for name in (name for composition in compositions for name in composition.names):
-            like = self.lab.orders[name].like
-            self.needed |= dict.fromkeys([like, name] if like else [name])
+            order = self.lab.orders[name]
+            self.needed |= dict.fromkeys(filter(None, (order.like, order.after, name)))
 
     def written(self, wanted: Wanted) -> list[list[Outcome]]:
         answers = []

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from ..algebra import Combination, add, add_subtract, add_subtract_related, average, uncoupled
 from ..languages.codes import language
-from . import options
+from . import baselines, options
 from . import records as r
 from .lab import Lab, far
 from .records import Weight
-from .study import ADAPT, Study
+from .study import ADAPT, NAMED_TASK, Study
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,16 @@ class Method:
     """A row of a table for one target: compositions by their weight, of which one is tested.
 
     ``by`` says what chooses among several: the study's protocol where it is empty, else ``oracle`` (validation data of
-    the target) or ``test``. ``source`` names the language of the task vector, where a table has a method once for each.
-    ``merging`` is how its compositions are merged, if not as the study says.
+    the target) or ``test``. ``source`` names the language of the task vector, where a table has a method once for each;
+    ``asks`` the task under another prompt, if outputs are written for that. ``merging`` is how its compositions are
+    merged, if not as the study says.
     """
 
     name: str
     tried: Mapping[Weight, Combination]
     by: str = ""
     source: str = ""
+    asks: str = ""
     merging: str = ""
 
 
@@ -129,8 +131,10 @@ def weighed(study: Study, name: str, at: Callable[[float], Combination]) -> Meth
     return Method(name, {weight: at(weight) for weight in study.weights_of(name)})
 
 
-def controls(v: Place, task: Combination, away: Combination, swept: Callable[[float], Combination]) -> Iterator[Method]:
-    """The controls of the study.
+def controls(
+    v: Place, sources: Sequence[str], task: Combination, away: Combination, swept: Callable[[float], Combination]
+) -> Iterator[Method]:
+    """The controls of the study, and the baselines that it names among them (:mod:`.baselines`).
 
     ``task`` and ``away`` are what the arithmetic adds and subtracts, in whose place comes nothing (``scaled``), and
     for the target's language vector that of another language (``wrong``) or a random one (``random``). ``swept`` gives
@@ -147,6 +151,17 @@ def controls(v: Place, task: Combination, away: Combination, swept: Callable[[fl
             yield weighed(v.study, r.SCALED, lambda lam: lam * task)
         elif name == r.RANDOM:
             yield weighed(v.study, r.RANDOM, instead(v.lab.random(v.seed, v.target)))
+        elif name == r.JOINT:
+            yield alone(name, baselines.joint(v.lab, v.task, v.seed, sources, v.target))
+        elif name == r.NAMED:
+            one = baselines.named(v.lab, v.task, v.seed, sources)
+            yield Method(name, {1.0: one}, asks=f"{v.task}{NAMED_TASK}")
+        elif name == r.AVERAGED:
+            yield alone(name, baselines.averaged(v.lab, v.task, v.seed, sources))
+        elif name == r.LINEAR:
+            yield alone(name, baselines.linear(v.lab, v.task, v.seed, sources))
+        elif count := r.shots(name):
+            yield alone(name, baselines.few(v.lab, v.task, v.seed, sources, v.target, count))
         elif wrong := wrong_language(v):
             yield weighed(v.study, r.WRONG, instead(v.language_vector(wrong)))
 
@@ -175,7 +190,9 @@ def adaptation(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield weighed(v.study, r.ADD, lambda lam: add(task, there, lam))
     yield weighed(v.study, r.ADD_SUBTRACT, lambda lam: add_subtract_related(tasks, there, away, lam))
     yield weighed(v.study, r.UNCOUPLED, lambda beta: uncoupled(task, there, average(away), beta))
-    yield from controls(v, task, average(away), lambda rate: average([v.task_vector(s, rate=rate) for s in sources]))
+    yield from controls(
+        v, sources, task, average(away), lambda rate: average([v.task_vector(s, rate=rate) for s in sources])
+    )
 
 
 def one_source(v: Place, sources: Sequence[str]) -> Iterator[Method]:
@@ -218,7 +235,9 @@ def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield alone(r.ADD_RELATED, average(tasks))
     there = v.language_vector(v.target)
     yield weighed(v.study, r.ADD_SUBTRACT_RELATED, lambda lam: add_subtract_related(tasks, there, away, lam))
-    yield from controls(v, average(tasks), average(away), lambda rate: v.task_vector(*sources, rate=rate))
+    yield from controls(
+        v, judged.chosen, average(tasks), average(away), lambda rate: v.task_vector(*sources, rate=rate)
+    )
 
 
 def in_domain(v: Place, sources: Sequence[str]) -> Iterator[Method]:

@@ -31,6 +31,11 @@ EQUATIONS = (BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED)
 """What an adaptation compares, in the order of its table."""
 CONTROLS = (RATES, SCALED, WRONG, RANDOM)
 """What gains are held against: compositions that know no more of the target than the baseline does."""
+JOINT, NAMED, AVERAGED, LINEAR = BASELINES = ("joint", "named", "averaged", "linear")
+"""What else a study may name among its controls (:mod:`.baselines`), beside ``few:k``: k labels of the target."""
+FEW = "few:"
+RETENTION = "retention"
+"""The split of records about a source's own test data, which ``source`` names."""
 
 
 class Name(NamedTuple):
@@ -62,8 +67,34 @@ METHODS = {
     WRONG: Name("A wrong language's vector", "Wrong language", "Wrong"),
     RANDOM: Name("A random vector of equal norm", "Random vector", "Random"),
     **{name: Name(f"Add and Subtract by {name}", f"By {name}", name) for name in MERGED},
+    JOINT: Name("Labels and plain text in one adapter", "Joint training", "Joint"),
+    NAMED: Name("Task-only, the prompt names the language", "Named in prompt", "Named"),
+    AVERAGED: Name("Task-only, runs of several seeds averaged", "Seeds averaged", "Averaged"),
+    LINEAR: Name("Task-only, on all linear layers", "All linear layers", "Linear"),
 }
-"""The rows of all tables, and what they are called there."""
+"""The rows of all tables, and what they are called there; ``few:k`` has a name for each k."""
+
+
+def shots(method: str) -> int:
+    """How many labels of the target a method takes: k of ``few:k``, which is 1 or more; 0 for all others.
+
+    >>> shots("few:16"), shots("few:0"), shots("few:x"), shots("joint")
+    (16, 0, 0, 0)
+    """
+    count = method.removeprefix(FEW)
+    return int(count) if count != method and count.isascii() and count.isdigit() else 0
+
+
+def name_of(method: str) -> Name:
+    """What a method is called at three lengths.
+
+    >>> name_of("wrong").short, name_of("add_subtract").brief, name_of("few:16").short
+    ('Wrong language', 'Add−Sub', '16 labels')
+    """
+    if count := shots(method):
+        return Name(f"Task vector, trained on with {count} labels of the target", f"{count} labels", f"{count} labels")
+    return METHODS.get(method, Name(method, method, method))
+
 
 Weight = float | str
 """What a protocol chooses: λ, β or a learning rate; or a source language, by its code (:data:`BEST`)."""

@@ -23,7 +23,6 @@ from .recipes import TABLES, controls_of, places, rows
 from .records import (
     DOSE_CAPTION,
     DOSE_HEADS,
-    METHODS,
     About,
     Fixed,
     Grid,
@@ -31,7 +30,9 @@ from .records import (
     Run,
     RunFolder,
     dose_texts,
+    name_of,
     read_run,
+    shots,
 )
 from .runners.here import Here
 from .runners.units import Runner, Work
@@ -117,10 +118,15 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         sources=list(study.languages.sources),
         sources_of=sources_of if study.languages.related and table.narrows else {},
         seeds=list(study.vectors.seeds),
-        methods={method: METHODS[method].full for method in methods},
+        methods={method: name_of(method).full for method in methods},
         reference=table.reference,
         tried=[method for method in table.tried if method in methods],
-        against=[method for method in (*table.baselines, *controls_of(study)) if method in methods],
+        against=[
+            # What takes labels of the target stands in the table, and is no control of what takes none.
+            method
+            for method in (*table.baselines, *controls_of(study))
+            if method in methods and not shots(method)
+        ],
         by_source=any(method.source for _, method in methods_by_place),
         backbone=dict(lab.backbone.facts),
         adapter=dict(study.vectors.of(study.vectors.kind).facts)

@@ -43,7 +43,10 @@ class Scoring:
         return metric_of(self.task.metric)
 
     def language(self, asked: str) -> str:
-        """The language in which outputs are to be, where ``asked`` is the one of the examples; '' for labels."""
+        """The language in which outputs are to be, where ``asked`` is the one of the examples; '' where none are
+        written, or labels."""
+        if self.metric.predicted:
+            return ""
         return asked if self.task.writes == "target" else self.task.writes or ""
 
     def tokenizer(self, language: str) -> Units | None:

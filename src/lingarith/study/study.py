@@ -44,6 +44,17 @@ GROUPS: Mapping[str, type] = {
     "writing": Decoding,
 }
 """Which options there are, in the order in which help and docs show them."""
+NAMED_TASK = ":named"
+"""Behind the name of a task: the same under a prompt that names the language."""
+USUAL: Mapping[str, Any] = {
+    "projections": ATTENTION,
+    "freeze_a": False,
+    "merging": None,
+    "few_steps": o.FEW_STEPS,
+    "named_prompt": None,
+    "retention": False,
+}
+"""Keys that there were not always: what runs say that are older."""
 NO_KEYS = ("adapter", "seed", "init_seed")
 """Fields of :class:`TrainOptions` that the options of vectors set."""
 
@@ -79,18 +90,37 @@ class Study:
     choice: o.ChoiceOptions = field(default_factory=o.ChoiceOptions)
     writing: Decoding = field(default_factory=Decoding)
 
-    def training(self, seed: int, *, labels: bool, rate: float | None = None, kind: str = "") -> TrainOptions:
-        """How a vector is trained: on labels, or on plain text; with another learning rate or adapter, if given."""
+    def asked(self, task: str) -> Labels:
+        """A task with its data, or the same under a prompt that names the language (``summaries:named``)."""
+        name, _, named = task.partition(":")
+        labels = self.tasks[name]
+        return replace(labels, task=naming(labels.task, self.data.named_prompt)) if named else labels
+
+    def training(
+        self,
+        seed: int,
+        *,
+        labels: bool,
+        rate: float | None = None,
+        kind: str = "",
+        projections: str = "",
+        start: int | None = None,
+    ) -> TrainOptions:
+        """How a vector is trained: on labels, or on plain text; with another learning rate or adapter, if given.
+
+        ``start`` is the seed whose factors it begins with, if another.
+        """
         base, kind = self.task_training if labels else self.language_training, kind or self.vectors.kind
         if rate is None:
             # What is said of adapters does for full fine-tuning only where nothing else is trained.
             usual = kind != o.FULL or (self.vectors.kind == o.FULL and "learning_rate" in self.keys)
             rate = base.learning_rate if usual else self.full_rate or base.learning_rate
-        start = seed if self.vectors.init_seed is None else self.vectors.init_seed
-        where = ATTENTION if kind == o.FULL else base.projections
+        usual_start = seed if start is None else start
+        begun = usual_start if self.vectors.init_seed is None else self.vectors.init_seed
+        where = ATTENTION if kind == o.FULL else projections or base.projections
         adapter = self.vectors.of(kind)
         return replace(
-            base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=start,
+            base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=begun,
             freeze_a=base.freeze_a and kind == o.LORA,
         )  # fmt: skip
 
@@ -120,9 +150,7 @@ class Study:
         for name, group in GROUPS.items():
             options = self.task_training if name == "training" else getattr(self, name)
             keys = {key: getattr(options, key) for key in keys_of(group)} | keys
-        for key, usual in {"projections": ATTENTION, "freeze_a": False, "merging": None}.items():
-            if keys[key] == usual:
-                del keys[key]  # as runs say that are older than the choice
+        keys = {key: value for key, value in keys.items() if key not in USUAL or value != USUAL[key]}
         keys |= {
             "tasks": [
                 asdict(labels.task) | {"source": labels.source, "targets": labels.targets}
@@ -133,6 +161,15 @@ class Study:
         }
         plain_keys: dict[str, Any] = json.loads(json.dumps(keys, default=str))
         return plain_keys
+
+
+def naming(task: Task, prompt: str | None) -> Task:
+    """The task under a prompt that names the language: the one that is given, or its own with a sentence before it."""
+    if "{language_name}" in task.prompt or "{language}" in task.prompt:
+        raise LingarithError(f"the prompt {task.prompt!r} names the language already; leave 'named' out of 'controls'")
+    sentence = "Answer in {language_name}." if task.writes == "target" else "The text is in {language_name}."
+    names = {source: f"{name}_named" for source, name in task.vectors.items()}
+    return replace(task, prompt=prompt or f"{sentence} {task.prompt}", name=f"{task.name}_named", vectors=names)
 
 
 @cache

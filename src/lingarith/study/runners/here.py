@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..records import METHODS
+from ..records import name_of
 from .units import Runner, Work, perform
 
 
@@ -14,5 +14,5 @@ class Here(Runner):
             work.lab.vectors((name for unit in work.training for name in unit.what), work.together)
         for number, unit in enumerate(work.testing, 1):
             _, target, _, method, _ = unit.what
-            title = f"{METHODS[method].short}, {target}, {number} of {len(work.testing)}"
+            title = f"{name_of(method).short}, {target}, {number} of {len(work.testing)}"
             perform(work.lab, unit, work.protocol, title)

@@ -80,11 +80,14 @@ class Work:
 
     def waves(self, workers: int) -> list[list[Share]]:
         """The work in shares: a wave needs nothing but those before it."""
-        size = self.together or max(1, -(-len(self.training) // workers))
-        vectors: list[Share] = [self.training[at : at + size] for at in range(0, len(self.training), size)]
+        waves: list[list[Share]] = []
+        for later in (False, True):  # what goes on from a vector comes after it
+            units = [unit for unit in self.training if bool(self.lab.orders[unit.what[0]].after) == later]
+            size = self.together or max(1, -(-len(units) // workers))
+            waves.append([units[at : at + size] for at in range(0, len(units), size)])
         longest = sorted(self.testing, key=lambda unit: -self._seconds[unit])
         tests: list[Share] = [[unit] for unit in longest]
-        return [wave for wave in (vectors, tests) if wave]
+        return [wave for wave in (*waves, tests) if wave]
 
     def seconds(self, workers: int) -> float:
         """How long all takes if whoever is free takes the next share."""

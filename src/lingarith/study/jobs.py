@@ -226,7 +226,7 @@ def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progr
     beneath = [dict(job.on)] if job.on else []  # what it was trained on top of is there before it, too
     key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length, *beneath])}.json"
     kept = store.read(key, "delete it and run the same command again")
-    if kept is None:
+    if kept is None or not isinstance(kept.get("bits"), float):
         kept = {"bits": round(bits_per_byte(backbone, text, length), 4)}
         if not processes().rank:
             store.write(key, json_bytes(kept))

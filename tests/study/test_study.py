@@ -298,3 +298,17 @@ def test_a_study_that_is_not_there(name: str) -> None:
 def test_words_of_languages_are_no_numbers(file: Path) -> None:
     """nan is Min Nan, and inf would be a number of TOML too."""
     assert read_study(str(file), texts=["targets=nan"]).languages.targets == ("nan",)
+
+
+@pytest.mark.parametrize("profile", ["look", "headlines", "topics"])
+def test_the_study_of_a_real_backbone_is_one(profile: str) -> None:
+    """It is no table of the paper, so it lies beside the package; docs/real.md names its numbers."""
+    study = read_study(str(Path(__file__).parents[2] / "studies" / "real.toml"), profile)
+    assert (study.vectors.seeds, study.vectors.init_seed, str(study.sums.value)) == ((0, 1, 2), 0, "delta")
+    assert study.rates == (1e-4, 3e-4, 1e-3, 1e-2)
+    assert {"rates", "scaled", "wrong", "random", "joint", "named"} <= {*(study.choice.controls or ())}
+    assert study.choice.choose_by == "oracle"
+    [labels] = study.tasks.values()
+    expected = {"look": ("likelihood", 6), "headlines": ("chrf", 6), "topics": ("accuracy", 21)}
+    assert (labels.task.metric, len(labels.targets)) == expected[profile]
+    assert study.choice.retention == (profile != "look")

@@ -145,9 +145,14 @@ def scores(
     }
 
 
-def compared(run: Run, cell: Cell, other: Cell, *, draws: int = DRAWS) -> tuple[float, float, float, float]:
-    """What a cell's method gains over another one on the same examples: mean, interval, p; an average by language."""
-    by_place = scores(run)
+def compared(
+    run: Run, cell: Cell, other: Cell, *, right: bool = False, draws: int = DRAWS
+) -> tuple[float, float, float, float]:
+    """What a cell's method gains over another one on the same examples: mean, interval, p; an average by language.
+
+    With ``right`` not in score, but in outputs of a hundred that are in the right language.
+    """
+    by_place = scores(run, of=_is_right) if right else scores(run)
     targets = run.about.targets if cell.target == AVERAGE else [cell.target]
     pairs = [((cell.task, t, cell.method, ""), (cell.task, t, other.method, "")) for t in targets]
     pairs = [pair for pair in pairs if by_place.keys() >= set(pair)]

@@ -151,7 +151,21 @@ def _of_method(run: Run, cells: Sequence[Cell], members: Sequence[Cell], draws: 
     targets = {mark: ", ".join(c.target for c in members if c.target != AVERAGE and c.mark == mark) for mark in "*†"}
     where = [f"{word} in {targets[mark]}" for mark, word in (("*", "better"), ("†", "worse")) if targets[mark]]
     corrected = f" After Holm's correction it is {' and '.join(where)}." if where else ""
-    return Finding(whole.target, outcome, f"{text}: {conclusion}.{corrected}")
+    return Finding(whole.target, outcome, f"{text}: {conclusion}.{corrected}{_right(run, whole, against, draws)}")
+
+
+def _right(run: Run, whole: Cell, against: Sequence[Cell], draws: int) -> str:
+    """The same of the share of outputs in the right language; nothing where a task writes labels, or all write alike."""
+    shares = {cell.kinds["target"] for cell in (whole, *against) if cell.kinds}
+    if whole.right_gain is None or (not whole.right_gain and len(shares) == 1):
+        return ""
+    text = f" Outputs in the right language, of a hundred: {signed(whole.right_gain)} ({p_text(whole.right_p)})"
+    text += f" over {name_of(run.about.reference).short}"
+    control = max((c for c in against if c.kinds), key=lambda cell: cell.kinds["target"], default=None)
+    if control is not None:
+        gain, low, high, p = compared(run, whole, control, right=True, draws=draws)
+        text += f", {_gain(gain, low, high, p)} over the strongest control there ({name_of(control.method).short})"
+    return f"{text}."
 
 
 def _conclusion(over: tuple[float, float | None], control: tuple[float, float] | None) -> tuple[str, str]:

@@ -41,6 +41,12 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "my_scores"
 
 
+def test_likelihood_reads_bits_per_byte() -> None:
+    metric = METRICS["likelihood"]
+    assert list(metric.score(["0", "1.00000", "3"], [["a"], ["b"], ["c"]])) == [100, 50, 12.5]
+    assert metric.beside["Bits per byte"](["1.0", "3.0"], [["a"], ["b"]]) == 2
+
+
 def test_each_is_its_function() -> None:
     functions = {
         "f1": answers.f1,
@@ -53,7 +59,7 @@ def test_each_is_its_function() -> None:
         np.testing.assert_array_equal(
             METRICS[name].score(OUTPUTS, REFERENCES, None), function(OUTPUTS, REFERENCES), name
         )
-    assert [metric.name for metric in METRICS.values()] == ["ROUGE-2", "F1", "Accuracy", "Span F1", "chrF"]
+    assert [metric.name for metric in METRICS.values()] == ["ROUGE-2", "F1", "Accuracy", "Span F1", "chrF", "Likelihood"]
     assert METRICS["f1"].beside["Exact match"](["b", "b"], [["d"], ["c", "b"]]) == 50
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..algebra import vector as named
-from ..disk.files import inside, json_bytes, json_hash, must_be_plain
+from ..disk.files import inside, json_hash, must_be_plain
 from ..disk.locks import alone
 from ..errors import LingarithError
 from ..model.backbone import Backbone
@@ -225,11 +225,11 @@ def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progr
     progress(f"measuring the dose of {vector.name}", 0, 1)
     beneath = [dict(job.on)] if job.on else []  # what it was trained on top of is there before it, too
     key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length, *beneath])}.json"
-    kept = store.read(key, "delete it and run the same command again")
+    kept = store.read(key, ANSWER_MEND)
     if kept is None or not isinstance(kept.get("bits"), float):
         kept = {"bits": round(bits_per_byte(backbone, text, length), 4)}
         if not processes().rank:
-            store.write(key, json_bytes(kept))
+            store.keep(key, kept)
     update = Composition(named(vector.name), {vector.name: vector}, Space("delta")).update()
     with backbone.using(update):
         after = round(bits_per_byte(backbone, text, length), 4)

@@ -376,8 +376,8 @@ def test_only_safetensors_are_read(folder: Callable[[str], Path]) -> None:
     (where / "model.safetensors").unlink()
     refused(where, "has no weights in safetensors, and other files are not read since a pickle can run code; save the")
     (where / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
-    for name in (where, where / "model-Q4_K_M.gguf", "model-Q4_K_M.gguf"):
-        refused(name, "is GGUF, which is not read; give the folder in safetensors that it was converted from")
+    for name in (where, where / "model-Q4_K_M.gguf"):
+        refused(name, "is damaged, or no GGUF")
 
 
 def test_damaged_and_incomplete_checkpoints(folder: Callable[[str], Path]) -> None:
@@ -404,3 +404,19 @@ def test_a_repositorys_code_is_never_run(folder: Callable[[str], Path]) -> None:
     (where / "config.json").write_text(json.dumps(custom))
     (where / "code.py").write_text("raise SystemExit('this ran')")
     refused(where, "contains custom code")
+
+
+@pytest.mark.parametrize(("ratio", "dtype"), [(50.0, torch.float32), (0.2, torch.bfloat16)])
+def test_weights_are_of_the_type_that_is_quick_here(
+    ratio: float, dtype: torch.dtype, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingarith.model.backbone.slower", lambda half: ratio)
+    where = folder("llama")
+    halved = load(str(where), device="cpu", dtype="bfloat16")
+    halved.model.save_pretrained(where)
+    on = load(str(where), device="cpu")
+    assert on.model.dtype == dtype
+    said = "in float32, since bfloat16 takes 50 times as long on this processor"
+    assert on.facts.get("computed") == (said if dtype == torch.float32 else None)
+    assert on.fingerprint == halved.fingerprint
+    assert load(str(where), device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16

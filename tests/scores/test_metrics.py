@@ -59,7 +59,14 @@ def test_each_is_its_function() -> None:
         np.testing.assert_array_equal(
             METRICS[name].score(OUTPUTS, REFERENCES, None), function(OUTPUTS, REFERENCES), name
         )
-    assert [metric.name for metric in METRICS.values()] == ["ROUGE-2", "F1", "Accuracy", "Span F1", "chrF", "Likelihood"]
+    assert [metric.name for metric in METRICS.values()] == [
+        "ROUGE-2",
+        "F1",
+        "Accuracy",
+        "Span F1",
+        "chrF",
+        "Likelihood",
+    ]
     assert METRICS["f1"].beside["Exact match"](["b", "b"], [["d"], ["c", "b"]]) == 50
 
 

@@ -16,7 +16,19 @@ from ..disk.files import write_atomically
 from ..errors import LingarithError
 from ..study.study import ADAPT, Study, study_of
 from .flags import flags
-from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, open_store, print_json, print_table, say
+from .opening import (
+    DEFAULT_STORE,
+    TYPED,
+    Json,
+    StorePlace,
+    command,
+    open_lab,
+    open_store,
+    print_json,
+    print_table,
+    say,
+    warn,
+)  # fmt: skip
 from .progress import shown
 from .terminal import console, tell
 
@@ -58,6 +70,7 @@ def compose(
     `lingarith compose '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --out adapter-pt`
     """
     from ..formats.folders import task_type_of
+    from ..formats.gguf import elsewhere
     from ..formats.peft import write_peft
 
     shelf = open_store(store)
@@ -68,7 +81,7 @@ def compose(
     if name:
         facts["hash"] = shelf.put(vector, late=lambda: {"error": composition.error})
     if out:
-        base, task_type = str(vector.origin["backbone"]["name"]), task_type_of(composition.paths)
+        (base, warning), task_type = elsewhere(vector.origin["backbone"]), task_type_of(composition.paths)
         write_peft(
             composition, out, base_model=base, task_type=task_type, origin={**vector.origin, "command": command()}
         )
@@ -83,6 +96,7 @@ def compose(
         tell(f"stored as {name} ({facts['hash'][:12]})")
     if out:
         tell(f"written to {out} for PEFT")
+        warn(warning)
 
 
 @flags("sums")

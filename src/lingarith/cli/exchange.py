@@ -12,7 +12,7 @@ from ..study.options import SumOptions
 from ..study.study import keys_of
 from .composing import Expression, composed, study_typed
 from .flags import flags
-from .opening import DEFAULT_STORE, Json, StorePlace, command, open_store, print_json
+from .opening import DEFAULT_STORE, Json, StorePlace, command, open_store, print_json, warn
 from .terminal import tell
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def export(
     """
     from ..formats.checkpoints import folder_of
     from ..formats.folders import task_type_of
+    from ..formats.gguf import elsewhere
 
     if format not in FORMATS:
         raise LingarithError(f"no format named {format!r}{did_you_mean(format, FORMATS)}")
@@ -197,6 +198,8 @@ def export(
         if task_type_of(composition.paths) == "SEQ_2_SEQ_LM":
             tell("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
     tell(f"written to {out}")
+    if format != "merged":
+        warn(elsewhere(vector.origin["backbone"])[1])
 
 
 def _exported(
@@ -208,14 +211,16 @@ def _exported(
     from ..formats import harness, llama_cpp, lokr, merged, mlx, peft, serving
     from ..formats.checkpoints import checkpoint
     from ..formats.folders import ORIGIN, task_type_of
+    from ..formats.gguf import elsewhere
 
     format, base = facts["format"], vector.origin["backbone"]
+    name, _ = elsewhere(base)
     origin = {**vector.origin, "command": command()}
     if format == "merged":
         merged.write_merged(composition, _base(vector, backbone), out, origin=origin)
     elif format == "gguf":
         place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
-        facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=base["name"], origin=origin)
+        facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=name, origin=origin)
     elif format == LM_EVAL:
         [labels], [lang] = study.tasks.values(), study.languages.targets
         data, most = study.data, study.writing.max_output
@@ -223,14 +228,14 @@ def _exported(
             labels.task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most
         )  # fmt: skip
         facts["task"] = harness.write_lm_eval(
-            composition, out, asked, base=backbone or base["name"], store=shelf.folder, origin=origin
+            composition, out, asked, base=backbone or name, store=shelf.folder, origin=origin
         )
     else:
         adapters: dict[str, Any] = {
             "peft": peft.write_peft, "serving": serving.write_serving, "lokr": lokr.write_lokr, "mlx": mlx.write_mlx,
         }  # fmt: skip
         kind = task_type_of(composition.paths)
-        written = adapters[format](composition, out, base_model=base["name"], task_type=kind, origin=origin)
+        written = adapters[format](composition, out, base_model=name, task_type=kind, origin=origin)
         facts |= {"rank": written} if format == "serving" else {}
     return read_json((out / harness.ADAPTER if format == LM_EVAL else out) / ORIGIN) | facts
 

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import DO_LESS, LingarithError, out_of_memory, visible
-from . import composing, exchange, languages, making, reporting, vectors
+from . import backbones, composing, exchange, languages, making, reporting, vectors
 from .terminal import tell
 
 USAGE: Any = typer.BadParameter.__base__
@@ -35,6 +35,7 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(making.train, name="train")
 app.add_typer(vectors.app, name="vectors")
+app.add_typer(backbones.app, name="backbone")
 
 
 def _version(wanted: bool) -> None:

@@ -76,6 +76,12 @@ def print_table(
     console(stderr=stderr).print(table)
 
 
+def warn(sentence: str) -> None:
+    """A sentence on stderr, if there is one."""
+    if sentence:
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
 def say(sentences: Iterable[str], *, stderr: bool = False) -> None:
     """Sentences, each on lines of its own."""
     for sentence in sentences:

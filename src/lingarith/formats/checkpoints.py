@@ -11,6 +11,7 @@ from ..disk.files import arrived, expanded, paths_in, read_json, reading
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
 from ..newsroom import NEWSROOM
+from .gguf import Progress, dequantised, quiet
 
 INDEX, SINGLE, CONFIG, ADAPTER = (
     "model.safetensors.index.json",
@@ -23,14 +24,14 @@ CODE = "implementation"
 """How keys of a configuration end that may name code on the hub, in place of a function of transformers."""
 
 
-def folder_of(name: str) -> Path | None:
+def folder_of(name: str, revision: str | None = None, progress: Progress = quiet) -> Path | None:
     """The folder that a backbone's name means; None where there is none, and it may be one of the hub.
 
-    Raises :class:`LingarithError` where the embedded one is not in this checkout, and for GGUF.
+    Of GGUF it is the one in the cache, made now if need be. Raises :class:`LingarithError` where the embedded one is
+    not in this checkout, and as :func:`.gguf.dequantised` does.
     """
     if name != NEWSROOM:
-        folder = expanded(name)
-        must_be_no_gguf(folder)
+        folder = dequantised(name, revision, progress) or expanded(name)
         return folder if folder.is_dir() else None
     embedded = Path(str(resources.files("lingarith.newsroom") / "backbone"))
     if not (embedded / "model.safetensors").exists():
@@ -39,9 +40,9 @@ def folder_of(name: str) -> Path | None:
 
 
 def must_be_no_gguf(place: Path) -> None:
-    """Raise :class:`LingarithError` for a file of GGUF's, be it there or not, and for a folder of nothing else.
+    """Raise :class:`LingarithError` for an adapter in GGUF: a file, be it there or not, or a folder of nothing else.
 
-    Its weights are packed, renamed and in part permuted for llama.cpp, and nothing here undoes that.
+    Its weights are packed, renamed and in part permuted for llama.cpp, and for adapters nothing here undoes that.
     """
     packed = place.suffix.lower() == ".gguf"
     if place.is_dir():
@@ -103,7 +104,7 @@ def checkpoint(name: str, revision: str | None = None) -> Path:
 
     Raises :class:`LingarithError` when there is none.
     """
-    folder = folder_of(name)
+    folder = folder_of(name, revision)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download

@@ -23,6 +23,7 @@ from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
 from .checkpoints import CONFIG, INDEX, SINGLE, weight_files
 from .folders import ORIGIN, SCHEMA
+from .gguf import ABOUT
 from .paths import beginnings, nearest
 
 COPIED = {".json", ".jinja", ".model", ".tiktoken"}
@@ -203,7 +204,7 @@ def _others(base: Path) -> list[Path]:
     return sorted(
         path
         for path in paths_in(base)
-        if path.is_file() and path.name != ORIGIN
+        if path.is_file() and path.name not in (ORIGIN, ABOUT)  # of the base alone
         and (path.suffix in COPIED or path.name.startswith(NAMED))
         and (not path.name.endswith(".index.json") or path.name == INDEX)
     )  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from ..adapters.terms import mapped
 from ..disk.tensors import must_be_finite
 from ..errors import LingarithError, did_you_mean
 from ..formats.checkpoints import folder_of
+from ..formats.gguf import Progress, about, quiet
 from ..newsroom import NEWSROOM
 from ..unicode import composed
 from ..vectors.vector import Update
@@ -34,6 +36,7 @@ from .limits import must_have_rows, positions
 from .options import ATTENTION
 from .projections import chosen, home, linears, projections, sizes
 from .snapshot import sound
+from .speed import HALVES, slower
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -46,7 +49,8 @@ class Backbone:
     of their blocks (see :mod:`.projections`); ``fingerprint`` (hex) is what vectors are bound to; ``opening`` and
     ``closing`` are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it), ``beginning`` those
     that every output is forced to begin with (mBART: the language's); ``parts`` say what the fingerprint is made of,
-    and ``rows`` how many tokens have a row, where some that no text is made of have none.
+    ``rows`` how many tokens have a row, where some that no text is made of have none, and ``made`` of what the weights
+    were made, where that is not what was trained (quantised, trimmed).
     """
 
     name: str
@@ -60,6 +64,7 @@ class Backbone:
     beginning: Sequence[int] = ()
     parts: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def encoder_decoder(self) -> bool:
@@ -98,7 +103,8 @@ class Backbone:
     def facts(self) -> dict[str, Any]:
         """What a vector's origin says about its backbone."""
         count = sum(p.numel() for p in self.model.parameters())
-        return {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint, "parameters": count}
+        facts = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint, "parameters": count}
+        return facts | dict(self.made)
 
     @property
     def eos(self) -> int:
@@ -112,6 +118,13 @@ class Backbone:
         if not texts:
             return []
         rows: Any = self.tokenizer(list(map(composed, texts)), add_special_tokens=False, verbose=False)["input_ids"]
+        if "trimmed" in self.made and (unknown := self.tokenizer.unk_token_id) is not None:
+            for text, row in zip(texts, rows, strict=True):
+                if unknown in row:
+                    raise LingarithError(
+                        f"the trimmed vocabulary of {self.name} cannot spell {composed(text)[:40]!r}…; trim the "
+                        f"backbone again with such texts, or use the whole one, {self.made['trimmed']['whole']}"
+                    )
         for row in rows if self.rows else ():
             if strange := next((token for token in row if token >= self.rows), None):
                 raise LingarithError(
@@ -255,10 +268,12 @@ def load(
     device: str | None = None,
     bits: int | None = None,
     device_map: str | None = None,
+    progress: Progress = quiet,
 ) -> Backbone:
-    """A backbone from the hub, a folder, or the package (``newsroom``).
+    """A backbone from the hub, a folder, a file of GGUF (see :mod:`..formats.gguf`), or the package (``newsroom``).
 
-    ``dtype`` ("auto", "float32", "bfloat16", "float16"), ``bits`` (8 or 4, by bitsandbytes) and
+    ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and float32 on a processor that is
+    slower in it (:mod:`.speed`), which ``made`` then says as ``computed``. ``bits`` (8 or 4, by bitsandbytes) and
     ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
     the processor. Code from the hub is never run and only safetensors are read.
 
@@ -266,7 +281,7 @@ def load(
     """
     if dtype not in DTYPES:
         raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
-    where = _place(name)
+    where = _place(name, revision, progress)
     quantised: dict[str, Any] = {}
     if bits is not None:
         if bits not in (4, 8):
@@ -301,10 +316,16 @@ def load(
             f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), "
             "and random ones would take their place; choose a complete checkpoint"
         )
+    made = about(where)
     if device_map is None and bits is None:
-        model.to(device or _best_device())
+        device = device or _best_device()
+        if dtype == "auto" and device == "cpu" and model.dtype in HALVES and (times := slower(model.dtype)) > 1:
+            stored = str(model.dtype).removeprefix("torch.")
+            made["computed"] = f"in float32, since {stored} takes {times:.3g} times as long on this processor"
+            model.to(torch.float32)
+        model.to(device)
     commit = getattr(config, "_commit_hash", None) or revision
-    return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder)
+    return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
 
 
 @contextmanager
@@ -318,9 +339,9 @@ def _without_bar() -> Iterator[None]:
         logging._tqdm_active = drawn
 
 
-def _place(name: str) -> str | Path:
+def _place(name: str, revision: str | None, progress: Progress) -> str | Path:
     """The folder that a name means, checked, or the name itself where it is one of the hub."""
-    folder = folder_of(name)
+    folder = folder_of(name, revision, progress)
     if folder is None:
         if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
             return name
@@ -336,9 +357,14 @@ def _place(name: str) -> str | Path:
 
 
 def wrap(
-    model: Any, tokenizer: PreTrainedTokenizerBase, *, name: str, revision: str | None = None,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    revision: str | None = None,
     folder: Path | None = None,
-) -> Backbone:  # fmt: skip
+    made: Mapping[str, Any] = MappingProxyType({}),
+) -> Backbone:
     """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode.
 
     ``folder`` is where its numbers were read from, if they were: see :func:`.fingerprint.identity`.
@@ -368,7 +394,7 @@ def wrap(
     beginning = [] if forced is None else [forced]
     fingerprint, parts = identity(model, tokenizer, folder)
     return Backbone(
-        name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows
+        name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows, made
     )  # fmt: skip
 
 

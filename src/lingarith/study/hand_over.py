@@ -9,6 +9,7 @@ from typing import Any
 from ..adapters.lora import Lora
 from ..disk.files import inside
 from ..errors import LingarithError, did_you_mean
+from ..formats.gguf import elsewhere
 from ..formats.lokr import write_lokr
 from ..formats.peft import write_peft
 from ..formats.serving import RANKS, write_serving
@@ -52,7 +53,7 @@ def hand_over(
         write(
             Composition(combination, lab.vectors(combination.names), study.sums.value),
             inside(out, folder),
-            base_model=lab.backbone.name,
+            base_model=elsewhere(lab.backbone.facts)[0],
             task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",
             origin={
                 "expression": lab.said(combination),

@@ -24,7 +24,7 @@ from ..model.parallel import processes
 from ..model.together import best_together
 from ..model.train import train
 from ..store.objects import vector_hash
-from ..store.store import Store
+from ..store.store import ANSWER_MEND, Store
 from ..text import hub
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled

@@ -94,9 +94,16 @@ class Lab:
     @cached_property
     def backbone(self) -> Backbone:
         options = self.study.backbone
-        return self.given or load(
-            options.backbone, dtype=options.dtype, bits=options.bits, device_map=options.device_map
+        loaded = self.given or load(
+            options.backbone,
+            dtype=options.dtype,
+            bits=options.bits,
+            device_map=options.device_map,
+            progress=self.progress,
         )
+        if how := loaded.made.get("computed"):
+            self.notes[f"The backbone is computed {how}."] = None
+        return loaded
 
     def scoring(self, task: str) -> Scoring:
         """How outputs of a task are scored."""

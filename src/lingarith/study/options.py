@@ -34,7 +34,10 @@ LIMITS = "uriel"
 class BackboneOptions:
     """The frozen language model."""
 
-    backbone: Annotated[str, "A hub name, a folder, or `newsroom`, the embedded default."] = NEWSROOM
+    backbone: Annotated[
+        str,
+        "A hub name, a folder, a file of GGUF, `gemma-3-270m` (extra `gemma`), or `newsroom`, the embedded default.",
+    ] = NEWSROOM
     dtype: Annotated[str, "Type of the backbone's weights: auto, float32, bfloat16, float16."] = AUTO
     bits: Annotated[int | None, "Quantise the backbone to 8 or 4 bits (bitsandbytes)."] = None
     device_map: Annotated[str | None, "Handed to transformers, such as `auto`."] = None

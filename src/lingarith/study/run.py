@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..disk.files import json_hash
+from ..formats.gguf import elsewhere
 from ..languages.codes import language_name
 from ..model.members import versions
 from . import choose
@@ -105,6 +106,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
     named = ", ".join(language_name(target) for target in sources_of)
     spoken = ", ".join(language_name(source) for source in study.languages.sources)
     languages = {task: labels.task.writes for task, labels in study.tasks.items()}
+    _, warning = elsewhere(lab.backbone.facts)
     title = f"{table.title} ({study.name})"
     if study.table == ADAPT:
         title = f"{' and '.join(study.tasks).capitalize()} in {named} from labels in {spoken}"
@@ -140,7 +142,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         } if table.reference else {},
         writes={task: code for task, code in languages.items() if code and code != "target"},
         data=fingerprints(lab, "test"),
-        notes=[*notes, *lab.notes],
+        notes=[*notes, *lab.notes, *([warning] if warning and study.table == ADAPT else [])],
         made=versions(),
         command=command,
     )  # fmt: skip

@@ -59,6 +59,11 @@ def _glob(pattern: str) -> tuple[Path, ...]:
     return tuple(path for path in map(Path, sorted(glob.glob(str(literal), recursive=True))) if path.is_file())
 
 
+def files_like(pattern: str) -> tuple[Path, ...]:
+    """The files of a pattern for any language and split, sorted by name."""
+    return _glob(re.sub(r"{(language|split)}", "*", pattern))
+
+
 def existing(pattern: str) -> set[tuple[str, str]]:
     """The pairs (language, split as files spell it) that have files; "" for a missing placeholder."""
     whole = str(expanded(pattern))

@@ -100,20 +100,20 @@ def test_the_bare_backbone_and_a_vector_write(there: Labs) -> None:
         write(there(space="delta", rank_out=5), parse("news[pt]"), inputs)
 
 
-def test_what_the_model_reads(study: Studies, tmp_path: Path) -> None:
-    assert asked(study(), "", ["Olá."]) == [("Olá.", Asked("summarize: Olá.", ((11, 15),)))]
-    named = study(prompt="{language_name}: {text}")
+def test_what_the_model_reads(lab: Labs, tmp_path: Path) -> None:
+    assert asked(lab(), "", ["Olá."]) == [("Olá.", Asked("summarize: Olá.", ((11, 15),)))]
+    named = lab(prompt="{language_name}: {text}")
     assert asked(named, "yo", ["Olá."]) == [("Olá.", Asked("Yoruba: Olá.", ((8, 12),)))]
     with pytest.raises(LingarithError, match="say by --lang"):
         asked(named, "", ["Olá."])
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps({"question": "Quem?", "passage": "A Ana."}))
-    questions = study(tasks="questions", fields="context=passage")
+    questions = lab(tasks="questions", fields="context=passage")
     [(article, read)] = asked(questions, "", [], file)
     assert (article, read) == ("A Ana.", Asked("question: Quem? context: A Ana.", ((10, 15), (25, 31))))
     with pytest.raises(LingarithError, match="reads question and context; give a --file"):
         asked(questions, "", ["A Ana."])
     with pytest.raises(LingarithError, match="one task at a time"):
-        asked(study(tasks=["summaries", "topics"]), "", ["Olá."])
+        asked(lab(tasks=["summaries", "topics"]), "", ["Olá."])
     with pytest.raises(LingarithError, match="there is no article"):
-        asked(study(), "", [])
+        asked(lab(), "", [])

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lingarith.algebra import parse, vector
 from lingarith.errors import LingarithError, MissingData
+from lingarith.model.backbone import Backbone, wrap
 from lingarith.store.store import Store
 from lingarith.study import lab as module
 from lingarith.study.lab import Lab, far
+from lingarith.study.study import Study
 from lingarith.vectors.composition import Composition, Space
 
 Labs = Callable[..., Lab]
@@ -289,3 +293,48 @@ def test_a_source_that_plays_the_target_is_judged_by_distances(lab: Labs) -> Non
 def test_how_far_languages_are() -> None:
     assert 0 < far("pt", "en") < far("pt", "ja")
     assert far("pt", "no-such-language") == 0
+
+
+TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}[end]{% endfor %}[model]"
+
+
+def decoder(tokens: PreTrainedTokenizerFast) -> Backbone:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    return wrap(LlamaForCausalLM(LlamaConfig(vocab_size=len(tokens), **sizes)), tokens, name="tiny")
+
+
+@pytest.fixture
+def tokens() -> PreTrainedTokenizerFast:
+    made = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2, "<s>": 3, "a": 4}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 3)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", bos_token="<s>"
+    )
+
+
+def test_the_prompt_is_that_of_the_kind_of_backbone(
+    study: Callable[..., Study], lab: Labs, tokens: PreTrainedTokenizerFast, store: Store
+) -> None:
+    on = decoder(tokens)
+    assert lab(tasks="topics").asked("topics").task.prompt == "topic: {text}"
+    assert Lab(study(tasks="topics"), store, given=on).asked("topics").task.prompt == "{text}\n\nTopic:\n"
+    own = Lab(study(tasks="topics", prompt="{language_name}: {text} ->"), store, given=on)
+    assert own.asked("topics").task.prompt == "{language_name}: {text} ->"
+    assert Lab(study(tasks=[{"task": "topics", "prompt": "{text}!"}]), store, given=on).asked("topics").task.prompt == (
+        "{text}!"
+    )
+
+
+def test_chat_templates(study: Callable[..., Study], tokens: PreTrainedTokenizerFast, store: Store) -> None:
+    wanted = study(tasks="topics", prompt="In {language_name}: {text}", chat=True)
+    with pytest.raises(LingarithError, match="tiny has no chat template; leave out --chat, or take a model tuned for"):
+        _ = Lab(wanted, store, given=decoder(tokens)).tasks
+    tokens.chat_template = TEMPLATE
+    on = Lab(wanted, store, given=decoder(tokens))
+    assert on.asked("topics").task.prompt == "[user]In {language_name}: {text}[end][model]"  # <s> stands there anyway
+    assert on.labels("topics", "pt", "test").examples[0].input.startswith("[user]In Portuguese: ")
+    for template, sentence in {"{{ nothing.at.all }}": "fails", "[model]": "leaves out a part of the prompt"}.items():
+        tokens.chat_template = template
+        with pytest.raises(LingarithError, match=f"the chat template of tiny {sentence}.*; leave out --chat"):
+            _ = Lab(wanted, store, given=decoder(tokens)).tasks

@@ -327,3 +327,11 @@ def test_the_tasks_of_the_documents_can_be_read(tmp_path: Path) -> None:
     for name, task in TASKS.items():
         assert f"| `{name}` |" in section
         assert f"| `{task.prompt}` |" in section
+
+
+def test_prompts_of_decoders_end_with_a_line_of_their_own() -> None:
+    for task in TASKS.values():
+        assert task.decoder_prompt.endswith(":\n")
+        assert not task.decoder_prompt.startswith(task.prompt[:4])
+    with pytest.raises(LingarithError, match="does not say where the article goes"):
+        Task("x", "{text}", "y", decoder_prompt="Summary:")

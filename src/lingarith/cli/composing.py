@@ -218,7 +218,7 @@ def evaluate(
         tell(f"{against}(95 % interval {low:+.1f} to {high:+.1f}, p = {one.p:.2g})")
 
 
-@flags("tasks", "fields", "prompt", "backbone", "sums", "writing")
+@flags("tasks", "fields", "prompt", "chat", "backbone", "sums", "writing")
 def generate(
     expression: Expression,
     given: dict[str, Any],
@@ -240,9 +240,10 @@ def generate(
     from ..unicode import blank
 
     combination, study = parse(expression), study_typed(given)
-    inputs = asked(study, lang, [] if file else text or _lines_of_stdin(), file)
+    texts = [] if file else text or _lines_of_stdin()
     with shown() as progress:
         lab = open_lab(study, store, progress, trains=False)
+        inputs = asked(lab, lang, texts, file)
         written = iter(write(lab, combination, [read for article, read in inputs if not blank(article)]))
     # Whoever pairs lines with lines needs one for a blank article too.
     outputs = ["" if blank(article) else next(written) for article, _ in inputs]

@@ -231,8 +231,8 @@ def language(
 
 @train.command()
 @flags(
-    "tasks", "fields", "prompt", "train_limit", "validation_limit", "sample_seed", "backbone", "vectors", "training",
-    "sums", without=OF_STUDIES,
+    "tasks", "fields", "prompt", "chat", "train_limit", "validation_limit", "sample_seed", "backbone", "vectors",
+    "training", "sums", without=OF_STUDIES,
 )  # fmt: skip
 def task(
     labels: Annotated[str, typer.Argument(help="`newsroom`, `xlsum` …, or a pattern with {language} and {split}.")],

@@ -133,6 +133,26 @@ class Backbone:
                 )
         return list(rows)
 
+    def as_turn(self, prompt: str) -> str:
+        """A prompt as a user's turn of a dialogue, up to where the answer begins, by the tokenizer's chat template.
+
+        Slots in it stay slots. Raises :class:`LingarithError` where there is no template, or it fails or loses a part.
+        """
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise LingarithError(
+                f"{self.name} has no chat template; leave out --chat, or take a model tuned for dialogue"
+            )
+        turn = [{"role": "user", "content": prompt}]
+        try:
+            text = str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        except Exception as problem:  # a template is a program, which may raise whatever it likes
+            why = " ".join(str(problem).split())[:120]
+            raise LingarithError(f"the chat template of {self.name} fails ({why}); leave out --chat") from None
+        if prompt.strip() not in text:
+            raise LingarithError(f"the chat template of {self.name} leaves out a part of the prompt; leave out --chat")
+        # What stands before every input is put there anyway.
+        return text.removeprefix(self.tokenizer.decode(self.opening)) if self.opening else text
+
     def framed(self, ids: Sequence[int]) -> list[int]:
         """The tokens of an input with what stands around it."""
         return [*self.opening, *ids, *self.closing]

@@ -155,7 +155,7 @@ def _of_method(run: Run, cells: Sequence[Cell], members: Sequence[Cell], draws: 
 
 
 def _right(run: Run, whole: Cell, against: Sequence[Cell], draws: int) -> str:
-    """The same of the share of outputs in the right language; nothing where a task writes labels, or all write alike."""
+    """The same of the share of outputs in the right language; nothing where a task writes labels or all write alike."""
     shares = {cell.kinds["target"] for cell in (whole, *against) if cell.kinds}
     if whole.right_gain is None or (not whole.right_gain and len(shares) == 1):
         return ""

@@ -57,7 +57,7 @@ def joint(lab: Lab, task: str, seed: int, sources: Sequence[str], target: str) -
 def named(lab: Lab, task: str, seed: int, sources: Sequence[str]) -> Combination:
     """The task vectors of a prompt that names the language, averaged over the sources."""
     asked = f"{task}{NAMED_TASK}"
-    lab.notes[NAMED_NOTE.format(lab.study.asked(asked).task.prompt)] = None
+    lab.notes[NAMED_NOTE.format(lab.asked(asked).task.prompt)] = None
     return average([lab.task(asked, seed, source) for source in sources])
 
 

@@ -170,7 +170,7 @@ def _evidence(outputs: Outputs, place: Place, compositions: Sequence[Combination
     """
     lab, target = place.lab, place.target
     text = probed(lab, target)
-    articles = probe_articles(text, lab.study.tasks[place.task])
+    articles = probe_articles(text, lab.asked(place.task))
     written = outputs.written(Wanted(place.task, articles, compositions))
     prefixes = replace(text, documents=[example.article for example in articles.examples])
     losses = outputs.losses(prefixes, lab.study.language_training.max_input, compositions)

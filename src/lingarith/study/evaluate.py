@@ -96,14 +96,15 @@ def write(lab: Lab, expression: Combination, inputs: Sequence[str | Asked]) -> l
         return generate(lab.backbone, inputs, lab.study.writing, watch=watch)
 
 
-def asked(study: Study, language: str, texts: Sequence[str], file: Path | None = None) -> list[tuple[str, Asked]]:
+def asked(lab: Lab, language: str, texts: Sequence[str], file: Path | None = None) -> list[tuple[str, Asked]]:
     """Each article with what the model reads of it: of these texts, or the rows of a file.
 
     Raises :class:`LingarithError` for a task that reads more than one text, unless the file has its fields, and for a
     prompt that names the language where none is given.
     """
-    _, labels = only_task(study)
-    task = labels.task
+    study = lab.study
+    name, _ = only_task(study)
+    task = lab.asked(name).task
     if "{language" in task.prompt and not language:
         raise LingarithError(f"the prompt {task.prompt!r} names the language; say by --lang which it is")
     if file:

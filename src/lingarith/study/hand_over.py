@@ -59,7 +59,7 @@ def hand_over(
                 "expression": lab.said(combination),
                 "parents": {lab.orders[part].stored: lab.content(part) for part in combination.names},
                 "backbone": lab.backbone.facts,
-                "prompt": task.prompt,
+                "prompt": lab.asked(place.task).task.prompt,
                 "task": place.task,
                 "language": place.target,
                 "writes": task.writes,

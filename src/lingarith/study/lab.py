@@ -22,13 +22,14 @@ from ..languages.distances import Uriel
 from ..languages.related import PRESETS, Related, preset, related
 from ..model.backbone import Backbone, load
 from ..model.options import TrainOptions
+from ..newsroom import NEWSROOM
 from ..scores.rouge import SentencePieceTokenizer
 from ..store.store import Store
 from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.labelled import Labelled
 from ..text.patterns import check_code, is_path
 from ..text.rows import fingerprint
-from ..text.tasks import examples
+from ..text.tasks import examples, naming
 from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
@@ -105,13 +106,30 @@ class Lab:
             self.notes[f"The backbone is computed {how}."] = None
         return loaded
 
+    def asked(self, task: str) -> Labels:
+        """A task under the prompt that suits the backbone: its kind's, in its chat template if wanted.
+
+        ``summaries:named`` is the same under a prompt that names the language. Raises :class:`LingarithError` where a
+        chat template is wanted and there is none.
+        """
+        study, (name, _, named) = self.study, task.partition(":")
+        asked = study.tasks[name].task
+        usual = self.given is None and study.backbone.backbone == NEWSROOM  # which is loaded when it is needed
+        if not usual and not self.backbone.encoder_decoder:
+            asked = replace(asked, prompt=asked.decoder_prompt or asked.prompt, decoder_prompt="")
+        if named:
+            asked = naming(asked, study.data.named_prompt)
+        if study.data.chat:
+            asked = replace(asked, prompt=self.backbone.as_turn(asked.prompt), decoder_prompt="")
+        return replace(study.tasks[name], task=asked)
+
     def scoring(self, task: str) -> Scoring:
         """How outputs of a task are scored."""
         if task not in self._scoring:
             model = self.study.choice.score_model
             # What is wrong with the model is said before anything is generated.
             pieces = SentencePieceTokenizer(Path(model)) if model else None
-            self._scoring[task] = Scoring(self.study.asked(task).task, self.backbone, pieces)
+            self._scoring[task] = Scoring(self.asked(task).task, self.backbone, pieces)
         return self._scoring[task]
 
     # -- data
@@ -125,7 +143,7 @@ class Lab:
             return replace(parts[0], language=SEVERAL, examples=rows, fingerprint=contents)
         key = (task, languages, split)
         if key not in self._labelled:
-            self._labelled[key] = self._examples(self.study.asked(task), languages, split)
+            self._labelled[key] = self._examples(self.asked(task), languages, split)
         return self._labelled[key]
 
     def has_labels(self, task: str, language: str, split: str) -> bool:
@@ -187,7 +205,7 @@ class Lab:
 
         ``start`` is the seed whose factors it begins with, if another.
         """
-        labels = self.study.asked(task)
+        labels = self.asked(task)
         spoken: str | Sequence[str] = languages[0] if len(languages) == 1 else languages
         options = self.study.training(seed, labels=True, rate=rate, kind=adapter, projections=projections, start=start)
 
@@ -203,9 +221,9 @@ class Lab:
 
     def task_name(self, task: str) -> str:
         """What vectors of a task are called here: as in the store, with the task where another has that name."""
-        labels = self.study.asked(task)
+        labels = self.asked(task)
         base = labels.task.vector_name(labels.source)
-        others = [self.study.asked(name) for name in self.study.tasks if name != task]
+        others = [self.asked(name) for name in self.study.tasks if name != task]
         names = [other.task.vector_name(other.source) for other in others]
         return base + (f".{task}" if base in (*names, text_name(self.study.data.text), RANDOM) else "")
 

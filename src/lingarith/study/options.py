@@ -60,6 +60,7 @@ class DataOptions:
     named_prompt: Annotated[
         str | None, "Of the control `named`: a prompt with {language_name}; else a sentence before the task's own."
     ] = None
+    chat: Annotated[bool, "Prompts go into the backbone's chat template, as a user's turn."] = False
     text: Annotated[str, "Plain text: `newsroom`, `fineweb2`, `mc4`, or a pattern with {language}."] = NEWSROOM
     plain_field: Annotated[str, "The field of plain text; .txt has `text`."] = "text"
     characters: Annotated[int, "Train on so much plain text of a language at most."] = 2_000_000

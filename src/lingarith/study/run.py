@@ -114,7 +114,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         identity=planned.identity,
         title=title,
         table=study.table,
-        study=study.settings(),
+        study=replace(study, tasks={task: lab.asked(task) for task in study.tasks}).settings(),
         tasks={task: lab.scoring(task).metric.name for task in study.tasks} if table.reference else {},
         targets=list(sources_of),
         sources=list(study.languages.sources),

@@ -90,12 +90,6 @@ class Study:
     choice: o.ChoiceOptions = field(default_factory=o.ChoiceOptions)
     writing: Decoding = field(default_factory=Decoding)
 
-    def asked(self, task: str) -> Labels:
-        """A task with its data, or the same under a prompt that names the language (``summaries:named``)."""
-        name, _, named = task.partition(":")
-        labels = self.tasks[name]
-        return replace(labels, task=naming(labels.task, self.data.named_prompt)) if named else labels
-
     def training(
         self,
         seed: int,
@@ -335,9 +329,11 @@ def _tasks(data: o.DataOptions, languages: o.LanguageOptions, where: str) -> dic
         source = plain.value(str, keys.pop("source", data.labels), f"{said}: 'source'")
         targets = _value("targets", keys.pop("targets", languages.targets), said)
         base = asdict(task_of(plain.value(str, keys.pop("task"), f"{said}: 'task'"))) if "task" in keys else {}
+        if "prompt" in keys:
+            base["decoder_prompt"] = ""
         task = plain.record(Task, base | keys, said)
         if data.prompt is not None:
-            task = replace(task, prompt=data.prompt)
+            task = replace(task, prompt=data.prompt, decoder_prompt="")
         o.must_name("targets", targets)
         if task.name in tasks:
             raise LingarithError(f"{where}: the task '{task.name}' stands twice in 'tasks'; name it once")

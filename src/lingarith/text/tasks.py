@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -56,32 +56,39 @@ class Task:
     """The language in whose row of the same id the target stands (``en``); empty where it stands in the row itself."""
     only: Mapping[str, str] = field(default_factory=dict)
     """Field → text: rows that hold another text there are left out."""
+    decoder_prompt: str = ""
+    """The prompt where the backbone is decoder-only, with a cue at its end; empty where it is the same."""
 
     def __post_init__(self) -> None:
         # What is typed into a TOML file or a terminal is compared with texts in the one form.
-        object.__setattr__(self, "prompt", composed(self.prompt))
+        for key in ("prompt", "decoder_prompt"):
+            object.__setattr__(self, key, composed(getattr(self, key)))
         object.__setattr__(self, "labels", tuple(map(composed, self.labels)))
         object.__setattr__(self, "only", {name: composed(text) for name, text in self.only.items()})
         for name in (self.name, *self.vectors.values()):
             if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
                 raise LingarithError(f"'{name}' cannot name a task; write letters, digits and _, such as summaries")
-        for slot in self.fields:
-            if f"{{{slot}}}" not in self.prompt:
-                meant = "article" if slot == self.article else slot
-                raise LingarithError(
-                    f"the prompt '{self.prompt}' does not say where the {meant} goes; write {{{slot}}} there"
-                )
         slots = [*self.fields, "language", "language_name"]
         if len(set(slots)) < len(slots):
             raise LingarithError("the slots {language} and {language_name} are filled with the language, not a field")
-        for slot in re.findall(r"{(\w+)}", self.prompt):
-            if slot not in slots:
-                known = ", ".join(f"{{{one}}}" for one in slots)
-                raise LingarithError(f"the prompt '{self.prompt}' holds {{{slot}}}, and only {known} can be filled in")
+        for prompt in (self.prompt, self.decoder_prompt or self.prompt):
+            self._check(prompt, slots)
         if self.article not in self.fields:
             raise LingarithError(
                 f"the article is no slot of the prompt: '{self.article}'{did_you_mean(self.article, self.fields)}"
             )
+
+    def _check(self, prompt: str, slots: Sequence[str]) -> None:
+        for slot in self.fields:
+            if f"{{{slot}}}" not in prompt:
+                meant = "article" if slot == self.article else slot
+                raise LingarithError(
+                    f"the prompt '{prompt}' does not say where the {meant} goes; write {{{slot}}} there"
+                )
+        for slot in re.findall(r"{(\w+)}", prompt):
+            if slot not in slots:
+                known = ", ".join(f"{{{one}}}" for one in slots)
+                raise LingarithError(f"the prompt '{prompt}' holds {{{slot}}}, and only {known} can be filled in")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -105,21 +112,31 @@ class Task:
 
 TASKS: Mapping[str, Task] = {
     "summaries": Task(
-        "summaries", "summarize: {text}", "summary", vectors={"newsroom": "headlines", "xlsum": "xlsum"}
+        "summaries", "summarize: {text}", "summary", vectors={"newsroom": "headlines", "xlsum": "xlsum"},
+        decoder_prompt="{text}\n\nSummary:\n",
     ),
     "questions": Task(
         "questions", "question: {question} context: {context}", "answers", "f1",
         fields={"question": "question", "context": "context"}, article="context",
         vectors={"newsroom": "questions", "tydiqa": "tydiqa", FILES: "answers"},
+        decoder_prompt="{context}\n\nQuestion: {question}\nAnswer:\n",
     ),
-    "topics": Task("topics", "topic: {text}", "category", "accuracy", writes=None, vectors={"sib200": "sib200"}),
+    "topics": Task(
+        "topics", "topic: {text}", "category", "accuracy", writes=None, vectors={"sib200": "sib200"},
+        decoder_prompt="{text}\n\nTopic:\n",
+    ),
     "entities": Task(
-        "entities", "entities: {text}", "entities", "span_f1", writes=None, vectors={"masakhaner": "masakhaner"}
+        "entities", "entities: {text}", "entities", "span_f1", writes=None, vectors={"masakhaner": "masakhaner"},
+        decoder_prompt="{text}\n\nEntities:\n",
     ),
-    "translations": Task("translations", "translate to English: {text}", "english", "chrf", writes="en"),
+    "translations": Task(
+        "translations", "translate to English: {text}", "english", "chrf", writes="en",
+        decoder_prompt="{text}\n\nEnglish:\n",
+    ),
 }  # fmt: skip
-"""The prompt of ``questions`` is T5's for SQuAD (Raffel et al., 2020, appendix D): a passage that is too long loses
-its end, never the question."""
+"""Prompts of decoder-only backbones end with a line of their own, after which a target begins a word in every kind of
+vocabulary: behind a space one would begin with two. The other prompt of ``questions`` is T5's for SQuAD (Raffel et al.,
+2020, appendix D). A passage that is too long loses its end, never the question."""
 
 
 def task_of(which: str) -> Task:

@@ -410,7 +410,7 @@ def test_a_repositorys_code_is_never_run(folder: Callable[[str], Path]) -> None:
 def test_weights_are_of_the_type_that_is_quick_here(
     ratio: float, dtype: torch.dtype, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lingarith.model.backbone.slower", lambda half: ratio)
+    monkeypatch.setattr("lingarith.model.speed.slower", lambda half: ratio)
     where = folder("llama")
     halved = load(str(where), device="cpu", dtype="bfloat16")
     halved.model.save_pretrained(where)

@@ -18,3 +18,23 @@ def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_takes_milliseconds() -> None:
     assert 0 < speed._seconds(torch.float32) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("stored", "packed", "times", "wanted"),
+    [
+        (torch.bfloat16, False, 40.0, torch.float32),
+        (torch.float16, False, 1.1, torch.float32),
+        (torch.bfloat16, False, 0.9, torch.bfloat16),
+        (torch.float32, False, 0.1, torch.float32),
+        (torch.float32, True, 0.2, torch.bfloat16),
+        (torch.float32, True, 0.7, torch.float32),
+    ],
+)
+def test_what_is_quick(
+    stored: torch.dtype, packed: bool, times: float, wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "slower", lambda half: times)
+    quick, why = speed.quick_type(stored, packed=packed)
+    assert quick == wanted
+    assert bool(why) == (stored != wanted)

@@ -167,9 +167,7 @@ def test_tasks_have_data_and_targets_of_their_own(tmp_path: Path) -> None:
         "questions": "tydiqa"
     }
     assert (made["moods"].task.labels, made["moods"].task.writes) == (("glad", "sad"), None)
-    assert made["titles"].task == replace(
-        TASKS["summaries"], name="titles", prompt="title: {text}", decoder_prompt=""
-    )
+    assert made["titles"].task == replace(TASKS["summaries"], name="titles", prompt="title: {text}", decoder_prompt="")
     assert of(prompt="tl;dr: {text}").tasks["summaries"].task.prompt == "tl;dr: {text}"
 
 

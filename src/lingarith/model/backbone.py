@@ -36,7 +36,7 @@ from .limits import must_have_rows, positions
 from .options import ATTENTION
 from .projections import chosen, home, linears, projections, sizes
 from .snapshot import sound
-from .speed import HALVES, slower
+from .speed import quick_type
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -292,8 +292,8 @@ def load(
 ) -> Backbone:
     """A backbone from the hub, a folder, a file of GGUF (see :mod:`..formats.gguf`), or the package (``newsroom``).
 
-    ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and float32 on a processor that is
-    slower in it (:mod:`.speed`), which ``made`` then says as ``computed``. ``bits`` (8 or 4, by bitsandbytes) and
+    ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and on a processor what is quick
+    there (:mod:`.speed`), which ``made`` then says as ``computed``. ``bits`` (8 or 4, by bitsandbytes) and
     ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
     the processor. Code from the hub is never run and only safetensors are read.
 
@@ -339,10 +339,12 @@ def load(
     made = about(where)
     if device_map is None and bits is None:
         device = device or _best_device()
-        if dtype == "auto" and device == "cpu" and model.dtype in HALVES and (times := slower(model.dtype)) > 1:
-            stored = str(model.dtype).removeprefix("torch.")
-            made["computed"] = f"in float32, since {stored} takes {times:.3g} times as long on this processor"
-            model.to(torch.float32)
+        if dtype == "auto" and device == "cpu":
+            # What was packed in a few bits has no digits that bfloat16 could lose.
+            quick, why = quick_type(model.dtype, packed="gguf" in made)
+            if quick != model.dtype:
+                made["computed"] = f"in {str(quick).removeprefix('torch.')}, since {why} on this processor"
+                model.to(quick)
         model.to(device)
     commit = getattr(config, "_commit_hash", None) or revision
     return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)

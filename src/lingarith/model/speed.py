@@ -12,7 +12,22 @@ from ..disk.kept import kept
 ROWS, WIDTH = 64, 256
 """Of the product that is timed: 8 million operations, which take 20 ms where bfloat16 is emulated, else less than 1."""
 REPEATS = 5
+WORTH = 0.5
+"""Of the time, for which numbers are rounded."""
 HALVES = (torch.bfloat16, torch.float16)
+
+
+def quick_type(stored: torch.dtype, *, packed: bool = False) -> tuple[torch.dtype, str]:
+    """The type in which this processor is to compute with weights that are ``stored`` so, and a word on why.
+
+    That is float32 for a half type that is slower, and bfloat16 for weights that were ``packed`` in fewer bits, where
+    it takes at most half the time; else it is as stored.
+    """
+    if stored in HALVES and (times := slower(stored)) > 1:
+        return torch.float32, f"{str(stored).removeprefix('torch.')} takes {times:.3g} times as long"
+    if packed and stored == torch.float32 and (times := slower(torch.bfloat16)) <= WORTH:
+        return torch.bfloat16, f"it takes {times:.2g} of the time of float32"
+    return stored, ""
 
 
 def slower(half: torch.dtype) -> float:

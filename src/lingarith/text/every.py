@@ -28,7 +28,7 @@ def every_text(patterns: Sequence[str]) -> Iterator[str]:
             for _, row in read_rows(file):
                 yield from _strings(row)
     for task in TASKS.values():
-        yield from (composed(text) for text in (task.prompt, *task.labels))
+        yield from (composed(text) for text in (task.prompt, task.decoder_prompt, *task.labels))
     yield from map(language_name, (*SEEN, *UNSEEN))
 
 

@@ -6,6 +6,7 @@ import html
 import io
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -309,7 +310,8 @@ def _charts(draw: Callable[[str], Figure], names: Iterable[str], prefix: str, la
     """An SVG for each name; ``label`` is read out, with the name for ``{}``."""
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # names too long for a chart, or with what no font has
         return {name: _svg(draw(name), f"{prefix}{name}", label.format(name)) for name in names}
 
 

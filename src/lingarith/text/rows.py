@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import hashlib
+import io
 import json
 import re
 import zlib
@@ -101,7 +102,7 @@ def _opened(path: Path) -> BinaryIO:
         return file
     unpacked = gzip.GzipFile(fileobj=file)
     unpacked.myfileobj = file  # which it closes with itself
-    return cast(BinaryIO, unpacked)
+    return cast(BinaryIO, io.BufferedReader(unpacked, 2**16))  # type: ignore[type-var]  # thrice as quick
 
 
 def text_of(row: Row, field: str, where: str) -> str:
@@ -150,7 +151,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 raise LingarithError(
                     f"{place(path, number)} has more than {LONGEST_LINE:,} bytes; break it into documents"
                 )
-            _must_be_text(path, packed, unpacked)
+            if unpacked > SMALL:
+                _must_be_text(path, packed, unpacked)
             try:
                 yield number, line.decode().lstrip(BOM)  # each file of several has one
             except UnicodeDecodeError as error:
@@ -232,7 +234,7 @@ def _parquet_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[
     number = 0
     try:
         with _opened(path) as content:
-            packed = isinstance(content, gzip.GzipFile)
+            packed = not isinstance(content.raw, io.FileIO)
             source = pyarrow.BufferReader(_unpacked(content, path)) if packed else path
         with pyarrow.parquet.ParquetFile(source) as file:
             texts = [file.schema.column(k).path for k, at in enumerate(file.schema) if at.physical_type == "BYTE_ARRAY"]

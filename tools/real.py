@@ -16,7 +16,12 @@ from itertools import groupby
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "data" / "real"
-LANGUAGES = {"en": ("eng_Latn", "eng-US"), "pt": ("por_Latn", "por"), "yo": ("yor_Latn", "yor"), "si": ("sin_Sinh", "sin")}
+LANGUAGES = {
+    "en": ("eng_Latn", "eng-US"),
+    "pt": ("por_Latn", "por"),
+    "yo": ("yor_Latn", "yor"),
+    "si": ("sin_Sinh", "sin"),
+}
 """Code → what SIB-200 and NTREX-128 call it; of English NTREX has the original under another name."""
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 SENTENCES = 8

@@ -12,6 +12,7 @@ from ..study.options import BackboneOptions
 from .flags import flags
 from .opening import Json, print_json, print_table, say
 from .progress import shown
+from .terminal import tell
 
 app = typer.Typer(help="Show a backbone, or make one with a smaller vocabulary.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As --backbone takes it.")]
@@ -43,7 +44,7 @@ def trim(
     if as_json:
         print_json(result)
         return
-    print(
+    tell(
         f"{result.pieces:,} of {result.of:,} pieces, {result.parameters / 1e6:.0f} of {result.before / 1e6:.0f} "
         f"million parameters; {result.otherwise:,} of {result.texts:,} texts looked at are cut into other tokens\n"
         f"written to {out}"
@@ -86,23 +87,23 @@ def show(
     if as_json:
         print_json(facts)
         return
-    print(f"{name}: {type(model).__name__} ({facts['family']}, {kind}), fingerprint {backbone.fingerprint[:12]}")
+    tell(f"{name}: {type(model).__name__} ({facts['family']}, {kind}), fingerprint {backbone.fingerprint[:12]}")
     how = [str(backbone.made[key]["how"]) for key in ("gguf", "trimmed") if key in backbone.made]
     if "base" in backbone.made:
         how.insert(0, str(backbone.made["base"]))
     say([", ".join(how)] if how else [])
-    print(
+    tell(
         f"{facts['parameters'] / 1e6:,.1f} million parameters in {dtype}, {size / 1e6:,.0f} MB; "
         f"{facts['pieces']:,} pieces; {'a' if facts['chat'] else 'no'} chat template"
     )
     if "computed" in backbone.made:
-        print(f"computed {backbone.made['computed']}")
-    print(f"{facts['projections']} attention projections, {facts['linears']} linear layers in all")
+        tell(f"computed {backbone.made['computed']}")
+    tell(f"{facts['projections']} attention projections, {facts['linears']} linear layers in all")
     rows = [
         [part, f"{count / 1e6:,.1f}", f"{count / facts['parameters']:.0%}"] for part, count in facts["parts"].items()
     ]
     print_table(["Part", "Million", "Share"], rows, ("Million", "Share"))
     if timed:
-        print(f"\nA step of LoRA, rank 4, {BATCH} rows:")
+        tell(f"\nA step of LoRA, rank 4, {BATCH} rows:")
         steps_ = [[str(step.tokens), f"{step.seconds:.2f}", f"{step.peak / 1e9:.2f}"] for step in timed]
         print_table(["Tokens", "Seconds", "GB at most"], steps_, ("Tokens", "Seconds", "GB at most"))

@@ -79,7 +79,7 @@ def print_table(
 def warn(sentence: str) -> None:
     """A sentence on stderr, if there is one."""
     if sentence:
-        print(f"warning: {sentence}", file=sys.stderr)
+        tell(f"warning: {sentence}", stderr=True)
 
 
 def say(sentences: Iterable[str], *, stderr: bool = False) -> None:

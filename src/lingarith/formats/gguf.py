@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..disk.files import arrived, json_bytes, naming, place_folder, read_json, temporary_folder, write_file
+from ..disk.files import arrived, expanded, json_bytes, naming, place_folder, read_json, temporary_folder, write_file
 from ..disk.kept import cache_folder
 from ..disk.locks import alone
 from ..errors import LingarithError, optional
@@ -41,7 +41,7 @@ def gguf_of(name: str, revision: str | None = None) -> Path | None:
 
     Raises :class:`LingarithError` where there is no such file, or a folder has several.
     """
-    place = Path(name).expanduser()
+    place = expanded(name)
     repository, _, file = name.partition(":")
     if place.is_file() and place.suffix.lower() == SUFFIX:
         return place
@@ -98,13 +98,14 @@ def elsewhere(backbone: Mapping[str, Any]) -> tuple[str, str]:
 
     ``backbone`` is what a vector's origin says of it.
     """
-    name, base = str(backbone["name"]), backbone.get("base")
-    if base:
-        how = " and ".join(str(backbone[key]["how"]) for key in ("gguf", "trimmed") if key in backbone)
-        return base, f"the adapter names {base} as its base, and was trained on it {how}; scores may differ a little"
-    if Path(name).expanduser().exists():
-        return name, f"the adapter names {name} as its base, which only this machine has; say where others can get it"
-    return name, ""
+    base = str(backbone.get("base") or backbone["name"])
+    how = " and ".join(str(backbone[key]["how"]) for key in ("gguf", "trimmed") if key in backbone)
+    notes = [f"it was trained on that model {how}, so scores may differ a little"] if how else []
+    if base.lower().endswith(SUFFIX):
+        notes.append("PEFT loads no base from GGUF, so name the model that was quantised in its place")
+    elif base not in PACKAGES and expanded(base).exists():
+        notes.append("only this machine has that folder, so say where others can get it")
+    return base, f"the adapter names {base} as its base; {'; '.join(notes)}" if notes else ""
 
 
 def _make(name: str, file: Path | None, package: Any, facts: dict[str, Any], folder: Path, progress: Progress) -> None:

@@ -82,7 +82,8 @@ def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, prog
         result = Trimmed(len(keep), whole, _count(model), before, seen, otherwise)
         model.save_pretrained(folder, max_shard_size="1TB")  # type: ignore[operator]
         about = {"whole": backbone.name, "fingerprint": backbone.fingerprint, "how": f"trimmed to {len(keep):,} pieces"}
-        made_of = {key: value for key, value in backbone.made.items() if key != "computed"}  # which this machine chose
+        made_of = {"base": backbone.name, **backbone.made}
+        made_of.pop("computed", None)  # which this machine chose
         write_file(folder / ABOUT, json_bytes({**made_of, "trimmed": about | asdict(result)}))
     return result
 

@@ -12,9 +12,9 @@ demo: .venv/installed
 # What is finished is not done again. Weights and steps are few, so that two slow cores need an hour.
 TOPICS := data/real/topics/{language}/{split}.jsonl.gz
 PLAIN := data/real/text/{language}.jsonl.gz
-REAL := --task topics --labels '$(TOPICS)' --text '$(PLAIN)' --characters 310000 --steps 40 --language-steps 12 \
-	--learning-rate 1e-3 --batch-size 16 --max-input 96 --max-target 8 --max-output 8 --rank 8 --space delta \
-	--weights 0.6,0.8 --betas 0.3,1 --validation-limit 48 --together 1
+REAL := --task topics --labels '$(TOPICS)' --text '$(PLAIN)' --characters 310000 --steps 60 --language-steps 16 \
+	--learning-rate 1e-3 --batch-size 8 --checkpoint-every 4 --max-input 96 --max-target 8 --max-output 8 --rank 8 --space delta \
+	--weights 0.6,0.8 --betas 0.3,1 --validation-limit 32 --test-limit 100 --together 1
 
 real: real/backbone/backbone.json
 	$(BIN)/lingarith adapt pt yo si --backbone real/backbone $(REAL) --store real/store --out real/run

@@ -151,7 +151,7 @@ class Backbone:
         if prompt.strip() not in text:
             raise LingarithError(f"the chat template of {self.name} leaves out a part of the prompt; leave out --chat")
         # What stands before every input is put there anyway.
-        return text.removeprefix(self.tokenizer.decode(self.opening)) if self.opening else text
+        return text.removeprefix(str(self.tokenizer.decode([*self.opening]))) if self.opening else text
 
     def framed(self, ids: Sequence[int]) -> list[int]:
         """The tokens of an input with what stands around it."""

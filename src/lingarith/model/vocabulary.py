@@ -24,7 +24,7 @@ def backend(tokenizer: PreTrainedTokenizerBase, name: str) -> dict[str, Any]:
     """What a tokenizer does, as its ``tokenizer.json`` says. Raises :class:`LingarithError` where it has none."""
     if not tokenizer.is_fast:
         raise LingarithError(f"the tokenizer of {name} has no tokenizer.json, so it cannot be trimmed; save it again")
-    made: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    made: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return made
 
 
@@ -43,7 +43,7 @@ def used(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], progress: Cal
 
 def cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, nothing added."""
-    encoded = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)  # type: ignore[attr-defined]
+    encoded = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [one.ids for one in encoded]
 
 

@@ -106,7 +106,8 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
     named = ", ".join(language_name(target) for target in sources_of)
     spoken = ", ".join(language_name(source) for source in study.languages.sources)
     languages = {task: labels.task.writes for task, labels in study.tasks.items()}
-    _, warning = elsewhere(lab.backbone.facts)
+    made = {"gguf", "trimmed"} & {*lab.backbone.made}
+    base = [elsewhere(lab.backbone.facts)[1]] if study.table == ADAPT and made else []
     title = f"{table.title} ({study.name})"
     if study.table == ADAPT:
         title = f"{' and '.join(study.tasks).capitalize()} in {named} from labels in {spoken}"
@@ -142,7 +143,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         } if table.reference else {},
         writes={task: code for task, code in languages.items() if code and code != "target"},
         data=fingerprints(lab, "test"),
-        notes=[*notes, *lab.notes, *([warning] if warning and study.table == ADAPT else [])],
+        notes=[*notes, *lab.notes, *base],
         made=versions(),
         command=command,
     )  # fmt: skip

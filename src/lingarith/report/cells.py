@@ -113,7 +113,7 @@ def _is_right(record: Record) -> float:
     return 100.0 * (record.kind == "target")
 
 
-def _rights(ours: Sequence[Scores], base: Sequence[Scores], draws: int) -> dict[str, float]:
+def _rights(ours: Sequence[Scores], base: Sequence[Scores], draws: int) -> dict[str, Any]:
     """How many more outputs of a hundred are in the right language than the reference's, and the paired test."""
     between = [a - b for a, b in zip(ours, base, strict=True)]
     return {"right_gain": _mean(between), "right_p": group_test([group.mean(0) for group in between], draws)}

@@ -195,13 +195,11 @@ def _right(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     yield _matrix(title, methods, cells, lambda cell: " ".join(filter(None, [share(cell), gain(cell)])), notes)
     for name in names:
         notes = f"{name} of the outputs in the right language alone; in brackets how many these are."
-        yield _matrix(
-            f"{title}, {name}",
-            methods,
-            cells,
-            lambda cell, name=name: f"{number(cell.among.get(name))} ({cell.right})",
-            notes,  # type: ignore[misc]
-        )
+
+        def among(cell: Cell, name: str = name) -> str:
+            return f"{number(cell.among.get(name))} ({cell.right})"
+
+        yield _matrix(f"{title}, {name}", methods, cells, among, notes)
 
 
 # ---------------------------------------------------------------- listings, and the paper

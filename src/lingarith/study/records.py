@@ -174,8 +174,10 @@ def dose(origin: Mapping[str, Any]) -> tuple[float, float] | None:
     ((1.5, 1.2), None)
     """
     kept = origin.get("dose")
-    pair = [kept.get(when) for when in ("before", "after")] if isinstance(kept, Mapping) else []
-    return (float(pair[0]), float(pair[1])) if pair and all(isinstance(one, int | float) for one in pair) else None
+    before, after = (kept.get("before"), kept.get("after")) if isinstance(kept, Mapping) else (None, None)
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        return before, after
+    return None
 
 
 def dose_texts(origin: Mapping[str, Any]) -> list[str]:

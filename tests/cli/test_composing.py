@@ -148,6 +148,8 @@ def test_compose_by_a_method(
     plain = command("generate", expression, "one", "--space", "delta", *on).out
     assert command("generate", expression, "one", *by, *on).out == command("generate", "made[pt]", "one", *on).out
     assert command("generate", expression, "one", "--space", "delta", "--method", "sum", *on).out == plain
+    torn = command("compose", expression, "--space", "delta", "--method", "ties", "--store", store).out
+    assert "of it lost by the projection on the terms' own spaces" in torn
     said = fails("compose", expression, "--method", "tsv", "--store", store)
     assert said.startswith("'tsv' merges exact updates, and sums are taken in 'factors'; give --space delta")
 

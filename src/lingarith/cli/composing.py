@@ -90,7 +90,8 @@ def compose(
         facts |= {"expression": str(combination), "space": str(composition.space), "adapter": vector.adapter}
         print_json(facts | {"norm": composition.norm, "error": composition.error, "parents": parents})
         return
-    lost = f", {composition.error:.2%} of it lost by the cut" if composition.error else ""
+    by = "cut" if composition.space.rank else "projection on the terms' own spaces"
+    lost = f", {composition.error:.2%} of it lost by the {by}" if composition.error else ""
     tell(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost}")
     if name:
         tell(f"stored as {name} ({facts['hash'][:12]})")

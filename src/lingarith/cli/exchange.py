@@ -186,7 +186,8 @@ def export(
     if as_json:
         print_json(facts)
         return
-    lost = f", {facts['error']:.2%} of it lost by the cut" if facts["error"] else ""
+    by = "cut" if composition.space.rank else "projection on the terms' own spaces"
+    lost = f", {facts['error']:.2%} of it lost by the {by}" if facts["error"] else ""
     tell(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
     if format == "merged":
         tell(f"added to {base}; rounding to its type lost {facts['rounding']:.2%} of the update")

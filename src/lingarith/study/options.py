@@ -166,11 +166,11 @@ class SumOptions:
     """The space of the arithmetic (METHOD, section 3), and what takes the place of the sum."""
 
     space: Annotated[str, "Where sums are taken: factors, anchored, delta or peft-linear."] = "factors"
+    rank_out: Annotated[int | None, "In delta: cut the sum to its best rank k."] = None
+    kronecker_out: Annotated[tuple[int, ...], "With rank_out k: to the best k Kronecker products of this m and n."] = ()
     merging: Annotated[
         str | None, "In delta, not the sum but keepnorm, tsv, ties:density=0.1 … (docs/methods.md lists them)."
     ] = None
-    rank_out: Annotated[int | None, "In delta: cut the sum to its best rank k."] = None
-    kronecker_out: Annotated[tuple[int, ...], "With rank_out k: to the best k Kronecker products of this m and n."] = ()
 
     def __post_init__(self) -> None:
         if self.kronecker_out and len(self.kronecker_out) != 2:

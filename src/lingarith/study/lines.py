@@ -96,7 +96,8 @@ def _retained(
     task, target = method.asks or place.task, place.target
     for source in [method.source] if method.source else place.sources:
         if place.lab.has_labels(task, source, "test"):
-            [outcomes] = outputs.written(Wanted(task, place.lab.labels(task, source, "test"), [composition]))
+            data = place.lab.labels(task, source, "test")
+            [outcomes] = outputs.written(Wanted(task, data, [composition], merging=method.merging))
             for o in outcomes:
                 yield Record(
                     target, RETENTION, method.name, weight, o.id, o.output, o.score, o.kind, place.task, source,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,7 @@ def test_nothing_of_a_vector_acts_on_a_terminal(command: Command, store: Path) -
     [path] = store.glob("names/*/news%5Bpt%5D.json")
     folder = store / "objects" / json.loads(path.read_text())["hash"]
     manifest = json.loads((folder / "origin.json").read_text())
-    manifest["origin"] |= {"kind": ESCAPE, "steps": ESCAPE, "note": f"{ESCAPE}\nerror: none", "language": 7}
+    manifest["origin"] |= {"kind": ESCAPE, "note": f"{ESCAPE}\nerror: none"}
     digest = _digest(content_hash(TensorFile(folder / "vector.safetensors")), manifest["scale"], manifest["origin"])
     (folder / "origin.json").write_text(json.dumps(manifest | {"hash": digest}))
     folder.rename(folder.with_name(digest))
@@ -149,3 +151,11 @@ def test_passwords_of_places_in_files(
     held = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
     assert held == []
     assert os.listdir(tmp_path / "away/objects")
+
+
+def test_commands_print_in_one_way() -> None:
+    """Whatever is printed goes through :mod:`lingarith.cli.terminal`."""
+    folder = Path(str(resources.files("lingarith.cli")))
+    for file in folder.glob("*.py"):
+        if file.name != "terminal.py":
+            assert not re.search(r"(?<![\w.])print\(|import print|Console\(", file.read_text()), file

@@ -283,4 +283,4 @@ def _trained(
         )
         if dose(origin):
             before, after, change = dose_texts(origin)
-            print(f"{before} → {after} bits per byte of held-out text of its language ({change})")
+            tell(f"{before} → {after} bits per byte of held-out text of its language ({change})")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingarith.errors import LingarithError
-from lingarith.plain import record, value
+from lingarith.errors import LONGEST, LingarithError
+from lingarith.plain import json_value, record, toml_table, value
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,41 @@ def test_a_value_is_of_the_kind_or_refused(plain: Any) -> None:
             found = value(kind, plain, "'it'")
             assert isinstance(found, types)
             assert not isinstance(plain, bool)
-            assert found == (tuple(plain) if isinstance(plain, list) else plain)
+            rounded = float(plain) if isinstance(found, float) else plain
+            assert found == (tuple(plain) if isinstance(plain, list) else rounded)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 60 + b"]" * 60, "nested too deeply"),
+        (b'{"a": 1, "a": 2}', "'a' stands twice"),
+        (b'{"a": NaN}', "NaN is no finite number"),
+        (b'{"a": 1e999}', "1e999 is no finite number"),
+        (b'{"a": ' + b"9" * 400 + b"}", "a number of 400 digits"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a number of 5000 digits"),
+        (b'{"a": "\\ud800"}', "half a character"),
+        (b"\xff", "not UTF-8"),
+        (b"", "Expecting value"),
+        (b"[" + b"[]," * 2**20 + b"1]", "lists and objects, and"),
+    ],
+)
+def test_json_that_nobody_writes_is_refused(content: bytes, why: str) -> None:
+    with pytest.raises(LingarithError, match=rf"^x\.json is damaged: not JSON \(.*{why}.*\); delete it$"):
+        json_value(content, "x.json", "delete it")
+
+
+def test_toml_has_the_same_door() -> None:
+    for text in (f"a = {'9' * 400}", f"a = 0x{'f' * 400}", "a = " + "[" * 5000, "a = " + "[" * 60 + "]" * 60):
+        with pytest.raises(ValueError):
+            toml_table(text)
+    assert toml_table("a = [1, 2.5]") == {"a": [1, 2.5]}
+
+
+def test_sentences_are_short_and_plain() -> None:
+    said = str(LingarithError("\x1b[2J" + "x" * 5000 + "\nmend it"))
+    assert len(said) <= LONGEST
+    assert said.isprintable()
+    assert said.endswith("mend it")
+    assert str(LingarithError("one", "  two")) == "one\n  two"

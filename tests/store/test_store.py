@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -448,3 +449,69 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert len(written) > 2
     assert message.startswith(f"no space left to write {tmp_path}/store/")
     assert problems == ""
+
+
+def exchanged(store: Store, one: Path, other: Path) -> None:
+    contents = one.read_bytes(), other.read_bytes()
+    other.write_bytes(contents[0])
+    one.write_bytes(contents[1])
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_names_and_recipes_that_changed_places_are_refused(store: Store, old: bool) -> None:
+    """Also in a store that is older than the hashes of these files, by what the vectors say of themselves."""
+    digests = {name: store.put(made(name, value), name[-3:-1]) for name, value in (("x[en]", 1.0), ("x[pt]", 2.0))}
+    if old:
+        for path in store.folder.glob("names/*/*.json"):
+            path.write_text(json.dumps(json.loads(path.read_text())["is"]))
+        for path in store.folder.glob("recipes/*.json"):
+            path.write_text(json.dumps(json.loads(path.read_text())["is"]))
+    assert store.verify() == []
+    assert store.resolve("x[en]") == digests["x[en]"]
+    exchanged(store, *sorted(store.folder.glob("names/*/*.json")))
+    exchanged(store, *sorted(store.folder.glob("recipes/*.json"))) if not old else None
+    assert len(store.verify()) == (2 if old else 4)
+    with pytest.raises(LingarithError, match=r"names/.*delete this file"):
+        store.get("x[en]")
+    if not old:
+        with pytest.raises(LingarithError, match=r"recipes/en\.json was changed, or belongs in another place"):
+            store.by_recipe("en")
+
+
+def test_a_name_that_is_turned_to_another_vector_is_refused(store: Store) -> None:
+    digests = [store.put(made("x[en]"), "en"), store.put(made("x[pt]", 2.0), "pt")]
+    for path, name in (
+        (next(store.folder.glob("names/*/*en*.json")), "x[en]"),
+        (store.folder / "recipes/en.json", "x[en]"),
+    ):
+        path.write_text(json.dumps({"name": name, "hash": digests[1]}))
+    for read in (lambda: store.get("x[en]"), lambda: store.by_recipe("en")):
+        with pytest.raises(LingarithError, match=r"x\[en\] means the vector x\[pt\] here; delete this file"):
+            read()
+    assert len(store.verify()) == 2
+
+
+def test_a_second_file_of_a_name_is_refused(store: Store) -> None:
+    store.put(made("x[en]"))
+    store.put(made("x[pt]", 2.0))
+    path = next(store.folder.glob("names/*/*pt*.json"))
+    path.with_name("x[en].json").write_bytes(path.read_bytes())
+    with pytest.raises(LingarithError, match=r"x\[en\]\.json"):
+        store.get("x[en]")
+    assert len(store.verify()) == 1
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, 1e308, -1e308])
+def test_scales_that_are_none(store: Store, scale: float) -> None:
+    with pytest.raises(LingarithError, match="a scale of"):
+        store.put(replace(made(), scale=scale))
+
+
+def test_verify_reads_what_is_kept_of_compositions(store: Store) -> None:
+    store.put(made())
+    store.keep("outputs/x.json", {"outcomes": []})
+    store.keep("losses/x.json", {"loss": 2.0})
+    assert store.verify() == []
+    (store.folder / "losses/x.json").write_text((store.folder / "losses/x.json").read_text().replace("2.0", "1.0"))
+    (store.folder / "outputs/x.json").rename(store.folder / "outputs/y.json")
+    assert [said.partition(" was changed")[0].rpartition("/")[2] for said in store.verify()] == ["y.json", "x.json"]

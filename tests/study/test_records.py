@@ -196,7 +196,7 @@ def test_where_all_must_be_there_a_line_that_was_cut_off_is_an_error(folder: Pat
         ({"score": 100000.0}, "a score of 100000 is none"),
         ({"score": -0.5}, r"a score of -0\.5 is none"),
         ({"score": True}, "'score' is True; it must be a number"),
-        ({"score": 99.0}, "stood there before and said something else"),
+        ({"score": 99.0}, "this line stood there before and said something else"),
     ],
 )
 def test_a_score_that_cannot_be_is_refused(folder: Path, change: dict[str, Any], sentence: str) -> None:

@@ -167,7 +167,7 @@ def _must_be_numbers(logits: Tensor) -> None:
 class _Checked(LogitsProcessor):
     """For beam search, whose loop is not ours."""
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         _must_be_numbers(scores.amax(-1))
         return scores
 

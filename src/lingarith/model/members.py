@@ -236,7 +236,8 @@ class Member:
         """Go on from a checkpoint. Raises :class:`LingarithError` unless it and the log are as they were written."""
         where, log = self.training.folder / CHECKPOINT, self.training.folder / LOG
         written = saved.pop("counts", torch.empty(0))
-        counts = plain.record(Counts, plain.json_object(bytes(written.int().tolist()), where, MEND), where, mend=MEND)
+        content = bytes(written.flatten().to(torch.uint8).tolist())
+        counts = plain.record(Counts, plain.json_object(content, where, MEND), str(where), mend=MEND)
         self.step, self.seconds, self.tokens = counts.step, counts.seconds, counts.tokens
         self.log = [entry for entry in log_lines(log) if entry["step"] <= self.step]
         if counts.sha256 != self._seal(counts, saved):

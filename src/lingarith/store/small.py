@@ -16,7 +16,6 @@ from ..disk.files import json_bytes, json_hash
 from ..errors import LingarithError
 from .objects import HASH, KEY
 
-MARKS = {"schema", "sha256"}
 SCHEMA = 2
 MEND = "delete this file and train the vector again"
 
@@ -31,18 +30,18 @@ class Reference(NamedTuple):
 
 def sealed(key: str, value: Mapping[str, Any]) -> bytes:
     """The content of the file ``key`` (``recipes/3f2a.json``)."""
-    marked = {**value, "schema": SCHEMA}
-    return json_bytes({**marked, "sha256": json_hash({"key": key, "value": marked})})
+    return json_bytes({"schema": SCHEMA, "sha256": json_hash({"key": key, "is": value}), "is": dict(value)})
 
 
 def unsealed(key: str, content: dict[str, Any], where: object, mend: str) -> dict[str, Any]:
     """What such a file says. Raises :class:`LingarithError` ending in ``mend`` where it is not as it was written."""
-    if not MARKS & content.keys():
+    if not {"schema", "sha256", "is"} & content.keys():
         return content
-    value = {name: one for name, one in content.items() if name != "sha256"}
-    if content.get("sha256") != json_hash({"key": key, "value": value}):
+    value = content.get("is")
+    expected = {"schema": SCHEMA, "sha256": json_hash({"key": key, "is": value}), "is": value}
+    if not isinstance(value, dict) or content != expected:
         raise LingarithError(f"{where} was changed, or belongs in another place; {mend}")
-    return {name: one for name, one in value.items() if name not in MARKS}
+    return value
 
 
 def reference(key: str, content: dict[str, Any], where: object) -> Reference:

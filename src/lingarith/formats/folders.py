@@ -107,19 +107,15 @@ class PeftFormat:
         ranks, alphas = (_patterns(config, key, where) for key in PATTERNS)
 
         def sizes(path: str) -> tuple[int, float]:
-            rank = next((value for pattern, value in ranks if pattern.match(path)), config.get("r"))
-            alpha = next((value for pattern, value in alphas if pattern.match(path)), config.get(self.alpha))
-            match rank, alpha:
-                case bool(), _:
-                    pass
-                case _, bool():
-                    pass
-                case int(), int() | float() if 1 <= rank <= LARGEST_RANK and abs(alpha) <= LARGEST_SCALE:
-                    return rank, alpha
-            raise LingarithError(
-                f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number, of at most "
-                f"{LARGEST_SCALE:g}"
-            )
+            rank: Any = next((value for pattern, value in ranks if pattern.match(path)), config.get("r"))
+            alpha: Any = next((value for pattern, value in alphas if pattern.match(path)), config.get(self.alpha))
+            numbers = type(rank) is int and isinstance(alpha, int | float) and not isinstance(alpha, bool)
+            if not (numbers and 1 <= rank <= LARGEST_RANK and abs(alpha) <= LARGEST_SCALE):
+                raise LingarithError(
+                    f"{where}: r={rank!r} and {self.alpha}={alpha!r} must be a positive integer and a number, "
+                    f"of at most {LARGEST_SCALE:g}"
+                )
+            return rank, alpha
 
         sizes("")  # those of most modules
         return config, sizes

@@ -87,10 +87,10 @@ def write_gguf(
             f"llama.cpp has no names for the layers of {kind!r} that are known here{did_you_mean(kind, FAMILIES)}; "
             "PEFT's folder and a merged checkpoint serve every family (--format peft, merged)"
         )
-    text = config | (config.get("text_config") or {})
+    text: dict[str, Any] = config | (config.get("text_config") or {})
     layers = text.get("num_hidden_layers") or text.get("n_layer")
-    queries = text.get("num_attention_heads") or text.get("n_head")
-    heads = _Heads(queries, text.get("num_key_value_heads") or queries)
+    queries = int(text.get("num_attention_heads") or text["n_head"])
+    heads = _Heads(queries, int(text.get("num_key_value_heads") or queries))
     name, moved = FAMILIES[kind]
     arch = gguf.MODEL_ARCH[name]
     names = {path: _named(path, gguf.get_tensor_name_map(arch, layers)) for path in composition.paths}

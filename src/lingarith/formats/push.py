@@ -67,7 +67,6 @@ def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, upd
 @contextmanager
 def _said(name: str) -> Iterator[None]:
     """Turn what the hub and the network answer into one sentence."""
-    from httpx2 import HTTPError
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     answers = {
@@ -87,7 +86,7 @@ def _said(name: str) -> Iterator[None]:
     except HfHubHTTPError as problem:
         status = problem.response.status_code
         raise LingarithError(f"{name}: the hub {answers.get(status, f'answered {status}; try again later')}") from None
-    except (HTTPError, OSError, RuntimeError) as problem:  # RuntimeError: an upload that failed again and again
+    except (*HfHubHTTPError.__bases__, RuntimeError) as problem:  # httpx's, OSError; uploads that failed for good
         raise LingarithError(
             f"the hub cannot be reached ({type(problem).__name__}); no file was pushed: look at the network "
             "and HF_HUB_OFFLINE, and run the same command again (with --update where the repository is there by now)"

@@ -31,7 +31,7 @@ test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not attack"
 
 # Files of every kind, changed at random; LINGARITH_ATTACK says how often, LINGARITH_ATTACK_SEED from which seed.
 attack: .venv/installed
@@ -53,6 +53,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/grid.py --examples 32 --out $(NUMBERS)/grid.json
 	$(BIN)/python benchmarks/compiled.py --only newsroom --out $(NUMBERS)/compiled.json
 	$(BIN)/python benchmarks/runners.py --out $(NUMBERS)/runners.json
+	$(BIN)/python benchmarks/load.py --out $(NUMBERS)/load.json
 	$(BIN)/python benchmarks/study.py --targets pt --steps 30 --out $(NUMBERS)/study.json
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
 

@@ -23,6 +23,7 @@ DEEPEST, MOST, LONGEST_NUMBER = 50, 2**20, 25
 """Lists and objects in each other, lists and objects in all, and digits of a number: more is nothing of ours."""
 
 NAMES = {str: "text", int: "whole number", float: "number"}
+AS_THEY_ARE = (str, int, float, bool, types.NoneType)
 UNIONS, LISTS, TABLES = (typing.Union, types.UnionType), (list, tuple, Sequence), (dict, Mapping)
 hints_of = cache(typing.get_type_hints)
 """The annotations of a class by field, as :func:`value` takes them (``Annotated`` is stripped)."""
@@ -124,18 +125,35 @@ def record(cls: type[Made], values: Mapping[str, Any], where: str, *, mend: str 
     ``where`` says what was read ("records.jsonl, line 2"), ``mend`` what to do. Raises
     :class:`LingarithError` naming both for an unknown field, one that lacks, and one of another type.
     """
-    hints = hints_of(cls)  # type: ignore[arg-type]
+    hints, plain, needed = _shape(cls)  # type: ignore[arg-type]
     try:
-        for name in values:
-            if name not in hints:
-                raise LingarithError(f"{where}: there is no {name!r} here{did_you_mean(name, hints)}")
-        for field in fields(cls):  # type: ignore[arg-type]
-            if field.name not in values and field.default is field.default_factory is MISSING:
-                raise LingarithError(f"{where}: {field.name!r} is missing")
-        made = {name: value(hints[name], given, f"{where}: {name!r}") for name, given in values.items()}
+        if strange := values.keys() - hints.keys():
+            name = min(strange)
+            raise LingarithError(f"{where}: there is no {name!r} here{did_you_mean(name, hints)}")
+        if lacking := needed - values.keys():
+            raise LingarithError(f"{where}: {min(lacking)!r} is missing")
+        made = {
+            name: given if type(given) in plain[name] else value(hints[name], given, f"{where}: {name!r}")
+            for name, given in values.items()
+        }
     except LingarithError as problem:
         raise LingarithError(f"{problem}; {mend}" if mend else str(problem)) from None
     return cls(**made)
+
+
+@cache
+def _shape(cls: type) -> tuple[Mapping[str, Any], Mapping[str, tuple[Any, ...]], set[str]]:
+    """The annotations of a class by field, the types that each takes as they are, and the fields that must be given.
+
+    Of a million lines each is compared with these alone.
+    """
+    hints = hints_of(cls)
+    kinds = {
+        name: typing.get_args(kind) if typing.get_origin(kind) in UNIONS else (kind,) for name, kind in hints.items()
+    }
+    plain = {name: tuple(kind for kind in several if kind in AS_THEY_ARE) for name, several in kinds.items()}
+    needed = {one.name for one in fields(cls) if one.default is one.default_factory is MISSING}
+    return hints, plain, needed
 
 
 def value(kind: Any, given: Any, where: str) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +116,27 @@ def test_how_a_command_ends(
     monkeypatch.setattr(vectors, "open_store", fail)
     done = command("vectors", "list")
     assert (done.code, done.err) == (code, said)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize("becomes", [None, SystemError("error return without exception set")])
+def test_signals_end_a_command(
+    name: str, code: int, becomes: Exception | None, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library makes of the interrupt."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise becomes or KeyboardInterrupt from None
+
+    monkeypatch.setattr(vectors, "open_store", interrupted)
+    done = command("vectors", "list")
+    assert (done.code, done.err) == (code, "stopped; the same command goes on from here\n")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("CUDA out of memory"), OSError("no number")])

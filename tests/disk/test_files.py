@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lingarith.disk import files
 from lingarith.disk.files import (
     LARGEST_JSON,
     arrived,
@@ -23,6 +27,7 @@ from lingarith.disk.files import (
     write_atomically,
     write_file,
 )
+from lingarith.disk.temporary import HOST, OLD, YOUNG, sweep
 from lingarith.errors import LingarithError
 
 
@@ -141,9 +146,42 @@ def test_failed_replacement_puts_the_old_folder_back(tmp_path: Path, monkeypatch
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", third_time_fails)
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)  # as on a system that cannot
     with pytest.raises(LingarithError, match="broken disk"):
         replaced(tmp_path / "x", b"2")
     assert contents(tmp_path) == {"x/new": b"1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where two folders change places in one step")
+def test_a_folder_is_there_while_it_is_replaced(tmp_path: Path) -> None:
+    placed(tmp_path / "x", b"0")
+    missed, done = [], threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            missed.extend([] if (tmp_path / "x" / "new").exists() else [1])
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(100):
+        replaced(tmp_path / "x", b"%d" % number)
+    done.set()
+    reader.join()
+    assert not missed
+    assert contents(tmp_path) == {"x/new": b"99"}
+
+
+def test_what_dead_writers_left_is_swept_and_live_ones_keep_theirs(tmp_path: Path) -> None:
+    names = [f".tmp-{HOST}-1-dead", f".tmp-{HOST}-1-young", ".tmp-another-1-new", ".tmp-another-1-old"]
+    for name, age in zip(names, (YOUNG, 0, YOUNG, OLD), strict=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_bytes(b"1")
+        os.utime(tmp_path / name, (time.time() - age - 1,) * 2)
+    os.utime(tmp_path / names[1])
+    with temporary_folder(tmp_path) as folder:
+        os.utime(folder, (0, 0))
+        sweep(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([*names[1:3], folder.name])
 
 
 def test_places_inside_a_folder(tmp_path: Path) -> None:

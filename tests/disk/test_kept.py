@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lingarith.disk.kept import cache_folder, kept
+from lingarith.disk.kept import SETTLED, cache_folder, files_read, kept
+from lingarith.errors import LingarithError
 
 VALUES: list[Any] = ["um\ndois", "três\u2028", {"a": [1, None, "ß"]}, 0.1]
 FACTS = {"language": "pt", "version": "3f2a"}
@@ -44,6 +46,39 @@ def test_it_is_made_once_for_the_same_facts(cache: Path) -> None:
     [file] = (cache / "others").iterdir()
     first, *lines = map(json.loads, file.read_text(encoding="utf-8").split("\n"))
     assert (first, lines) == (FACTS | {"sha256": first["sha256"]}, VALUES)
+
+
+def test_small_files_are_read_again_when_they_changed(cache: Path, tmp_path: Path) -> None:
+    folder, asked = tmp_path / "names", list[str]()
+    folder.mkdir()
+
+    def read(name: str) -> str:
+        asked.append(name)
+        if name == "bad":
+            raise LingarithError("damaged")
+        return (folder / name).read_text()
+
+    def put(name: str, text: str, age: int = 60) -> None:
+        (folder / name).write_text(text)
+        os.utime(folder / name, (time.time() - age,) * 2)
+
+    for name in ("a", "b", "bad"):
+        put(name, name)
+    names = ["a", "b", "bad", "gone"]
+    for expected in (["a", "b", "bad"], ["bad"]):
+        assert files_read(folder, "names", names, read) == {"a": "a", "b": "b"}
+        assert asked == expected
+        asked.clear()
+    put("b", "c", age=50)
+    assert files_read(folder, "names", names, read) == {"a": "a", "b": "c"}
+    assert asked == ["b", "bad"]
+    assert files_read(folder, "names", ["a"], read, whole=False) == {"a": "a"}
+    asked.clear()
+    (folder / "b").write_text("d")  # so young that it may change again without a trace
+    for _ in range(2):
+        assert files_read(folder, "names", names, read) == {"a": "a", "b": "d"}
+    assert asked == ["b", "bad"] * 2
+    assert SETTLED < 60e9
 
 
 def test_the_first_time_gives_what_later_times_give(cache: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from lingarith.adapters.lora import LoraTerm
-from lingarith.disk.files import TEMPORARY
 from lingarith.disk.remote import Remote
+from lingarith.disk.temporary import TEMPORARY
 from lingarith.errors import LingarithError
 from lingarith.store.objects import vector_hash
 from lingarith.store.store import Store

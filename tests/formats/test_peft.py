@@ -204,6 +204,15 @@ def test_files(tmp_path: Path) -> None:
     assert config["target_modules"] == r"layer\.q"
 
 
+def test_bytes_do_not_depend_on_where_the_vectors_come_from(tmp_path: Path) -> None:
+    """Read from a store, projections come sorted; trained a moment ago, in the model's order."""
+    other_way = {name: replace(one, terms=dict(reversed(one.terms.items()))) for name, one in SMALL.items()}
+    write(tmp_path / "one")
+    write(tmp_path / "other", other_way)
+    one, other = ((tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("one", "other"))
+    assert one == other
+
+
 def test_the_error_of_a_cut_is_told(tmp_path: Path) -> None:
     # Two orthogonal products of norms 3 and 4: the smaller one is cut, and 3/5 is lost.
     terms = (LoraTerm(torch.eye(2, 3), torch.tensor([[4.0, 0], [0, 3], [0, 0], [0, 0]])),)

@@ -336,6 +336,25 @@ def test_a_stopped_run_goes_on_to_the_same_bits(stop: int, backbone: Make, tmp_p
     assert not any(module._forward_hooks for module in on.model.modules())
 
 
+def test_an_interrupt_loses_no_step(backbone: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on, options = backbone("llama"), replace(OPTIONS, checkpoint_every=100)
+    whole, backward, steps = run(on, options, tmp_path / "whole"), training._backward, [1, 2, 3]
+
+    def interrupted(*given: Any) -> Tensor:
+        if not steps:
+            raise KeyboardInterrupt
+        steps.pop()
+        return backward(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_backward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(on, options, tmp_path / "parts")
+    heard: list[int] = []
+    assert same(whole, run(on, options, tmp_path / "parts", watch=lambda step, *_: heard.append(step)))
+    assert heard == [4]
+
+
 @pytest.mark.parametrize("stop", [1, 4])
 def test_where_a_is_frozen_only_b_is_trained(stop: int, backbone: Make, tmp_path: Path) -> None:
     on, options = backbone("llama"), replace(OPTIONS, steps=6, freeze_a=True)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
+from lingarith.scores import resample
 from lingarith.scores.resample import (
     bootstrap_difference,
     bootstrap_interval,
@@ -80,6 +81,26 @@ def test_many_examples_are_drawn_in_blocks():
     low, high = bootstrap_interval(many, draws=1_000)
     assert high - low == pytest.approx(2 * 1.96 / np.sqrt(5_000), rel=0.15)
     assert 0 < paired_test(many, np.zeros(5_000), draws=1_000) <= 1
+
+
+def test_very_many_examples_have_the_same_interval_and_p(monkeypatch):
+    scores = rng.gamma(2, 10, (3, 6000))
+    other = scores + rng.normal(0.2, 12, scores.shape)
+    quick = interval_of_groups([scores]), difference_of_groups([scores], [other])
+    monkeypatch.setattr(resample, "LARGE", 10**9)
+    drawn = interval_of_groups([scores], draws=2000), difference_of_groups([scores], [other], draws=2000)
+    spread = scores.std() / 6000**0.5
+    assert np.allclose(quick[0], drawn[0], atol=0.15 * spread)
+    assert np.allclose(quick[1][:3], drawn[1][:3], atol=0.15 * spread)
+    assert quick[1].p == pytest.approx(drawn[1].p, abs=0.04)
+
+
+def test_a_few_examples_that_count_for_all_are_drawn():
+    """Three outputs in ten thousand differ: no normal limit is near."""
+    few = np.zeros((1, 10_000))
+    few[0, :3] = 100.0
+    assert interval_of_groups([few], draws=500)[0] == 0.0
+    assert paired_test(few[0], np.zeros(10_000), draws=500) == pytest.approx(0.25, abs=0.08)
 
 
 def test_one_group_of_one_seed_is_the_plain_bootstrap():

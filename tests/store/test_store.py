@@ -20,11 +20,14 @@ import torch
 
 from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
-from lingarith.disk.files import TEMPORARY
+from lingarith.disk.temporary import TEMPORARY
 from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
+from lingarith.store import objects as objects_module
+from lingarith.store import store as store_module
 from lingarith.store.objects import vector_hash
-from lingarith.store.store import Store, check_name
+from lingarith.store.small import check_name
+from lingarith.store.store import Store
 from lingarith.vectors.outline import FlatTensors, LazyTerms, outline
 from lingarith.vectors.vector import Update, Vector
 
@@ -113,6 +116,36 @@ def test_what_is_known_late(store: Store) -> None:
     assert read == ["layer.0.q", "layer.0.v"]
     assert store.get(digest).origin == made(error=0.5).origin
     assert digest == vector_hash(made(error=0.5))
+
+
+def test_a_name_is_found_without_looking_at_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = store.put(made())
+    new = store.put(made(value=2.0))
+    store.put(made("news[en]"))
+    read, real = [], store_module.read_json
+
+    def counted(path: Path, **how: Any) -> Any:
+        read.append(path.name)
+        return real(path, **how)
+
+    monkeypatch.setattr(store_module, "read_json", counted)
+    assert store.resolve("xlsum[en]") == new
+    assert store.resolve(f"xlsum[en]@{old[:8]}") == old
+    assert set(read) == {"xlsum%5Ben%5D.json"}
+
+
+def test_what_vanishes_between_listing_and_reading_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.put(made())
+    store.put(made("news[en]", value=2.0))
+    real = objects_module.os.stat
+
+    def stat(path: Any, **how: Any) -> os.stat_result:
+        if digest in str(path):
+            raise FileNotFoundError(path)
+        return real(path, **how)
+
+    monkeypatch.setattr(objects_module.os, "stat", stat)
+    assert [entry.name for entry in store.entries()] == ["news[en]"]
 
 
 def test_layout(store: Store) -> None:

@@ -41,7 +41,7 @@ def job(study: Studies) -> Job:
 
 
 def obtain(job: Job, backbone: Backbone, store: Store, progress: Progress = quiet) -> tuple[Vector, str]:
-    return obtain_all([job], backbone, store, progress)[0]
+    return obtain_all([job], backbone, store, progress)[0][:2]
 
 
 def have(job: Job, backbone: Backbone, store: Store) -> bool:
@@ -186,12 +186,12 @@ def test_many_are_trained_in_one_pass_and_each_is_stored_when_it_is_finished(
         there.append(have(job, backbone, store))
 
     found = obtain_all(jobs, backbone, store, listen, together=2)
-    assert [vector.name for vector, _ in found] == ["text[pt]", "text[en]", "summaries[en]", "text[pt]", "text[pt]"]
+    assert [vector.name for vector, *_ in found] == ["text[pt]", "text[en]", "summaries[en]", "text[pt]", "text[pt]"]
     assert found[0][1] == found[3][1] != found[4][1]
     assert {what for what, _, _ in heard} == {"training 3 vectors, 2 at a time"}
     assert [(done, total) for _, done, total in heard] == [(done, 11) for done in range(1, 12)]
     assert there == [False] * 6 + [True] * 5  # three steps of two, then the first of them is in the store
-    for wanted, (vector, digest) in zip(jobs, found, strict=True):
+    for wanted, (vector, digest, _) in zip(jobs, found, strict=True):
         alone, _ = obtain(wanted, backbone, apart)
         for name, tensor in FlatTensors.of(alone).items():
             assert (FlatTensors.of(vector)[name] - tensor).norm() < 0.01 * tensor.norm() + 1e-6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,28 @@ from lingarith.study.records import (
     read_lines,
     read_run,
 )
+
+
+def test_of_two_commands_the_second_waits(tmp_path: Path) -> None:
+    waited = threading.Event()
+
+    def second() -> None:
+        folder = RunFolder(tmp_path / "run")
+        with folder.alone(waited.set):
+            folder.open(About("1", "t", "adapt"))
+            folder.add(RECORDS)
+
+    thread = threading.Thread(target=second)
+    first = RunFolder(tmp_path / "run")
+    with first.alone(lambda: None):
+        first.open(About("1", "t", "adapt"))
+        thread.start()
+        assert waited.wait(20)
+        first.add(RECORDS)
+    thread.join()
+    assert read_lines(tmp_path / "run", Record) == RECORDS
+    assert not list(tmp_path.rglob("*.lock"))
+
 
 RECORDS = [
     Record("pt", "test", "add", 0.1 + 0.2, "a", "Sismo em\nAveiro\u2028", 12.5, "target"),

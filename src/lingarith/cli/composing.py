@@ -51,9 +51,9 @@ def composed(expression: str, given: dict[str, Any], shelf: Store) -> tuple[Comp
     from ..vectors.composition import compose
 
     combination = parse(expression)
-    vectors = {name: shelf.open(name) for name in combination.names}
-    composition = compose(combination, vectors, study_typed(given).sums.value)
-    return composition, {name: shelf.resolve(name) for name in combination.names}
+    parents = {name: shelf.resolve(name) for name in combination.names}
+    vectors = {name: shelf.objects.open(digest, name.partition("@")[0]) for name, digest in parents.items()}
+    return compose(combination, vectors, study_typed(given).sums.value), parents
 
 
 @flags("sums")

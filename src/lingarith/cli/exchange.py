@@ -55,7 +55,7 @@ def import_(
     """
     from ..adapters.terms import norm
     from ..formats.imported import backbone_of, on_backbone, open_adapter
-    from ..store.store import check_name
+    from ..store.small import check_name
     from ..vectors.outline import idle, outliers
 
     check_name(name)

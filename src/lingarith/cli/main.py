@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -68,7 +71,10 @@ LIBRARIES = {
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one sentence on stderr and exit code 2."""
+    """Run a command; a user's mistake is one sentence on stderr and exit code 2.
+
+    SIGTERM ends it as Ctrl-C does, with exit codes 143 and 130.
+    """
     for name, value in LIBRARIES.items():
         os.environ.setdefault(name, value)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -76,36 +82,71 @@ def main() -> None:
     # The objects of libraries stay: to look through them again and again takes an eighth of a dry run. What computes
     # has garbage collected as usual (model.memory.prepare).
     gc.set_threshold(100_000)
-    code = 0
+    with _signals() as came:
+        try:
+            code = _code()
+        except BaseException:
+            if not came:  # libraries make all sorts of errors of an interrupt that comes while they are loaded
+                raise
+            code = STOPPED
+    if came:
+        code = 128 + came[0]
+    if code in (STOPPED, *(128 + number for number in came)):
+        tell("stopped; the same command goes on from here", stderr=True)
+    sys.exit(code)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """While open, SIGINT and SIGTERM raise KeyboardInterrupt; the numbers of those that came."""
+    came: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = {}
+    with suppress(ValueError):  # not the first thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, stop)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code() -> int:
+    """Run a command and say what is wrong; the exit code."""
     try:
         if wrong := next((word for word in sys.argv if not _is_text(word)), ""):
             raise LingarithError(f"'{wrong}' is not UTF-8, as texts and names of files must be; write it in UTF-8")
-        code = app(prog_name="lingarith", standalone_mode=False) or 0
+        code = int(app(prog_name="lingarith", standalone_mode=False) or 0)
         sys.stdout.flush()
+        return code
     except LingarithError as mistake:
-        code = _failed(str(mistake))
+        return _failed(str(mistake))
     except USAGE as mistake:
         sentence = " ".join(mistake.format_message().split())
         command = mistake.ctx.command_path if mistake.ctx else "lingarith"
         # Without arguments the help was printed, and nothing is left to say.
-        code = _failed(f"{sentence.rstrip('.')}; see `{command} --help`") if sentence else 2
+        return _failed(f"{sentence.rstrip('.')}; see `{command} --help`") if sentence else 2
     except BrokenPipeError:
         # The reader of the output has enough (`lingarith vectors list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as problem:
         if problem.strerror is None:
             raise
         where = f"{visible(str(problem.filename))}: " if problem.filename else ""
-        code = _failed(f"{where}{problem.strerror}; mend that and run the same command again")
+        return _failed(f"{where}{problem.strerror}; mend that and run the same command again")
     except (RuntimeError, MemoryError) as problem:
         if not out_of_memory(problem):
             raise
-        code = _failed(DO_LESS)
+        return _failed(DO_LESS)
     except (typer.Abort, KeyboardInterrupt):
-        code = STOPPED
-    if code == STOPPED:
-        tell("stopped; the same command goes on from here", stderr=True)
-    sys.exit(code)
+        return STOPPED
 
 
 def _failed(sentence: str) -> int:

@@ -266,14 +266,13 @@ def _trained(
         if on:
             lab.put_on(parse(on))
         [name] = asked(lab, study.vectors.seeds[0]).names
-        existed = lab.is_there(name)
         [vector] = lab.vectors([name]).values()
     if processes.rank:
         return
     origin, digest, place = vector.origin, lab.content(name) or "", lab.store.place
     if as_json:
-        print_json({"name": vector.name, "hash": digest, "trained": not existed, "origin": dict(origin)})
-    elif existed:
+        print_json({"name": vector.name, "hash": digest, "trained": name in lab.trained, "origin": dict(origin)})
+    elif name not in lab.trained:
         tell(f"{vector.name} was in {place} already ({digest[:12]}): same data, backbone and options")
     else:
         tell(

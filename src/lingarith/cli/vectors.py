@@ -9,6 +9,7 @@ import typer
 
 from ..errors import visible
 from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json, print_table
+from .progress import shown
 from .terminal import tell
 
 app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_is_help=True)
@@ -70,11 +71,15 @@ def show(
 @app.command()
 def verify(store: StorePlace = DEFAULT_STORE, as_json: Json = False) -> None:
     """Read every vector and compare it with its hash; exit code 2 if anything is wrong."""
-    vectors = open_store(store)
-    problems = vectors.verify()
+    vectors, problems = open_store(store), []
+    with shown() as progress:
+        for problem in vectors.problems(lambda done, total: progress("verifying", done, total)):
+            problems.append(problem)
+            if not as_json:
+                tell(problem)
     if as_json:
         print_json({"vectors": len(vectors.entries()), "problems": problems})
-    else:
-        tell("\n".join(problems) or f"{len(vectors.entries())} vectors, all as they were written")
+    elif not problems:
+        tell(f"{len(vectors.entries())} vectors, all as they were written")
     if problems:
         sys.exit(2)

@@ -2,18 +2,19 @@
 
 Everything is written under a temporary name beside its place, synced, and renamed. Whoever reads
 sees what was there before or what is there now. A process that is killed leaves at most something
-called ``.tmp-…``, which nobody reads.
+called ``.tmp-…``, which nobody reads and the next command deletes (:func:`.temporary.sweep`).
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -22,8 +23,8 @@ from typing import Any
 
 from ..errors import LingarithError, Unreadable
 from ..plain import json_object
+from .temporary import lock, temporary
 
-TEMPORARY = ".tmp-"
 LARGEST_JSON, MOST_VALUES = 64 * 2**20, 2**22
 UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS)
 """What drives of a network (CIFS, FUSE) answer when a folder is to be synced."""
@@ -36,15 +37,15 @@ def write_atomically(path: Path, content: bytes | str | Iterable[bytes | memoryv
     Content that comes in pieces is written as they are made. Raises :class:`LingarithError` when it
     cannot be written (no space, no permission); what was at ``path`` is then still there.
     """
-    temporary = _temporary(path.parent)
+    new = temporary(path.parent)
     with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
-            write_file(temporary, content)
-            temporary.replace(path)
-            _sync(path.parent)
+            with _written(new, content):
+                new.replace(path)
+            sync(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
 
 
@@ -53,12 +54,31 @@ def write_file(path: Path, content: bytes | str | Iterable[bytes | memoryview]) 
 
     Raises OSError, which :func:`naming` turns into a sentence about that place.
     """
+    with _written(path, content):
+        pass
+
+
+@contextmanager
+def _written(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> Iterator[None]:
+    """A new file, whole and on the disk in the block, and locked until it ends."""
     if isinstance(content, str):
         content = content.encode()
     with open(path, "xb") as file:
+        lock(file.fileno())
         file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
+        if os.name == "nt":  # which moves nothing that is open
+            file.close()
+        yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, on the disk when this returns."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync(place.parent)
 
 
 @contextmanager
@@ -76,12 +96,17 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """A folder to fill and to move to a place in ``parent``; what is not moved is gone afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = _temporary(parent)
+    make_folder(parent)
+    folder, handle = temporary(parent), None
     try:
         folder.mkdir()
+        if os.name != "nt":
+            handle = os.open(folder, os.O_RDONLY)
+            lock(handle)
         yield folder
     finally:
+        if handle is not None:
+            os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,20 +115,29 @@ def place_folder(folder: Path, path: Path) -> bool:
 
     What is there is kept: two processes may make one folder, and the first one wins.
     """
-    _sync(folder)
+    sync(folder)
     try:
         folder.rename(path)
     except OSError as problem:
         if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
         raise
-    _sync(path.parent)
+    sync(path.parent)
     return True
 
 
 def replace_folder(folder: Path, path: Path) -> None:
-    """Move a complete folder to ``path``, in place of the one that is there; see :func:`replacing`."""
-    old = _temporary(path.parent)
+    """Move a complete folder to ``path``, in place of the one that is there; see :func:`replacing`.
+
+    The two change places in one step, where system and drive can do that. Else the old one is moved away
+    first, and for a moment nothing is at ``path``.
+    """
+    old = temporary(path.parent)
+    sync(folder)
+    if _exchanged(folder, path):
+        sync(path.parent)
+        shutil.rmtree(folder, ignore_errors=True)
+        return
     try:
         while not place_folder(folder, path):
             with suppress(FileNotFoundError):  # another process moved it first
@@ -113,6 +147,19 @@ def replace_folder(folder: Path, path: Path) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places: renameat2 with RENAME_EXCHANGE, and on macOS renamex_np with RENAME_SWAP."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        library = ctypes.CDLL(None)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, 2) == 0)
+        here = -100  # AT_FDCWD: paths as they are
+        return bool(library.renameat2(here, names[0], here, names[1], 2) == 0)
+    except (AttributeError, OSError, TypeError):  # a system without them
+        return False
 
 
 @contextmanager
@@ -182,10 +229,24 @@ def must_be_plain(folder: Path) -> None:
 
 def inside(folder: Path, *parts: str | Path) -> Path:
     """A place in a folder. Raises :class:`LingarithError` when ``..`` or a link on the way leads out of it."""
-    path = folder.joinpath(*parts)
+    path, place = folder.joinpath(*parts), str(folder)
+    names = path.parts[len(folder.parts) :]
+    # Where no part of the way is a link nothing leads out, and to follow the whole path takes ten times as long.
+    plain = folder.joinpath(*names) == path and ".." not in names and "\0" not in str(path)
+    if plain and not any(os.path.islink(place := os.path.join(place, name)) for name in names):
+        return path
     if not _followed(path).is_relative_to(_followed(folder)):
         raise LingarithError(f"{path} leads out of {folder}; put the file itself there, and no link")
     return path
+
+
+def listed(folder: Path) -> list[str]:
+    """The names of what is in a folder, sorted; none where there is none. See :func:`paths_in`, which takes longer."""
+    with reading(folder, ""):
+        try:
+            return sorted(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def arrived(folder: Path, name: str) -> Path:
@@ -278,12 +339,8 @@ def reading(path: Path, mend: str) -> Iterator[None]:
         ) from None
 
 
-def _temporary(parent: Path) -> Path:
-    return parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-
-
-def _sync(folder: Path) -> None:
-    """A rename is on the disk only when its folder is; where folders are not synced, the file itself was."""
+def sync(folder: Path) -> None:
+    """Put a folder's entries on the disk: a rename is there only then. Where folders are not synced, the file was."""
     if os.name == "nt":  # which opens no folders
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from .files import naming
+from .files import make_folder, naming
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 """What file systems answer that lock nothing; for those that say ENOSYS, filelock does as is done here."""
@@ -27,7 +27,7 @@ def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[No
     file, held = (path.with_name(f"{path.name}.{ending}") for ending in ("lock", "held"))
     lock: BaseFileLock = FileLock(file)
     with naming(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         try:
             _take(lock, waiting)
         except OSError as problem:

@@ -12,8 +12,8 @@ import json
 import math
 import os
 import re
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -58,28 +58,43 @@ class TensorFile(Mapping[str, Tensor]):
 
     def __init__(self, path: Path, mend: str = MEND) -> None:
         self.path, self.mend = path, mend
+        self._state: tuple[int, int] | None = None
         if path.suffix.lower() in PICKLES:
             raise _pickle(path)
-        with reading(path, mend):
-            self._handle = regular(path)
-            weakref.finalize(self, os.close, self._handle)
-            status = os.fstat(self._handle)
-            self._state = status.st_size, status.st_mtime_ns
-            self.places, self.metadata = _header(self._handle, status.st_size, path, mend)
+        with self._opened() as handle:
+            size = os.fstat(handle).st_size
+            self.places, self.metadata = _header(handle, size, path, mend)
 
     def __getitem__(self, name: str) -> Tensor:
         place = self.places[name]
         tensor = torch.empty(place.shape, dtype=place.dtype)
         memory = _memory(tensor)
-        with reading(self.path, self.mend):
+        with self._opened() as handle:
             done = 0
-            while done < len(memory) and (count := _read(self._handle, memory[done:], place.start + done)):
+            while done < len(memory) and (count := _read(handle, memory[done:], place.start + done)):
                 done += count  # the system gives 2 GB at most
-            status = os.fstat(self._handle)
-        if done < len(memory) or self._state != (status.st_size, status.st_mtime_ns):
-            raise LingarithError(f"{self.path} was changed while it was in use; run the same command again")
         must_be_finite(name, tensor, self.path, self.mend)
         return tensor
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A handle for one read: a process may have a few hundred at once, and a sum as many vectors.
+
+        Raises :class:`LingarithError` where the file is not the one that was opened first.
+        """
+        with reading(self.path, self.mend):
+            handle = regular(self.path)
+            try:
+                self._must_be_as_before(os.fstat(handle))
+                yield handle
+                self._must_be_as_before(os.fstat(handle))
+            finally:
+                os.close(handle)
+
+    def _must_be_as_before(self, status: os.stat_result) -> None:
+        self._state = self._state or (status.st_size, status.st_mtime_ns)
+        if self._state != (status.st_size, status.st_mtime_ns):
+            raise LingarithError(f"{self.path} was changed while it was in use; run the same command again")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)

@@ -91,13 +91,17 @@ def _backbones(store: Store) -> list[tuple[Mapping[str, Any], Shapes]]:
     """The backbones of a store, with the projections that its vectors name of each."""
     known: dict[str, tuple[Mapping[str, Any], dict[str, tuple[int, int]]]] = {}
     alike: set[tuple[str, str]] = set()
-    for entry in store.entries() if store.exists() else ():
-        trained = entry.kind in ("task", "language")  # all of these that name the same projections have them all
-        which = str(entry.origin.get("projections")) if trained else entry.hash
-        if (entry.backbone, which) not in alike:
-            alike.add((entry.backbone, which))
-            _, projections = known.setdefault(entry.backbone, (entry.origin["backbone"], {}))
-            projections.update(shapes(store.open(entry.hash)))
+    for manifest, _ in store.objects.manifests() if store.exists() else ():
+        origin = manifest["origin"]
+        trained = origin.get("kind") in (
+            "task",
+            "language",
+        )  # all of these that name the same projections have them all
+        which = (origin["backbone"]["fingerprint"], str(origin.get("projections")) if trained else manifest["hash"])
+        if which not in alike:
+            alike.add(which)
+            _, projections = known.setdefault(which[0], (origin["backbone"], {}))
+            projections.update(shapes(store.open(manifest["hash"])))
     return list(known.values())
 
 

@@ -7,7 +7,6 @@ memory at a time, and no model is made.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +61,7 @@ def write_merged(
             content = pieces(_in_order(shard), tensors, f"update for {folder}", shard.metadata)
             write_file(temporary / shard.path.name, content)
         for path in beside:
-            shutil.copyfile(arrived(base, path.name), temporary / path.name)
+            write_file(temporary / path.name, arrived(base, path.name).read_bytes())
         about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
         lost = relative_error(rounding.lost, rounding.whole)
         write_file(temporary / ORIGIN, json_bytes(about | {"rounding": lost, "files": sorted(names)}))

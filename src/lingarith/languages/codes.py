@@ -46,7 +46,6 @@ class Language:
     name: str
 
 
-@cache
 def language(given: str, *, individual: bool = False) -> Language:
     """The language of a BCP-47 or ISO 639 code, or of an English name.
 
@@ -64,9 +63,25 @@ def language(given: str, *, individual: bool = False) -> Language:
     >>> language("por_Latn").code, language("in").code
     ('pt', 'id')
     """
+    found = known(given, individual=individual)
+    if found is None:
+        raise _not_one(given)
+    return found
+
+
+@cache
+def known(given: str, *, individual: bool = False) -> Language | None:
+    """The same, or None where no language is meant or several are: then nothing is searched for near names.
+
+    >>> known("Persian") == language("fa"), known("xx")
+    (True, None)
+    """
     import langcodes  # takes half a second
 
-    tag = langcodes.get(_code(composed(given).strip())).simplify_script()
+    meant = _meant(composed(given).strip())
+    if len(meant) != 1:
+        return None
+    tag = langcodes.get(meant.pop()).simplify_script()
     plain = tag.language or ""
     macro = tag.prefer_macrolanguage().language or plain
     iso639_3 = langcodes.get(_individual(plain) if individual else plain).to_alpha3()
@@ -86,9 +101,8 @@ def standard(given: str) -> str:
     """
     import langcodes
 
-    try:
-        found = language(given)
-    except LingarithError:
+    found = known(given)
+    if found is None:
         return given
     plain = langcodes.get(langcodes.standardize_tag(found.code, macro=True)).language or given
     plain = MOSTLY.get(plain, plain)
@@ -117,23 +131,26 @@ def counterpart(given: str, known: Collection[str]) -> str | None:
     return wanted if wanted in known else next((code for code in known if standard(code) == wanted), None)
 
 
-def _code(given: str) -> str:
-    """The code that is meant. Capitalised, ``Ga`` may be a code (Irish) as well as a name (gaa)."""
+def _meant(given: str) -> set[str]:
+    """The codes that may be meant. Capitalised, ``Ga`` may be a code (Irish) as well as a name (gaa)."""
     import langcodes
 
     spelt = given.replace("_", "-")
     tag = langcodes.get(spelt) if langcodes.tag_is_valid(spelt) else None
     code = str(tag) if tag and len(tag.language or "") in (2, 3) and tag.language not in NO_LANGUAGE else None
     if code and (spelt == code or spelt.islower()):
-        return code
-    meant = _names().get(given.casefold(), set()) | ({code} if code else set())
-    if len(meant) == 1:
-        return meant.pop()
-    if meant:
-        raise LingarithError(f"{given!r} may be {_listed(meant)}; give the code")
-    near = _listed(_near(given))
+        return {code}
+    return _names().get(given.casefold(), set()) | ({code} if code else set())
+
+
+def _not_one(given: str) -> LingarithError:
+    """Why no one language is meant, with near names."""
+    spelt = composed(given).strip()
+    if meant := _meant(spelt):
+        return LingarithError(f"{spelt!r} may be {_listed(meant)}; give the code")
+    near = _listed(_near(spelt))
     hint = f"did you mean {near}?" if near else "give a code such as pt or zh-Hans, or an English name"
-    raise LingarithError(f"no language is called {given!r}; {hint}")
+    return LingarithError(f"no language is called {spelt!r}; {hint}")
 
 
 def _individual(code: str) -> str:
@@ -208,10 +225,8 @@ def language_name(code: str) -> str:
     found = _displayed(code)
     if found != code:
         return found
-    try:
-        return language(code).name
-    except LingarithError:
-        return code
+    meant = known(code)
+    return meant.name if meant else code
 
 
 def _displayed(code: str) -> str:
@@ -232,7 +247,5 @@ def right_to_left(code: str) -> bool:
     >>> right_to_left("fa"), right_to_left("iw"), right_to_left("pt"), right_to_left("ku-Arab")
     (True, True, False, True)
     """
-    try:
-        return language(code).script in RIGHT_TO_LEFT
-    except LingarithError:
-        return False
+    meant = known(code)
+    return meant is not None and meant.script in RIGHT_TO_LEFT

@@ -25,7 +25,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .. import plain
 from ..adapters.kinds import Adapter, Factored
 from ..adapters.terms import Term
-from ..disk.files import json_hash, reading, write_atomically
+from ..disk.files import json_hash, make_folder, reading, write_atomically
 from ..disk.tensors import read_safetensors, write_safetensors
 from ..errors import LingarithError
 from ..vectors.outline import FlatTensors
@@ -122,7 +122,7 @@ class Member:
         self._optimizer = torch.optim.AdamW(
             leaves, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-        training.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(training.folder)
         checkpoint = training.folder / CHECKPOINT
         if checkpoint.exists():
             self._restore(read_safetensors(checkpoint, mend=MEND))

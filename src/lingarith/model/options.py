@@ -26,6 +26,9 @@ WITHIN = "in:"
 those of these whose paths match the pattern (as of files) that follows ``in:``."""
 
 
+MOST_ROWS = 2**20
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """How a vector is trained. The paper: rank 4, learning rate 2e-4, 5,000 steps.
@@ -66,6 +69,10 @@ class TrainOptions:
         for name in ("steps", "batch_size", "accumulation", "max_input", "max_target", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LingarithError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.batch_size > MOST_ROWS:
+            raise LingarithError(
+                f"batch_size={self.batch_size} must be at most {MOST_ROWS}: no device holds such a step"
+            )
         for name in ("seed", "init_seed", "validate_every", "patience"):
             if getattr(self, name) < 0:
                 raise LingarithError(f"{name}={getattr(self, name)} must be 0 or more")

@@ -147,10 +147,16 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
     stack, ready = Stack(members), _prepared(backbone, members)
     while all(member.going for member in members):
         began = time.perf_counter()
-        sums = _backward(backbone, stack, ready)
         now = ready
-        if all(member.step + 1 < member.training.options.steps for member in members):
-            ready = _prepared(backbone, members, ahead=1)  # while the device is busy
+        try:
+            sums = _backward(backbone, stack, ready)
+            if all(member.step + 1 < member.training.options.steps for member in members):
+                ready = _prepared(backbone, members, ahead=1)  # while the device is busy
+        except KeyboardInterrupt:  # nothing of this step is done yet
+            for member in members if processes().rank == 0 else ():
+                if member.step:
+                    member.save()
+            raise
         _update(backbone, stack, now, sums)
         for member in members:
             member.seconds += (time.perf_counter() - began) / len(members)

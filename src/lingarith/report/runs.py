@@ -109,11 +109,16 @@ def outputs(run: Run, protocol: str | None = None) -> dict[Place, dict[int, dict
     """The test records of each method at the weights that were :func:`chosen`, by seed and id."""
     choices = chosen(run, protocol)
     outputs: dict[Place, dict[int, dict[str, Record]]] = {}
+    taken: dict[tuple[object, ...], dict[str, Record] | None] = {}
     for r in run.records:
-        place = (r.task, r.target, r.method, r.source if run.about.by_source else "")
-        choice = choices.get((place, r.seed))
-        if r.split == "test" and same_weight(r.weight, choice.weight if choice else None):
-            outputs.setdefault(place, {}).setdefault(r.seed, {})[r.id] = r
+        key = (r.task, r.target, r.split, r.method, r.source, r.seed, r.weight)
+        if key not in taken:  # of a million lines few differ in more than their example
+            place = (r.task, r.target, r.method, r.source if run.about.by_source else "")
+            choice = choices.get((place, r.seed))
+            counts = r.split == "test" and same_weight(r.weight, choice.weight if choice else None)
+            taken[key] = outputs.setdefault(place, {}).setdefault(r.seed, {}) if counts else None
+        if (by_id := taken[key]) is not None:
+            by_id[r.id] = r
     return outputs
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,15 @@ from ..algebra.combination import NAME
 from ..disk.files import (
     inside,
     json_bytes,
+    listed,
     naming,
-    paths_in,
     place_folder,
     read_json,
     replace_folder,
     temporary_folder,
     write_file,
 )
+from ..disk.kept import files_read
 from ..disk.remote import Remote
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError, Unreadable
@@ -110,8 +113,8 @@ class Objects:
         """Those of all objects."""
         return {*self._here(), *self._elsewhere()}
 
-    def manifests(self) -> list[tuple[dict[str, Any], int]]:
-        """The manifests of all objects that are whole, and what each object takes (bytes).
+    def manifests(self, start: str = "") -> list[tuple[dict[str, Any], int]]:
+        """The manifests of whole objects whose hashes begin with ``start``, and what each one's two files take (bytes).
 
         Raises :class:`LingarithError` where their folder is a link out of the store: all would seem damaged.
         """
@@ -120,25 +123,41 @@ class Objects:
             raise LingarithError(
                 f"{place} leads out of the store; let {self.store} itself be the link, and hold all of it"
             )
+        here = {f"objects/{digest}/{MANIFEST}": digest for digest in self._here() if digest.startswith(start)}
+        read = files_read(self.store, "manifests", here, lambda name: self.manifest(here[name]), whole=not start)
         whole = {}
-        for digest in self._here():
-            with damaged_left_out():
-                size = sum(file.stat().st_size for file in self.place(digest).iterdir())
-                whole[digest] = (_read_manifest(self.place(digest), digest, ""), size)
+        for name, manifest in read.items():
+            with suppress(FileNotFoundError):  # one that was just deleted
+                files = (f"{self.store}/objects/{here[name]}/{file}" for file in (TENSORS, MANIFEST))
+                whole[here[name]] = manifest, sum(os.stat(file).st_size for file in files)
         if self.remote:
             sizes = self._elsewhere()
-            contents = self.remote.read_all([_key(digest, MANIFEST) for digest in sizes.keys() - whole])
+            lacking = [digest for digest in sizes.keys() - whole if digest.startswith(start)]
+            contents = self.remote.read_all([_key(digest, MANIFEST) for digest in lacking])
             for key, content in contents.items():
                 with damaged_left_out():
                     digest = key.split("/")[1]
                     whole[digest] = (_checked(plain.json_object(content, key, ""), digest, key, ""), sizes[digest])
         return list(whole.values())
 
-    def problems(self) -> list[str]:
-        """What is wrong with objects, here or elsewhere; all that lie elsewhere are fetched for it."""
-        problems = [self._problem(digest) for digest in self._here()]
-        problems += [self._problem_elsewhere(digest) for digest in sorted(self._elsewhere())]
-        return [problem for problem in problems if problem]
+    def manifest(self, digest: str) -> dict[str, Any]:
+        """The manifest of an object that is here. Raises :class:`LingarithError` where it is not whole."""
+        return _read_manifest(self.place(digest), digest, self._mend(digest))
+
+    def problems(self, watch: Callable[[int, int], None]) -> Iterator[str]:
+        """What is wrong with objects, here or elsewhere; all that lie elsewhere are fetched for it.
+
+        ``watch`` hears how many were read, of how many.
+        """
+        here, elsewhere = self._here(), sorted(self._elsewhere())
+        checks = [
+            *(partial(self._problem, one) for one in here),
+            *(partial(self._problem_elsewhere, one) for one in elsewhere),
+        ]
+        for number, check in enumerate(checks):
+            watch(number, len(checks))
+            if problem := check():
+                yield problem
 
     def must_be_called(self, digest: str, name: str, where: str, mend: str) -> None:
         """Raise :class:`LingarithError` where a trained vector is given another name than it was trained under.
@@ -197,15 +216,15 @@ class Objects:
         return f"delete the folder {self.store / 'objects' / digest} and {again}"
 
     def _here(self) -> list[str]:
-        return sorted(folder.name for folder in paths_in(self.store / "objects") if HASH.fullmatch(folder.name))
+        return [name for name in listed(self.store / "objects") if HASH.fullmatch(name)]
 
     def _elsewhere(self) -> dict[str, int]:
-        """The objects that lie elsewhere, whole or not, and what each takes (bytes)."""
+        """The objects that lie elsewhere, whole or not, and what each one's two files take (bytes)."""
         sizes: dict[str, int] = {}
         for key, size in self.remote.sizes("objects").items() if self.remote else ():
-            digest = key.split("/")[1]
+            _, digest, *file = key.split("/")
             if HASH.fullmatch(digest):
-                sizes[digest] = sizes.get(digest, 0) + size
+                sizes[digest] = sizes.get(digest, 0) + size * (file in ([TENSORS], [MANIFEST]))
         return sizes
 
 

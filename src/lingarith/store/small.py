@@ -8,16 +8,42 @@ place of another, is seen. Files of older stores carry none: of them, names and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from ..algebra.combination import NAME
 from ..disk.files import json_bytes, json_hash
 from ..errors import LingarithError
 from .objects import HASH, KEY
 
+LONGEST_NAME = 100
 SCHEMA = 2
 MEND = "delete this file and train the vector again"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing: an object under a name. ``current`` says whether the bare name means it."""
+
+    name: str
+    hash: str
+    backbone: str
+    kind: str | None
+    language: str | None
+    steps: int | None
+    current: bool
+    size_bytes: int
+    origin: Mapping[str, Any]
+
+    @staticmethod
+    def of(name: str, manifest: Mapping[str, Any], size: int, current: bool) -> Entry:
+        """The line of an object, from its manifest."""
+        origin = manifest["origin"]
+        kind, language, steps = (origin.get(key) for key in ("kind", "language", "steps"))
+        backbone = origin["backbone"]["fingerprint"]
+        return Entry(name, manifest["hash"], backbone, kind, language, steps, current, size, origin)
 
 
 class Reference(NamedTuple):
@@ -26,6 +52,22 @@ class Reference(NamedTuple):
     name: str
     hash: str
     sealed: bool
+
+
+def check_name(name: str) -> str:
+    """The name itself. Raises :class:`LingarithError` when a vector cannot be called so.
+
+    >>> check_name("xlsum[zh-Hans]")
+    'xlsum[zh-Hans]'
+    """
+    if len(name) > LONGEST_NAME:
+        raise LingarithError(f"a vector's name has at most {LONGEST_NAME} characters, {name[:20]!r}… has {len(name)}")
+    if not NAME.fullmatch(name) or "@" in name or HASH.fullmatch(name):
+        raise LingarithError(
+            f"{name!r} cannot name a vector: names have letters, digits, '_', '.' and at most one subscript, "
+            "as in xlsum[en] or mc4[zh-Hans]"
+        )
+    return name
 
 
 def sealed(key: str, value: Mapping[str, Any]) -> bytes:

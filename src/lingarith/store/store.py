@@ -17,68 +17,37 @@ missing there is fetched, and verified before it takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..algebra.combination import NAME
 from ..disk.files import (
-    TEMPORARY,
     inside,
+    listed,
     naming,
     paths_in,
     read_json,
     temporary_folder,
     write_atomically,
 )
+from ..disk.kept import files_read
 from ..disk.remote import Remote
+from ..disk.temporary import TEMPORARY, left_over, sweep
 from ..errors import LingarithError, did_you_mean
 from ..plain import json_object
 from ..vectors.vector import Vector
-from .objects import HASH, Objects, damaged_left_out, fingerprint
+from .objects import HASH, Objects, fingerprint
 from .parts import differing, same_backbone
-from .small import MEND, Reference, decoded, name_key, recipe_key, reference, sealed, unsealed
+from .small import MEND, Entry, Reference, check_name, decoded, name_key, recipe_key, reference, sealed, unsealed
 
-LONGEST_NAME = 100
 ANSWERS = ("outputs", "losses")
 SMALL = ("recipes", *ANSWERS, "names")
 """The folders of small files, names last."""
 ANSWER_MEND = "delete it and run the same command again"
 Parts = Mapping[str, Any]
 NO_PARTS: Parts = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a listing: an object under a name. ``current`` says whether the bare name means it."""
-
-    name: str
-    hash: str
-    backbone: str
-    kind: str | None
-    language: str | None
-    steps: int | None
-    current: bool
-    size_bytes: int
-    origin: Mapping[str, Any]
-
-
-def check_name(name: str) -> str:
-    """The name itself. Raises :class:`LingarithError` when a vector cannot be called so.
-
-    >>> check_name("xlsum[zh-Hans]")
-    'xlsum[zh-Hans]'
-    """
-    if len(name) > LONGEST_NAME:
-        raise LingarithError(f"a vector's name has at most {LONGEST_NAME} characters, {name[:20]!r}… has {len(name)}")
-    if not NAME.fullmatch(name) or "@" in name or HASH.fullmatch(name):
-        raise LingarithError(
-            f"{name!r} cannot name a vector: names have letters, digits, '_', '.' and at most one subscript, "
-            "as in xlsum[en] or mc4[zh-Hans]"
-        )
-    return name
 
 
 @dataclass(frozen=True)
@@ -186,8 +155,7 @@ class Store:
 
     def recipes(self) -> dict[str, str]:
         """The recipes that are here, by the hash of what came out of each."""
-        paths = paths_in(self.folder / "recipes", "*.json")
-        return {self._referred(path)[1]: path.stem for path in paths}
+        return {digest: Path(key).stem for key, (_, digest, _) in self._references("recipes").items()}
 
     def _made(self, recipe: str) -> tuple[str, str] | None:
         """(name, hash) of what came out of a recipe, if its object is there."""
@@ -207,10 +175,9 @@ class Store:
         check_name(plain)
         if at:
             return self._older(plain, prefix, {backbone, parts.get("sampled")} - {None})
-        names = self._names()
-        paths = {path.parent.name: path for path in names if decoded(path) == plain}
+        paths = {path.parent.name: path for path in self._names(plain)}
         if not paths:
-            known = [path for path in names if backbone is None or path.parent.name == backbone[:16]]
+            known = [path for path in self._names() if backbone is None or path.parent.name == backbone[:16]]
             hint = did_you_mean(plain, map(decoded, known)) or "; train it first"
             raise LingarithError(f"no vector named {plain!r} in {self.place}{hint}")
         if backbone is None and len(paths) > 1:
@@ -234,42 +201,40 @@ class Store:
         """
         self._must_exist()
         current: dict[str, set[str]] = {}
-        for path in self._names():
-            with damaged_left_out():
-                name, digest, _ = self._referred(path)
-                current.setdefault(digest, set()).add(name)
+        self._come("")
+        for name, digest, _ in self._references("names").values():
+            current.setdefault(digest, set()).add(name)
         entries = []
         for manifest, size in self.objects.manifests():
             names = current.get(manifest["hash"], set())
-            entries += [_entry(name, manifest, size, name in names) for name in names | {manifest["name"]}]
+            entries += [Entry.of(name, manifest, size, name in names) for name in names | {manifest["name"]}]
         return sorted(entries, key=lambda entry: (entry.name, entry.backbone, not entry.current, entry.hash))
 
     def verify(self) -> list[str]:
-        """What is wrong in the store, one sentence each; nothing when all is well.
+        """What is wrong in the store, one sentence each; nothing when all is well. See :meth:`problems`."""
+        return list(self.problems())
+
+    def problems(self, watch: Callable[[int, int], None] = lambda done, total: None) -> Iterator[str]:
+        """What is wrong in the store, one sentence each as soon as it is known; ``watch`` hears how far this is.
 
         Of a store that lies elsewhere everything is fetched for it, and what is here is verified too.
         """
         self._must_exist()
-        problems = [
-            f"{path} was left by a process that was stopped while writing; delete it if none is running"
-            for path in paths_in(self.folder, "**")
-            if path.name.startswith(TEMPORARY)
-        ]
-        problems += self.objects.problems()
-        problems += self._problems_of_answers()
+        for path in paths_in(self.folder, "**"):
+            if path.name.startswith(TEMPORARY) and left_over(path):
+                yield f"{path} was left by a process that was stopped while writing; the next training deletes it"
+        yield from self.objects.problems(watch)
+        yield from self._problems_of_answers()
         hashes = self.objects.hashes()
         for path in [*self._names(), *paths_in(self.folder / "recipes", "*.json")]:
             try:
                 found = self._referred(path)
                 # A recipe whose object is gone is harmless: it is followed again when it is next needed.
                 if path.parent.name != "recipes" and found.hash not in hashes:
-                    problems.append(
-                        f"{path}: the object {found.name} means is gone; train it again or delete this file"
-                    )
+                    yield f"{path}: the object {found.name} means is gone; train it again or delete this file"
                 self._must_agree(found, path)
             except LingarithError as problem:
-                problems.append(str(problem))
-        return problems
+                yield str(problem)
 
     def _problems_of_answers(self) -> list[str]:
         """What is wrong with outputs and losses that are kept."""
@@ -312,7 +277,13 @@ class Store:
             self.remote.push(self._path(key), key)  # type: ignore[union-attr]
 
     def catch_up(self) -> None:
-        """Push what a command whose network failed left here alone; names that are there mean what they mean there."""
+        """Delete what commands left that were killed, and push what one whose network failed left here alone.
+
+        Names that are elsewhere mean what they mean there.
+        """
+        below = (f"{kind}/{name}" for kind in ("names", "training") for name in listed(self.folder / kind))
+        for folder in (".", "objects", *SMALL, *below):
+            sweep(self.folder / folder)
         if not self.remote:
             return
         there = {key for prefix in ("objects", *SMALL) for key in self.remote.sizes(prefix)}
@@ -332,11 +303,18 @@ class Store:
 
     def _older(self, name: str, prefix: str, backbones: set[Any]) -> str:
         """``name@prefix``: one of the objects that have this name in their manifest, or have it now."""
-        hashes = {e.hash for e in self.entries() if e.name == name and (not backbones or e.backbone in backbones)}
-        matching = sorted(digest for digest in hashes if prefix and digest.startswith(prefix))
+        now = {self._referred(path).hash for path in self._names(name)}
+
+        def called(start: str) -> list[str]:
+            """The objects of that name whose hashes begin so."""
+            manifests = [manifest for manifest, _ in self.objects.manifests(start)]
+            ours = [one for one in manifests if one["name"] == name or one["hash"] in now]
+            return sorted(one["hash"] for one in ours if not backbones or fingerprint(one["origin"], name) in backbones)
+
+        matching = called(prefix) if prefix else []
         if len(matching) == 1:
             return matching[0]
-        known = ", ".join(f"{name}@{digest[:12]}" for digest in sorted(hashes))
+        known = ", ".join(f"{name}@{digest[:12]}" for digest in called(""))
         many = "several vectors match" if matching else "no vector matches"
         raise LingarithError(f"{many} '{name}@{prefix}' in {self.place}; there are: {known or 'none of that name'}")
 
@@ -348,14 +326,31 @@ class Store:
             "train it on this backbone, or use that one"
         )
 
-    def _names(self) -> list[Path]:
-        """The files of all names; those that lie elsewhere are as they are there now."""
-        for key, content in self.remote.read_all(self.remote.sizes("names")).items() if self.remote else ():
+    def _names(self, name: str = "") -> list[Path]:
+        """The files of all names, or of one; those that lie elsewhere are as they are there now."""
+        self._come(name)
+        if not name:
+            return paths_in(self.folder / "names", "*/*.json")
+        # To look through ten thousand names for one takes a second.
+        paths = (self.folder / name_key(name, start) for start in listed(self.folder / "names"))
+        return [path for path in paths if path.exists()]
+
+    def _come(self, name: str) -> None:
+        """Bring here what all names, or one, mean where they lie elsewhere."""
+        end = name_key(name, "").rpartition("/")[2] if name else ""
+        there = [key for key in self.remote.sizes("names") if key.endswith(end)] if self.remote else []
+        for key, content in self.remote.read_all(there).items() if self.remote else ():
             path = self._path(key)
             if not path.exists() or path.read_bytes() != content:
                 reference(key, json_object(content, f"{self.place}/{key}", MEND), f"{self.place}/{key}")
                 write_atomically(path, content)
-        return paths_in(self.folder / "names", "*/*.json")
+
+    def _references(self, kind: str) -> dict[str, Reference]:
+        """What each file of names or recipes says, by its key; those that are damaged are left out."""
+        folders = [f"names/{start}" for start in listed(self.folder / kind)] if kind == "names" else [kind]
+        keys = (f"{folder}/{name}" for folder in folders for name in listed(self.folder / folder))
+        small = (key for key in keys if key.endswith(".json"))
+        return files_read(self.folder, kind, small, lambda key: self._referred(self.folder / key))
 
     def _referred(self, path: Path) -> Reference:
         """What the file of a name or a recipe says."""
@@ -374,21 +369,6 @@ class Store:
     def _must_exist(self) -> None:
         if not self.exists():
             raise LingarithError(f"there is no store at {self.place}; train a vector first, or name another store")
-
-
-def _entry(name: str, manifest: Mapping[str, Any], size: int, current: bool) -> Entry:
-    origin = manifest["origin"]
-    return Entry(
-        name=name,
-        hash=manifest["hash"],
-        backbone=origin["backbone"]["fingerprint"],
-        kind=origin.get("kind"),
-        language=origin.get("language"),
-        steps=origin.get("steps"),
-        current=current,
-        size_bytes=size,
-        origin=origin,
-    )
 
 
 def _in_memory(vector: Vector) -> Vector:

@@ -157,8 +157,8 @@ def obtain_all(
     *,
     together: int | None = None,
     on: Update | None = None,
-) -> list[tuple[Vector, str]]:
-    """The vectors of the jobs and their content hashes, from the store or trained now, ``together`` in a pass.
+) -> list[tuple[Vector, str, bool]]:
+    """The vectors of the jobs, their content hashes, and whether they were trained now, ``together`` in a pass.
 
     Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the store's
     ``training`` folder until it is complete, so that one that was stopped goes on; it is stored as soon as it is
@@ -176,6 +176,8 @@ def obtain_all(
             for recipe, held in vectors.items()
             if held is None or (inside(store.folder, _folder(recipe))).exists()
         }
+        if locks_of and not processes().rank:
+            store.catch_up()
         for recipe in sorted(locks_of):  # in one order, so that no two processes wait for each other
             if not processes().rank:  # the first one locks for those that train with it
                 sentence = f"waiting for another process, which trains {wanted[recipe].name}"
@@ -187,7 +189,7 @@ def obtain_all(
         vectors |= {recipe: wanted[recipe].made(store, recipe) for recipe in locks_of}
 
         def keep(recipe: str, vector: Vector) -> None:
-            vectors[recipe], hashes[recipe] = vector, _kept(vector, recipe, store)
+            vectors[recipe], hashes[recipe] = vector, _kept(vector, recipe, store, backbone.fingerprint)
             if recipe in locks_of:
                 locks_of[recipe].close()
 
@@ -211,7 +213,7 @@ def obtain_all(
             keep(missing[position], _with_dose(vector, job, backbone, store, progress))
             if vector.rest and not processes().rank:  # as large as its backbone: it is left on the disk
                 vectors[missing[position]] = store.by_recipe(missing[position])
-    return [(held, hashes[recipe]) for recipe in recipes if (held := vectors[recipe])]
+    return [(held, hashes[recipe], recipe in missing) for recipe in recipes if (held := vectors[recipe])]
 
 
 def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progress: Progress) -> Vector:
@@ -267,15 +269,16 @@ def _steps(log: bytes) -> int:
     return int(logged(lines[-1], LOG)["step"]) if lines else 0
 
 
-def _kept(vector: Vector, recipe: str, store: Store) -> str:
+def _kept(vector: Vector, recipe: str, store: Store, backbone: str) -> str:
     """The content hash of a vector that is in the store from here on, its log beside it."""
     processes().meet()  # all are done with the folder that goes away now
     if processes().rank:  # the first one writes
         return vector_hash(vector)
-    content, folder = store.put(vector, recipe), inside(store.folder, _folder(recipe))
-    if (folder / LOG).exists():  # trained now, or stopped right after the vector was stored
+    content, folder = store.made(recipe) or store.put(vector, recipe), inside(store.folder, _folder(recipe))
+    store.refer(vector.name, content, backbone)  # writes nothing where a store is read-only and it means this one
+    if folder.exists():  # trained now, or stopped right after the vector was stored
         kept = f"objects/{content}/{LOG}"
-        if not store.has(kept):
+        if (folder / LOG).exists() and not store.has(kept):
             store.write(kept, (folder / LOG).read_bytes())
         shutil.rmtree(folder)
         if store.remote:

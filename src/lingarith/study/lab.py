@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from ..adapters.kinds import Factored
 from ..algebra import Combination, vector
 from ..disk.files import inside, json_hash
 from ..errors import LingarithError, MissingData
+from ..languages.codes import known
 from ..languages.distances import Uriel
 from ..languages.related import PRESETS, Related, preset, related
 from ..model.backbone import Backbone, load
@@ -82,6 +83,8 @@ class Lab:
     orders: dict[str, Order] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     """What a reader of the results must know."""
+    trained: set[str] = field(default_factory=set)
+    """The vectors that were trained here, and not by another process that was waited for."""
     given: Backbone | None = None
     on: tuple[Update, Mapping[str, Any]] | None = None
     _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
@@ -345,7 +348,8 @@ class Lab:
             jobs = [replace(self.job(name), begun=begun.get(self.orders[name].after)) for name in some]
             if jobs:
                 obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on)
-                self._vectors |= {name: vector for name, (vector, _) in zip(some, obtained, strict=True)}
+                self._vectors |= {name: vector for name, (vector, *_) in zip(some, obtained, strict=True)}
+                self.trained |= {name for name, (*_, now) in zip(some, obtained, strict=True) if now}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]
             if order.content and name not in self._vectors:
@@ -411,8 +415,11 @@ SAMPLED = (
 )
 
 
+@cache
 def far(one: str, other: str) -> float:
     """The syntactic distance; 0 where URIEL has none."""
+    if known(one) is None or known(other) is None:  # which costs no search for near names
+        return 0.0
     with suppress(LingarithError):
         return Uriel("syntactic").between(one, other) or 0.0
     return 0.0

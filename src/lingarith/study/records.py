@@ -9,14 +9,18 @@ a line was cut off by a crash: reading leaves it out and the next line takes its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from .. import plain
-from ..disk.files import TEMPORARY, inside, read_json, unlinked, write_atomically
+from ..disk import lines
+from ..disk.files import inside, listed, read_json, write_atomically
+from ..disk.locks import alone
+from ..disk.temporary import TEMPORARY, sweep
 from ..errors import LingarithError
 
 BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED = "baseline", "add", "add_subtract", "uncoupled"
@@ -100,7 +104,7 @@ Weight = float | str
 """What a protocol chooses: λ, β or a learning rate; or a source language, by its code (:data:`BEST`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One labelled example of a target language: the article and its reference; ``alternatives`` are right too."""
 
@@ -113,7 +117,7 @@ class Example:
     task: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One output. ``weight`` is None for a method without one; ``score`` is in 0..100; ``kind`` is target,
     source, other, empty or copied (:mod:`..scores.output`), or nothing where the task writes labels. A study
@@ -278,6 +282,8 @@ class Run:
     ingredients: list[Ingredient] = field(default_factory=list)
 
 
+LOCK = ".run"
+"""What a command that writes into a run folder locks there."""
 Line = Example | Record | Choice | Ingredient
 Kind = TypeVar("Kind", Example, Record, Choice, Ingredient)
 FILES: Mapping[type[Line], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
@@ -311,27 +317,21 @@ def read_lines(folder: Path, kind: type[Kind], *, whole: bool = False) -> list[K
     Raises :class:`LingarithError` naming file and line where a line is no JSON or does not fit (see
     :func:`.plain.record`); with ``whole`` also where the last line was cut off.
     """
-    path = folder / FILES[kind][0]
-    try:
-        with open(path, "rb", opener=unlinked) as file:
-            *lines, rest = file.read().split(b"\n")
-    except FileNotFoundError:
-        return []
-    if rest and whole:
-        raise LingarithError(f"{path}, line {len(lines) + 1}: cut off; run the command again that made it")
-    objects: list[Kind] = []
-    before: dict[tuple[Any, ...], Kind] = {}
+    seen: dict[tuple[Any, ...], Kind] = {}
     mend = "delete that line and run again"
-    for number, text in enumerate(lines, 1):
-        where = f"{path}, line {number}"
-        if text:
-            line = plain.record(kind, plain.json_object(text, where, mend), where, mend=mend)
-            if isinstance(line, Record):
-                must_be_score(line.score, where, mend)
-            if isinstance(line, Record | Example) and before.setdefault(_key(line), line) != line:
-                raise LingarithError(f"{where}: this line stood there before and said something else; {mend}")
-            objects.append(line)
-    return objects
+    return [
+        _checked(plain.record(kind, values, where, mend=mend), seen, where, mend)
+        for where, values in lines.objects(folder / FILES[kind][0], mend, whole=whole)
+    ]
+
+
+def _checked(line: Kind, seen: dict[tuple[Any, ...], Kind], where: str, mend: str) -> Kind:
+    """The line itself. Raises :class:`LingarithError` for a score that is none, and what was said otherwise before."""
+    if isinstance(line, Record):
+        must_be_score(line.score, where, mend)
+    if isinstance(line, Record | Example) and seen.setdefault(_key(line), line) != line:
+        raise LingarithError(f"{where}: this line stood there before and said something else; {mend}")
+    return line
 
 
 def must_be_score(score: float, where: str, mend: str) -> None:
@@ -343,17 +343,14 @@ def must_be_score(score: float, where: str, mend: str) -> None:
 # ---------------------------------------------------------------- written
 
 
-def append(folder: Path, lines: Iterable[Line]) -> None:
+def append(folder: Path, added: Iterable[Line]) -> None:
     """Add lines to the file of their kind. Raises :class:`LingarithError` when that fails (disk full)."""
     texts: dict[str, list[str]] = {}
-    for line in lines:
+    for line in added:
         texts.setdefault(FILES[type(line)][0], []).append(json.dumps(asdict(line), ensure_ascii=False) + "\n")
     for name, rows in texts.items():
         try:
-            with open(folder / name, "ab+", opener=unlinked) as file:
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-                file.write("".join(rows).encode())
+            lines.append(folder / name, "".join(rows).encode())
         except OSError as problem:
             raise LingarithError(
                 f"cannot write {folder / name}: {problem.strerror}; what was there is kept: "
@@ -377,23 +374,39 @@ class RunFolder:
                 raise LingarithError(
                     f"{self.path} holds another run (other data, options or backbone); choose another --out"
                 )
-            lines: list[Line] = [*run.examples, *run.records, *run.choices, *run.ingredients]
-            self.written.update(map(_key, lines))
+            there: list[Line] = [*run.examples, *run.records, *run.choices, *run.ingredients]
+            self.written.update(map(_key, there))
             return run
-        if self.path.exists() and not self.path.is_dir():
-            raise LingarithError(f"{self.path} is a file; choose another --out")
-        if self.path.exists() and any(not path.name.startswith(TEMPORARY) for path in self.path.iterdir()):
-            raise LingarithError(f"{self.path} is not empty and holds no run; choose another --out")
+        self.must_be_free()
         self.close(about)
         return read_run(self.path)
+
+    def must_be_free(self) -> None:
+        """Raise :class:`LingarithError` unless a run can be there: a run is, or nothing yet."""
+        if self.path.exists() and not self.path.is_dir():
+            raise LingarithError(f"{self.path} is a file; choose another --out")
+        names = listed(self.path)
+        if "run.json" not in names and any(not name.startswith((TEMPORARY, LOCK)) for name in names):
+            raise LingarithError(f"{self.path} is not empty and holds no run; choose another --out")
+
+    @contextmanager
+    def alone(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Context that one command at a time is in: of two, the second one waits, and finds all lines there.
+
+        Raises :class:`LingarithError` as :meth:`must_be_free` does, and where nothing can be written.
+        """
+        self.must_be_free()
+        with alone(self.path / LOCK, waiting):
+            sweep(self.path)
+            yield
 
     def close(self, about: About) -> None:
         """Write ``run.json``, whole or not at all."""
         write_atomically(self.path / "run.json", json.dumps(asdict(about), ensure_ascii=False, indent=1))
 
-    def add(self, lines: Sequence[Line]) -> None:
+    def add(self, added: Sequence[Line]) -> None:
         """Append the lines that are not there yet."""
-        new = {_key(line): line for line in lines if _key(line) not in self.written}
+        new = {_key(line): line for line in added if _key(line) not in self.written}
         append(self.path, new.values())
         self.written.update(new)
 

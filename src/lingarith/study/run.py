@@ -64,19 +64,20 @@ def run(
     planned = planned or plan(lab)
     folder = RunFolder(out)
     about = _about(lab, planned, command, notes)
-    folder.open(about)
-    lab.store.catch_up()
-    forecast = Forecast(lab, planned.counted)
-    announce(forecast)
-    (runner or Here()).run(Work(lab, forecast, planned.protocol, together))
-    lines = lines_of(lab, Stored(lab), planned.protocol)
-    fixed = [line for line in lines if isinstance(line, Fixed)]
-    vectors = [ingredient(lab, name) for name in lab.orders if name in planned.counted.needed]
-    folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
-    handed = hand_over(lab, lines, planned.protocol, out, command, format) if lab.study.table == ADAPT else {}
-    grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
-    folder.close(replace(about, fixed=fixed, handed_over=handed, grid=grid))
-    return read_run(out)
+    with folder.alone(lambda: lab.progress(f"waiting for another command, which writes into {out}", 0, 1)):
+        folder.open(about)
+        lab.store.catch_up()
+        forecast = Forecast(lab, planned.counted)
+        announce(forecast)
+        (runner or Here()).run(Work(lab, forecast, planned.protocol, together))
+        lines = lines_of(lab, Stored(lab), planned.protocol)
+        fixed = [line for line in lines if isinstance(line, Fixed)]
+        vectors = [ingredient(lab, name) for name in lab.orders if name in planned.counted.needed]
+        folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
+        handed = hand_over(lab, lines, planned.protocol, out, command, format) if lab.study.table == ADAPT else {}
+        grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
+        folder.close(replace(about, fixed=fixed, handed_over=handed, grid=grid))
+        return read_run(out)
 
 
 def ingredient(lab: Lab, name: str) -> Ingredient:

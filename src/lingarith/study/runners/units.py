@@ -24,7 +24,7 @@ from ..jobs import steps_done
 from ..lab import Lab
 from ..lines import name_vectors, tested
 from ..outputs import Stored
-from ..recipes import Place, rows
+from ..recipes import Method, Place, rows
 from ..study import study_of
 
 TRAIN, TEST = "train", "test"
@@ -63,8 +63,12 @@ class Work:
         """Every method for every target."""
         return [
             Unit(TEST, (place.task, place.target, str(place.seed), method.name, method.source))
-            for place, method in rows(self.lab)
+            for place, method in self._rows
         ]
+
+    @cached_property
+    def _rows(self) -> list[tuple[Place, Method]]:
+        return list(rows(self.lab))
 
     def seconds_of(self, share: Share) -> float:
         """About how long a share takes."""
@@ -73,7 +77,7 @@ class Work:
     @cached_property
     def _seconds(self) -> dict[Unit, float]:
         """Of what is left: the outputs that lack are taken to be as many in every part of a test."""
-        outputs = [self.forecast.outputs_of(method) for _, method in rows(self.lab)]
+        outputs = [self.forecast.outputs_of(method) for _, method in self._rows]
         each = self.forecast.writing / max(1, sum(outputs))
         seconds = {unit: self.forecast.training(*unit.what) for unit in self.training}
         return seconds | {unit: each * count for unit, count in zip(self.testing, outputs, strict=True)}

@@ -69,6 +69,8 @@ def _said(name: str) -> Iterator[None]:
     """Turn what the hub and the network answer into one sentence."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    # OSError, HTTPError of whichever client the hub's library has, and an upload that failed again and again.
+    network: Any = (*HfHubHTTPError.__bases__, RuntimeError)
     answers = {
         401: "does not know the token; log in again with `hf auth login`",
         403: "does not let this token write there; take a token that may write, and a name under your own user",
@@ -86,7 +88,7 @@ def _said(name: str) -> Iterator[None]:
     except HfHubHTTPError as problem:
         status = problem.response.status_code
         raise LingarithError(f"{name}: the hub {answers.get(status, f'answered {status}; try again later')}") from None
-    except (*HfHubHTTPError.__bases__, RuntimeError) as problem:  # httpx's, OSError; uploads that failed for good
+    except network as problem:
         raise LingarithError(
             f"the hub cannot be reached ({type(problem).__name__}); no file was pushed: look at the network "
             "and HF_HUB_OFFLINE, and run the same command again (with --update where the repository is there by now)"

@@ -363,10 +363,9 @@ def _initial(backbone: Backbone, options: TrainOptions, vector: Vector | None) -
     adapter = options.adapter
     if not isinstance(adapter, Factored):
         return full.parameters(backbone), None
-    if vector:
-        start = {path: terms[0] for path, terms in vector.terms.items()}
-    else:
-        start = adapter.init(backbone.shapes_of(options.projections), options.init_seed)
+    shapes = backbone.shapes_of(options.projections)
+    begun = {path: terms[0] for path, terms in vector.terms.items()} if vector else None
+    start = begun or adapter.init(shapes, options.init_seed)
     factors = {
         f"{path}.{which}": factor.to(home(backbone.linears[path]))
         for path, term in start.items()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from .. import plain
@@ -178,10 +179,12 @@ def _predicted(
     for number, update in enumerate(updates):
         before = number * len(data.examples)
         with lab.backbone.using(update):
-            bits = reference_bits(
-                lab.backbone, data, lab.study.writing.max_input, lambda done, before=before: watch(before + done)
-            )
+            bits = reference_bits(lab.backbone, data, lab.study.writing.max_input, partial(_further, watch, before))
         yield [f"{each:.5f}" for each in bits]
+
+
+def _further(watch: Callable[[int], None], before: int, done: int) -> None:
+    watch(before + done)
 
 
 @dataclass

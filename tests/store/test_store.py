@@ -548,6 +548,8 @@ def test_verify_reads_what_is_kept_of_compositions(store: Store) -> None:
     (store.folder / "losses/x.json").write_text((store.folder / "losses/x.json").read_text().replace("2.0", "1.0"))
     (store.folder / "outputs/x.json").rename(store.folder / "outputs/y.json")
     assert [said.partition(" was changed")[0].rpartition("/")[2] for said in store.verify()] == ["y.json", "x.json"]
+
+
 def test_a_vector_that_has_the_older_fingerprint_of_its_backbone(store: Store) -> None:
     """Fingerprints were of samples once; what has one like that is taken where it matches, and says so."""
     old, new, other = "a" * 64, "b" * 64, "c" * 64

@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import DO_LESS, LingarithError, out_of_memory, visible
-from . import backbones, composing, exchange, languages, making, reporting, vectors
+from . import backbones, composing, exchange, languages, making, playing, reporting, vectors
 from .terminal import tell
 
 USAGE: Any = typer.BadParameter.__base__
@@ -33,7 +33,7 @@ app = typer.Typer(
 for command in (
     making.demo, making.adapt, making.run, reporting.report,
     composing.compose, composing.inspect, composing.choose, composing.evaluate, composing.generate,
-    exchange.import_, exchange.export, exchange.push, languages.related, languages.languages,
+    exchange.import_, exchange.export, exchange.push, playing.play, languages.related, languages.languages,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(making.train, name="train")

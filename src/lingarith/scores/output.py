@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
+from difflib import SequenceMatcher
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -111,6 +112,17 @@ def shares(kinds: Iterable[str]) -> dict[str, float]:
     if not counts:
         raise LingarithError("there is no output to take shares of; give at least one")
     return {kind: counts[kind] / counts.total() for kind in KINDS}
+
+
+def copied(output: str, article: str) -> float:
+    """The share of an output, 0 to 1, that its longest stretch in common with the article is; 0 of an empty one.
+
+    >>> copied("A bridge opened in Chad", "On Monday a bridge opened in Mali")
+    0.8260869565217391
+    """
+    output, article = (" ".join(visible(text).split()) for text in (output, article))
+    matcher = SequenceMatcher(None, article, output, autojunk=False)
+    return matcher.find_longest_match().size / max(1, len(output))
 
 
 def _is_copied(output: str, article: str) -> bool:

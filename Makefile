@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo real test test-all attack check bench clean
+.PHONY: demo real test test-all attack check docs bench clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
@@ -42,6 +42,10 @@ check: .venv/installed
 	$(BIN)/ruff check src tools tests benchmarks
 	$(BIN)/mypy
 
+# The site of docs/, in site/, with nothing from the network but the packages, once.
+docs: .venv/documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # study.py starts its peer, python benchmarks/plain_script.py, by itself.
 bench: .venv/installed
 	mkdir -p $(NUMBERS)
@@ -63,4 +67,8 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/documented: .venv/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	touch $@

@@ -6,8 +6,11 @@ import ast
 import json
 import math
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -172,6 +175,53 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         named = {word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)} - {"--help"}
         assert named <= known, f"lingarith {' '.join(words)}: {sorted(named - known)}"
+
+
+PAGES = ("index", "start", "tutorial", "play")
+"""The pages whose every snippet is run, in their order and one after another, on a tiny backbone."""
+INSTALLS = ("make demo", "source .venv/bin/activate")
+SMALL = {
+    "--steps": 2, "--batch-size": 4, "--learning-rate": 0.05, "--max-input": 24, "--max-target": 8, "--max-output": 6,
+    "--characters": 2000, "--train-limit": 6, "--validation-limit": 4, "--test-limit": 4, "--weights": "0.7,1",
+    "--betas": 0.1, "--search": "grid",
+}  # fmt: skip
+"""What commands that have these options get as well."""
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT's own
+def test_every_snippet_of_the_pages_runs(
+    tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lingarith.cli.main import app, main
+    from lingarith.play import page
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
+    monkeypatch.setattr("lingarith.model.backbone.folder_of", lambda _: tiny_backbone)
+    monkeypatch.setattr(page, "gradio", lambda: SimpleNamespace(__version__="6"))
+    monkeypatch.setattr(page, "serve", lambda *_: None)
+    for name in PAGES:
+        for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", read(f"docs/{name}.md"), re.MULTILINE | re.DOTALL):
+            if kind == "python":
+                exec(code, {})
+                continue
+            assert kind == "console", f"a snippet of {name}.md is neither console nor Python"
+            for line in re.findall(r"^\$ (.+)", code, re.MULTILINE):
+                if line in INSTALLS:
+                    continue
+                program, *words = shlex.split(line)
+                assert program == "lingarith", line
+                if words == ["demo"]:  # which has none of the options that would make it small
+                    words = ["adapt", "pt", "--out", "lingarith-demo"]
+                command = typer.main.get_command(app)
+                for word in words:
+                    command = getattr(command, "commands", {}).get(word, command)
+                known = {option for parameter in command.params for option in parameter.opts}
+                words += [f"{key}={value}" for key, value in SMALL.items() if key in known]
+                monkeypatch.setattr(sys, "argv", ["lingarith", *words])
+                with pytest.raises(SystemExit) as left:
+                    main()
+                assert not left.value.code, f"{line}\n{capsys.readouterr().err}"
 
 
 def test_commands_are_found_in_code_alone() -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lingarith.errors import LingarithError
+from lingarith.newsroom.rows import rows
 from lingarith.play.desk import Output
 from lingarith.play.page import said, shown
 
@@ -111,8 +112,7 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
     page.get_by_label("Expression").focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("0.5*headlines[en] + 0.5*news[pt")
-    page.wait_for_selector(".said pre.wrong")
-    assert "names look like" in page.inner_text(".said pre.wrong")
+    page.wait_for_function("document.querySelector('.said pre.wrong')?.innerText.includes('names look like')")
     page.keyboard.type("]")
     page.wait_for_selector(".said pre:not(.wrong)")
     slider = page.locator("input[type=range]:visible").nth(1)
@@ -121,5 +121,13 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
     page.wait_for_function("document.querySelector('.said pre').innerText.includes('0.51*news[pt]')")
     assert page.get_by_label("Expression").input_value() == "0.51*news[pt] + 0.5*headlines[en]"
     assert page.evaluate("document.activeElement.type") == "range"  # the slider is still under one's hand
-    assert {"Target language", "Begin with"} <= set(reached)
-    assert {"range", "textarea", "radio", "submit"} & set(reached) >= {"range", "textarea", "radio"}
+    page.get_by_label("Target language").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Engl")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.said pre').innerText.includes('0.2*news[en]')")
+    assert page.get_by_label("Article").input_value() == next(rows("en", "test", 1))["text"]
+    page.get_by_label("Add (Eq. 1)").focus()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function("document.querySelector('.said pre').innerText.startsWith('headlines[en] in factors')")
+    assert {"Target language", "range slider for news[pt]", "textarea", "radio", "submit"} <= set(reached)

@@ -50,7 +50,7 @@ def page(desk: Desk, space: str) -> Any:
             with gr.Column():
                 target = gr.Dropdown(list(targets.items()), value=begin, label="Target language")
                 kin = gr.Markdown()
-                start = gr.Dropdown([], label="Begin with")
+                start = gr.Radio([], label="Begin with")
                 expression = gr.Textbox(label="Expression", max_lines=3)
                 about = gr.HTML(elem_classes="said")
                 where = gr.Radio(list(SPACES), value=space, label="Space of the sum")
@@ -101,7 +101,7 @@ def page(desk: Desk, space: str) -> Any:
             name = list(sums)[min(1, len(sums) - 1)]
             yield {
                 kin: desk.kin(code),
-                start: gr.Dropdown(list(sums), value=name),
+                start: gr.Radio(list(sums), value=name),
                 article: text,
                 reference: f"The newsroom's own headline: {headline}",
             }
@@ -115,10 +115,11 @@ def page(desk: Desk, space: str) -> Any:
         changed = [kin, start, expression, about, article, reference, alone, composed, number, names, *sliders]
         # Of the events that come while one is answered the last counts, and the backbone serves one at a time.
         usual = {"trigger_mode": "always_last", "concurrency_id": "backbone", "show_progress": "hidden"}
+        # A dropdown says `input` when it is left, chosen or not, and `select` to the mouse alone.
         four = [expression, where, article, target]
         for trigger, does, takes in (
             (blocks.load, turned, [where, target, number]),
-            (target.input, turned, [where, target, number]),
+            (target.change, turned, [where, target, number]),
             (start.input, begun, [start, where, article, target]),
             (another.click, another_one, [expression, where, target, number]),
             *((field.input, answer, four) for field in (expression, where, article)),

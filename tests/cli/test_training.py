@@ -108,8 +108,9 @@ def test_full_fine_tuning(
     assert 'use space="delta"' in fails("compose", mixed, "--store", store, "--name", "mix")
     assert command("compose", mixed, *delta, "--name", "mix").code == 0
     merged = tmp_path / "merged"
-    assert command("export", "mix", *delta, "--format", "merged", "--out", merged).code == 0
-    on, alone = load(training[training.index("-b") + 1]), load(str(merged))
+    base = training[training.index("-b") + 1]
+    assert command("export", "mix", *delta, "--format", "merged", "-b", base, "--out", merged).code == 0
+    on, alone = load(base), load(str(merged))
     with on.using(realise(parse("mix"), {"mix": Store(store).get("mix")}, "delta")):
         right = on.model.state_dict()
         assert all(torch.equal(tensor, right[key]) for key, tensor in alone.model.state_dict().items())

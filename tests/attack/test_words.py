@@ -23,6 +23,7 @@ from lingarith.disk.remote import Remote
 from lingarith.disk.tensors import TensorFile
 from lingarith.errors import LingarithError
 from lingarith.store.objects import _digest
+from lingarith.store.store import Store
 from lingarith.vectors.vector import content_hash
 from tests.cli.conftest import Command
 
@@ -82,8 +83,7 @@ def test_what_a_stream_cannot_hold(
 
 def test_nothing_of_a_vector_acts_on_a_terminal(command: Command, store: Path) -> None:
     """Origins of somebody else, with the right hash."""
-    [path] = store.glob("names/*/news%5Bpt%5D.json")
-    folder = store / "objects" / json.loads(path.read_text())["hash"]
+    folder = store / "objects" / Store(store).resolve("news[pt]")
     manifest = json.loads((folder / "origin.json").read_text())
     manifest["origin"] |= {"kind": ESCAPE, "note": f"{ESCAPE}\nerror: none"}
     digest = _digest(content_hash(TensorFile(folder / "vector.safetensors")), manifest["scale"], manifest["origin"])

@@ -69,7 +69,10 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    screen, lines = console(stderr=stderr), [[harmless(cell) for cell in row] for row in (heads, *rows)]
+    screen, lines = (
+        console(stderr=stderr),
+        [[harmless(cell).replace("\n", " ") for cell in row] for row in (heads, *rows)],
+    )
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     if not screen.is_terminal or sum(widths) + 2 * len(widths) - 2 <= screen.width:
         # As below and a hundred times as quick; where no terminal breaks lines, a row is a line.
@@ -78,7 +81,7 @@ def print_table(
             texts = [
                 pad + cell if head in right else cell + pad for pad, cell, head in zip(cells, row, heads, strict=True)
             ]
-            print("  ".join(texts).rstrip(), file=screen.file)
+            tell("  ".join(texts).rstrip(), stderr=stderr)
         return
     table = Table(box=None, pad_edge=False)
     for head in heads:

@@ -13,6 +13,7 @@ from .composing import study_typed
 from .flags import flags
 from .opening import DEFAULT_STORE, StorePlace, open_lab
 from .progress import shown
+from .terminal import tell
 
 
 @flags("tasks", "prompt", "backbone", "space", "writing")
@@ -43,7 +44,7 @@ def play(
         desk = desks.desk(open_lab(study, store, progress, trains=False))
     if export:
         desks.export(desk, export, given, version)
-        print(f"{export} holds a Space with {', '.join(desk.entries)}; `hf upload` sends it")
+        tell(f"{export} holds a Space with {', '.join(desk.entries)}; `hf upload` sends it")
         return
-    print(f"http://{host}:{port} shows {', '.join(desk.entries)}; Ctrl-C ends it", flush=True)
+    tell(f"http://{host}:{port} shows {', '.join(desk.entries)}; Ctrl-C ends it")
     serve(desk, study.sums.value.name, host, port)

@@ -107,6 +107,11 @@ def test_a_folder_of_lingarith_says_its_backbone(store: Store, tmp_path: Path) -
     assert store.put(on_backbone(vector, FACTS, SIZES)) in {entry.hash for entry in store.entries()}
     with pytest.raises(LingarithError, match=r"made for backbone tiny \(ffffffff…\), not for other \(00000000…\)"):
         on_backbone(vector, FACTS | {"name": "other", "fingerprint": "0" * 64}, SIZES)
+    trimmed = FACTS | {"name": "less", "fingerprint": "0" * 64, "trimmed": {"fingerprint": FACTS["fingerprint"]}}
+    moved = on_backbone(vector, trimmed, SIZES)
+    assert moved.origin["backbone"] == trimmed
+    assert on_backbone(moved, FACTS, SIZES).origin["backbone"] == FACTS
+    assert on_backbone(moved, trimmed | {"fingerprint": "1" * 64}, SIZES).origin["base"] == "less"
 
 
 @pytest.mark.parametrize("told", [None, [], {"name": "tiny"}, {"name": 3, "fingerprint": "f"}])

@@ -11,6 +11,7 @@ import torch
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone, load, wrap
 from lingarith.model.trim import Trimmed, trim
+from lingarith.vectors.vector import Update
 from tests.model.test_vocabulary import KINDS, fast
 
 
@@ -38,10 +39,18 @@ def logits(backbone: Backbone, text: str) -> torch.Tensor:
     [("llama", "bpe", False), ("gemma3", "bpe", True), ("qwen3", "byte_level", True), ("mt5", "unigram", False)],
 )
 def test_a_text_of_kept_pieces_has_the_same_numbers(
-    family: str, kind: str, tied: bool, spelt: Callable[..., Backbone], tmp_path: Path
+    family: str,
+    kind: str,
+    tied: bool,
+    spelt: Callable[..., Backbone],
+    update: Callable[[Backbone], Update],
+    tmp_path: Path,
 ) -> None:
+    """With a vector on it, as without."""
     whole = spelt(family, kind, tie_word_embeddings=tied)
-    before = {text: logits(whole, text) for text in ("the cat sat", "the mat")}
+    change = update(whole)
+    with whole.using(change):
+        before = {text: logits(whole, text) for text in ("the cat sat", "the mat")}
     tokens = {text: whole.tokenizer.convert_ids_to_tokens(whole.encode([text])[0]) for text in before}
     vocabulary = whole.tokenizer.get_vocab()
     result = trim(whole, lambda: before, tmp_path / "out")
@@ -52,7 +61,8 @@ def test_a_text_of_kept_pieces_has_the_same_numbers(
     for text, wanted in before.items():
         assert less.tokenizer.convert_ids_to_tokens(less.encode([text])[0]) == tokens[text]
         kept = [vocabulary[piece] for piece in sorted(less.tokenizer.get_vocab(), key=less.tokenizer.get_vocab().get)]
-        assert torch.equal(logits(less, text), wanted[:, kept])
+        with less.using(change):
+            assert torch.equal(logits(less, text), wanted[:, kept])
     assert less.made["base"] == "some/base"
     assert less.made["trimmed"]["whole"] == family
     assert less.fingerprint != whole.fingerprint

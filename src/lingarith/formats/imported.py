@@ -112,14 +112,16 @@ def on_backbone(
 
     Paths may begin otherwise in the adapter (see :mod:`.paths`); what was done to them its origin says
     under ``renamed``. Raises :class:`LingarithError` where the adapter has a module that is no projection
-    of the backbone, or of another size there, and when its folder says that it was made for another.
+    of the backbone, or of another size there, and when its folder says that it was made for another; one with another
+    part of its vocabulary is none.
     """
     try:
         bound = binding(shapes(vector), projections)
     except LingarithError as problem:
         raise LingarithError(f"{vector.name} does not fit {backbone['name']}: {problem}") from None
     base = vector.origin["backbone"]
-    if "fingerprint" in base and not same_backbone(vector.origin, backbone["fingerprint"], parts):
+    kin = _vocabularies(base) & _vocabularies(backbone)  # layers are the same, whichever pieces are left
+    if "fingerprint" in base and not kin and not same_backbone(vector.origin, backbone["fingerprint"], parts):
         raise LingarithError(
             f"{vector.name} was made for backbone {base.get('name')} ({str(base['fingerprint'])[:8]}…), not for "
             f"{backbone['name']} ({str(backbone['fingerprint'])[:8]}…); import it for its own"
@@ -131,6 +133,11 @@ def on_backbone(
     if said := renamed(bound):
         origin["renamed"] = said
     return Vector(vector.name, terms, vector.scale, origin)
+
+
+def _vocabularies(backbone: Mapping[str, Any]) -> set[str]:
+    """The fingerprints of a backbone, and of the whole one where its vocabulary was trimmed."""
+    return {facts["fingerprint"] for facts in (backbone, backbone.get("trimmed") or {}) if "fingerprint" in facts}
 
 
 def shapes(vector: Vector) -> Shapes:

@@ -111,6 +111,11 @@ def test_beside_the_paper(make_study):
     assert "gu, mr, ne, si, so, vi, yo, zh among them" in grid.caption
 
 
+def test_another_metric_is_not_beside_the_papers(make_study):
+    run = make_study(tasks={TASK: "chrF"})
+    assert not any("beside the paper" in grid.title for grid in tables(run, cells(run, draws=10)))
+
+
 def test_a_listing_stands_beside_the_papers_sizes():
     grid = Grid("Sizes", ["Language", "", "Train"], [["English", "en", "2,000"]], "Ours.")
     [found] = tables(Run(About("7", "Sizes", "table7", grid=grid)), [])

@@ -7,7 +7,7 @@ from itertools import product
 
 from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts, name_of
 from .cells import Cell, mark_of
-from .paper import CITATION, printed
+from .paper import CITATION, METRICS, printed
 from .retention import retention
 from .words import AVERAGE, number, p_text, percent, plain_weights, signed
 
@@ -219,7 +219,7 @@ def _beside_paper(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     paper = {key[1:]: value for key, value in printed(run.about.table).items() if key[0] == task}
     ours = {(cell.target, cell.method): cell.score for cell in cells}
     methods = [m for m in methods_of(run, cells) if any(method == m for _, method in ours.keys() & paper.keys())]
-    if not methods:
+    if not methods or run.about.tasks[task] != METRICS.get(task):
         return
     columns = list(product(methods, (ours, paper)))
     targets = dict.fromkeys(target for target, _ in ours)

@@ -14,7 +14,7 @@ from ..disk.files import write_atomically
 from ..study.records import Grid
 from .findings import Findings
 from .page import page
-from .paper import printed
+from .paper import METRICS, printed
 from .words import NO_TEST, plain_weight
 
 if TYPE_CHECKING:
@@ -111,11 +111,14 @@ def as_csv(results: Mapping[str, Findings]) -> str:
     for run, one in results.items():
         paper = printed(one.run.about.table)
         for cell in one.cells:
+            same = one.run.about.tasks.get(cell.task) == METRICS.get(cell.task)
             texts = {"weights": " ".join(map(plain_weight, cell.weights)), "right": cell.kinds.get("target")}
             among = {f"{name}{AMONG}": value for name, value in cell.among.items()}
             values = {**cell.beside, **vars(cell), **texts, "right_n": cell.right, **among}
             numbers = [values.get(column) for column in (*COLUMNS, *beside)]
-            writer.writerow(map(_cell, [run, *numbers, paper.get((cell.task, cell.target, cell.method))]))
+            writer.writerow(
+                map(_cell, [run, *numbers, paper.get((cell.task, cell.target, cell.method)) if same else None])
+            )
     for one in results.values():
         if one.run.about.grid is not None:
             writer.writerows(map(_cell, row) for grid in one.tables for row in (grid.heads, *grid.rows))

@@ -78,7 +78,7 @@ def opened(address):
 
         def open_page(size):
             page = browser.new_page(viewport=size)
-            page.set_default_timeout(120_000)
+            page.set_default_timeout(60_000)
             page.on("console", lambda message: logged.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: logged.append(str(error)))
             page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))

@@ -177,6 +177,12 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         assert named <= known, f"lingarith {' '.join(words)}: {sorted(named - known)}"
 
 
+def test_every_page_is_in_the_site() -> None:
+    pages = re.findall(r": (\w+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    made = {"commands.md", "architecture.md", "changelog.md"}
+    assert sorted(pages) == sorted(made | {path.name for path in (ROOT / "docs").glob("*.md")})
+
+
 PAGES = ("index", "start", "tutorial", "play")
 """The pages whose every snippet is run, in their order and one after another, on a tiny backbone."""
 INSTALLS = ("make demo", "source .venv/bin/activate")
@@ -197,7 +203,7 @@ def test_every_snippet_of_the_pages_runs(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
-    monkeypatch.setattr("lingarith.model.backbone.folder_of", lambda _: tiny_backbone)
+    monkeypatch.setattr("lingarith.model.backbone.folder_of", lambda *_: tiny_backbone)
     monkeypatch.setattr(page, "gradio", lambda: SimpleNamespace(__version__="6"))
     monkeypatch.setattr(page, "serve", lambda *_: None)
     for name in PAGES:

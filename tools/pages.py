@@ -94,5 +94,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to documents beside docs/ lead to their pages."""
-    return re.sub(r"\]\(\.\./([A-Z]+\.md)", lambda found: f"]({PLACES[found[1]]}", markdown)
+    """Links to documents beside docs/ lead to their pages; of those to other files, which no page is, words stay."""
+    return re.sub(
+        r"\[([^\]]+)\]\(\.\./([^)]+)\)",
+        lambda link: f"[{link[1]}]({PLACES[link[2]]})" if link[2] in PLACES else link[1],
+        markdown,
+    )

@@ -127,7 +127,7 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('.said pre').innerText.includes('0.2*news[en]')")
     assert page.get_by_label("Article").input_value() == next(rows("en", "test", 1))["text"]
-    page.get_by_label("Add (Eq. 1)").focus()
-    page.keyboard.press("ArrowUp")
+    page.get_by_label("Task vector alone").focus()
+    page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('.said pre').innerText.startsWith('headlines[en] in factors')")
     assert {"Target language", "range slider for news[pt]", "textarea", "radio", "submit"} <= set(reached)

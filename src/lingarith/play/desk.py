@@ -98,7 +98,7 @@ class Desk:
     @lru_cache(maxsize=256)  # noqa: B019 - a desk lives as long as its page
     def written(self, combination: Combination, space: str, article: str, target: str) -> Output:
         """What the backbone writes for an article with a sum on it."""
-        [(text, read)] = asked(self.lab.study, target, [article])
+        [(text, read)] = asked(self.lab, target, [article])
         with self.lab.backbone.using(self.composed(combination, space).update()):
             [output] = generate(self.lab.backbone, [read], self.lab.study.writing)
         # A headline alone is too short to be told from its language's neighbours among all languages.

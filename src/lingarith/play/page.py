@@ -17,7 +17,9 @@ LOWEST, HIGHEST = -1.0, 1.5
 CSS = """
 .said pre {white-space: pre-wrap; margin: 0; font-size: .9em} .said .wrong {color: var(--error-text-color, #b91c1c)}
 .said pre.wrong {white-space: pre; overflow-x: auto}
-.output p {font-size: 1.15em; min-height: 3em; margin: 0} .output small {color: var(--body-text-color); opacity: .8}
+.output p {font-size: 1.15em; min-height: 3em; margin: 0}
+textarea, .prose p {unicode-bidi: plaintext; text-align: start}
+.output small {color: var(--body-text-color); opacity: .8}
 """
 
 
@@ -103,13 +105,13 @@ def page(desk: Desk, space: str) -> Any:
                 kin: desk.kin(code),
                 start: gr.Radio(list(sums), value=name),
                 article: text,
-                reference: f"The newsroom's own headline: {headline}",
+                reference: f"The newsroom's own headline:\n\n{headline}",
             }
             yield from begun(name, space, text, code)
 
         def another_one(text: str, space: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
             read, headline = desk.article(code, count + 1)
-            yield {article: read, reference: f"The newsroom's own headline: {headline}", number: count + 1}
+            yield {article: read, reference: f"The newsroom's own headline:\n\n{headline}", number: count + 1}
             yield from answer(text, space, read, code)
 
         changed = [kin, start, expression, about, article, reference, alone, composed, number, names, *sliders]

@@ -119,7 +119,7 @@ def test_merging_checks_the_numbers_and_copies_what_is_the_backbones(
 
 def test_a_vector_that_names_a_folder_of_the_users(base: Path, fails: Fails, store: Path, tmp_path: Path) -> None:
     vectors = Store(store)
-    folder = store / "objects" / Store(store).resolve("news[pt]")
+    folder = store / "objects" / vectors.resolve("news[pt]")
     manifest = json.loads((folder / "origin.json").read_text())
     manifest["origin"]["backbone"]["name"] = str(base)
     digest = _digest(content_hash(TensorFile(folder / "vector.safetensors")), manifest["scale"], manifest["origin"])

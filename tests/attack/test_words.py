@@ -85,7 +85,7 @@ def test_nothing_of_a_vector_acts_on_a_terminal(command: Command, store: Path) -
     """Origins of somebody else, with the right hash."""
     folder = store / "objects" / Store(store).resolve("news[pt]")
     manifest = json.loads((folder / "origin.json").read_text())
-    manifest["origin"] |= {"kind": ESCAPE, "note": f"{ESCAPE}\nerror: none"}
+    manifest["origin"] |= {"kind": ESCAPE, "note": f"{ESCAPE}\nerror: none", "language": ESCAPE}
     digest = _digest(content_hash(TensorFile(folder / "vector.safetensors")), manifest["scale"], manifest["origin"])
     (folder / "origin.json").write_text(json.dumps(manifest | {"hash": digest}))
     folder.rename(folder.with_name(digest))

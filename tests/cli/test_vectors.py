@@ -19,7 +19,7 @@ NAMES = ["headlines[en]", "news[en]", "news[pt]"]
 def vector_folder(store: Path) -> Path:
     """The folder of news[pt] in a store that may be damaged."""
     [reference] = store.glob("names/*/news%5Bpt%5D.json")
-    return store / "objects" / json.loads(reference.read_text())["hash"]
+    return store / "objects" / json.loads(reference.read_text())["is"]["hash"]
 
 
 def test_list(command: Command, trained: Path) -> None:

@@ -153,7 +153,7 @@ def test_two_encodings_are_the_same_tokens(which: str, request: pytest.FixtureRe
 # ---------------------------------------------------------------- scores
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [name for name in METRICS if name != "likelihood"])  # its outputs are numbers
 @pytest.mark.parametrize("language", TEXTS)
 def test_two_encodings_of_one_text_score_100(metric: str, language: str) -> None:
     text, cut = TEXTS[language], CallableTokenizer(letters)

@@ -310,13 +310,17 @@ def test_labels_of_no_language(command: Command, on: tuple[str, ...]) -> None:
     assert "outputs:" not in said
 
 
-def test_outputs_are_kept(command: Command, on: tuple[str, ...], store: Path) -> None:
-    """What was written once is read from the store."""
+def test_outputs_are_kept(
+    command: Command, fails: Callable[..., str], on: tuple[str, ...], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written once is read from the store, and refused where somebody changed it there."""
     words = ("evaluate", EXPRESSION, "pt", "--test-limit", "2", *on, "--json")
     first = command(*words)
     [kept] = (store / "outputs").glob("*.json")
+    monkeypatch.setattr("lingarith.study.outputs.generate_each", None)
+    assert command(*words).json == first.json
     kept.write_text(kept.read_text().replace('"score": 0.0', '"score": 50.0'))
-    assert command(*words).json["score"] == 50.0 != first.json["score"]
+    assert "was changed, or belongs in another place; delete it and run the same command again" in fails(*words)
 
 
 @pytest.mark.parametrize(

@@ -57,4 +57,4 @@ def test_records_that_are_cut_off(fails: Callable[..., str], run: Path) -> None:
 
 
 def test_no_run(fails: Callable[..., str], tmp_path: Path) -> None:
-    assert fails("report", tmp_path).startswith(f"{tmp_path} is no run folder")
+    assert fails("report", tmp_path).startswith(f"{tmp_path}/run.json does not exist; {tmp_path} is no run folder")

@@ -85,7 +85,7 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     assert "About 0 s and 0 MB" in again.err
     told = command(*words, "--json").json
     assert [table["heads"][:2] for table in told["tables"]] == [
-        ["", "Method"], ["", "Baseline"],
+        ["", "Method"], ["", "Method"], ["", "Baseline"], ["Vector", "Hash"],
     ]  # fmt: skip
     assert command(*words, "--dry-run", "--json").json["left"] == 0
     for fewer in (("--set", "controls=[]"), ("--controls", "")):

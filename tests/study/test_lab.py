@@ -329,7 +329,7 @@ def test_the_prompt_is_that_of_the_kind_of_backbone(
 def test_chat_templates(study: Callable[..., Study], tokens: PreTrainedTokenizerFast, store: Store) -> None:
     wanted = study(tasks="topics", prompt="In {language_name}: {text}", chat=True)
     with pytest.raises(LingarithError, match="tiny has no chat template; leave out --chat, or take a model tuned for"):
-        _ = Lab(wanted, store, given=decoder(tokens)).tasks
+        Lab(wanted, store, given=decoder(tokens)).asked("topics")
     tokens.chat_template = TEMPLATE
     on = Lab(wanted, store, given=decoder(tokens))
     assert on.asked("topics").task.prompt == "[user]In {language_name}: {text}[end][model]"  # <s> stands there anyway
@@ -337,4 +337,4 @@ def test_chat_templates(study: Callable[..., Study], tokens: PreTrainedTokenizer
     for template, sentence in {"{{ nothing.at.all }}": "fails", "[model]": "leaves out a part of the prompt"}.items():
         tokens.chat_template = template
         with pytest.raises(LingarithError, match=f"the chat template of tiny {sentence}.*; leave out --chat"):
-            _ = Lab(wanted, store, given=decoder(tokens)).tasks
+            Lab(wanted, store, given=decoder(tokens)).asked("topics")

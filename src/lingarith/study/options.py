@@ -200,8 +200,7 @@ class ChoiceOptions:
     learning_rates: Annotated[tuple[float, ...], "Tried beside learning_rate by the control without arithmetic."] = ()
     controls: Annotated[
         tuple[str, ...] | None,
-        "What gains are held against: rates, scaled, wrong, random, joint, named, averaged, linear, few:16 (or another "
-        "number of labels); without it the table's own.",
+        "Held against gains: rates, scaled, wrong, random, joint, named, averaged, linear, few:16; else the table's.",
     ] = None
     retention: Annotated[bool, "Test on the sources' own test data too: what is lost there."] = False
     score_model: Annotated[

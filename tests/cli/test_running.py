@@ -45,7 +45,7 @@ def test_language_vectors_alone(command: Command, study: Path, tmp_path: Path) -
     done = command(*words, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "Language vectors" in done.out
-    assert "| Portuguese | news[pt]@" in (tmp_path / "out/table.md").read_text()
+    assert "| Portuguese | news\\[pt\\]@" in (tmp_path / "out/table.md").read_text()
     assert len(command("vectors", "list", "--store", tmp_path / "store", "--json").json) == 2
 
 

@@ -75,7 +75,7 @@ def test_files_that_unpack_to_gigabytes(bomb: str, tmp_path: Path) -> None:
 @pytest.mark.attack
 def test_lines_without_end(tmp_path: Path) -> None:
     with pytest.raises(LingarithError, match="unpacks to more than 100 times"):
-        for _ in read_rows(packed(tmp_path / "a.txt.gz", b"aaaaaaaaaaaaaaa\n", 2000)):
+        for _ in read_rows(packed(tmp_path / "a.txt.gz", b"a" * 127 + b"\n", 300)):
             pass
 
 

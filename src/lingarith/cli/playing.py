@@ -38,7 +38,8 @@ def play(
         try:
             socket.create_server((host, port)).close()
         except OSError as problem:
-            raise LingarithError(f"{host}:{port} cannot be served ({problem.strerror}); name another --port") from None
+            reason = (problem.strerror or "").partition(" (")[0]
+            raise LingarithError(f"{host}:{port} cannot be served ({reason}); name another --port") from None
     study = study_typed(given)
     with shown() as progress:
         desk = desks.desk(open_lab(study, store, progress, trains=False))

@@ -23,6 +23,7 @@ from ..model.generate import generate
 from ..newsroom.rows import SIZES, rows
 from ..newsroom.writer import LANGUAGES
 from ..scores.output import copied, language_of, recognisable
+from ..store.parts import same_backbone
 from ..store.store import Entry, Store
 from ..study.evaluate import asked
 from ..study.lab import Lab
@@ -139,7 +140,8 @@ class Desk:
 def desk(lab: Lab) -> Desk:
     """The vectors of a lab's store. Raises :class:`LingarithError` where it has none for the lab's backbone."""
     entries = lab.store.entries() if lab.store.exists() else []
-    ours = {one.name: one for one in entries if one.current and one.backbone == lab.backbone.fingerprint}
+    own = lab.backbone
+    ours = {e.name: e for e in entries if e.current and same_backbone(e.origin, own.fingerprint, own.parts)}
     if not ours:
         chosen = "" if lab.backbone.name == NEWSROOM else f" -b {lab.backbone.name}"
         raise LingarithError(
@@ -155,14 +157,14 @@ def export(desk: Desk, folder: Path, options: Mapping[str, Any], sdk: str) -> No
     Raises :class:`LingarithError` where an option names what lies on this machine alone, and where the folder holds
     what was not written here.
     """
-    backbone = desk.lab.backbone.name
-    for named in (backbone, *options.values()):
+    own = desk.lab.backbone
+    for named in (own.name, *options.values()):
         if named != NEWSROOM and Path(str(named)).exists():
             raise LingarithError(f"{named} lies on this machine, where a Space does not find it; name one of the hub")
     must_be_ours(folder, FILES, "app.py")
     with replacing(folder) as place:
         for name in desk.entries:
-            Store(place / "store").put(desk.lab.store.open(name, desk.lab.backbone.fingerprint))
+            Store(place / "store").put(desk.lab.store.open(name, own.fingerprint, own.parts))
         words = ["lingarith", "play", "--store=store", "--host=0.0.0.0"]
         words += [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         write_file(
@@ -170,7 +172,7 @@ def export(desk: Desk, folder: Path, options: Mapping[str, Any], sdk: str) -> No
             f"import sys\n\nfrom lingarith.cli.main import main\n\nsys.argv = {words!r}\nmain()\n",
         )
         write_file(place / "requirements.txt", f"lingarith[play]=={__version__}\n")
-        write_file(place / "README.md", SPACE.format(sdk=sdk, backbone=backbone, names=", ".join(desk.entries)))
+        write_file(place / "README.md", SPACE.format(sdk=sdk, backbone=own.name, names=", ".join(desk.entries)))
 
 
 SPACE = """---

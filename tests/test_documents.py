@@ -206,6 +206,7 @@ def test_every_snippet_of_the_pages_runs(
     monkeypatch.setattr("lingarith.model.backbone.folder_of", lambda *_: tiny_backbone)
     monkeypatch.setattr(page, "gradio", lambda: SimpleNamespace(__version__="6"))
     monkeypatch.setattr(page, "serve", lambda *_: None)
+    monkeypatch.setattr("socket.create_server", lambda *_: SimpleNamespace(close=lambda: None))  # whoever has the port
     for name in PAGES:
         for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", read(f"docs/{name}.md"), re.MULTILINE | re.DOTALL):
             if kind == "python":

@@ -18,13 +18,14 @@ from ..disk.files import must_be_ours, replacing, write_file
 from ..errors import LingarithError, did_you_mean
 from ..languages.codes import OF_THE_PAPER, SEEN, language, spoken, standard
 from ..languages.related import related
-from ..model.backbone import NEWSROOM
 from ..model.generate import generate
+from ..newsroom import NEWSROOM
 from ..newsroom.rows import SIZES, rows
 from ..newsroom.writer import LANGUAGES
 from ..scores.output import copied, language_of, recognisable
+from ..store.small import Entry
 from ..store.parts import same_backbone
-from ..store.store import Entry, Store
+from ..store.store import Store
 from ..study.evaluate import asked
 from ..study.lab import Lab
 from ..vectors.composition import Composition, compose

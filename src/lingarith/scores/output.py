@@ -118,7 +118,7 @@ def copied(output: str, article: str) -> float:
     """The share of an output, 0 to 1, that its longest stretch in common with the article is; 0 of an empty one.
 
     >>> copied("A bridge opened in Chad", "On Monday a bridge opened in Mali")
-    0.8260869565217391
+    0.782608695652174
     """
     output, article = (" ".join(visible(text).split()) for text in (output, article))
     matcher = SequenceMatcher(None, article, output, autojunk=False)

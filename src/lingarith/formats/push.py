@@ -70,7 +70,7 @@ def _said(name: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     # OSError, HTTPError of whichever client the hub's library has, and an upload that failed again and again.
-    network: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, RuntimeError)  # type: ignore[assignment]
+    network: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
     answers = {
         401: "does not know the token; log in again with `hf auth login`",
         403: "does not let this token write there; take a token that may write, and a name under your own user",

@@ -23,8 +23,8 @@ from ..newsroom import NEWSROOM
 from ..newsroom.rows import SIZES, rows
 from ..newsroom.writer import LANGUAGES
 from ..scores.output import copied, language_of, recognisable
-from ..store.small import Entry
 from ..store.parts import same_backbone
+from ..store.small import Entry
 from ..store.store import Store
 from ..study.evaluate import asked
 from ..study.lab import Lab

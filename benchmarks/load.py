@@ -132,9 +132,8 @@ def of_store(place: Path, count: int, terms: int) -> Iterator[tuple[str, Callabl
     write_peft(Composition(parse("text[x7]"), {"text[x7]": store.open("text[x7]")}, Space("delta")), adapter, **given)
     (adapter / "lingarith.json").unlink()
     total = " + ".join(f"{(k + 1) / 1000:g}*text[x{k}]" for k in range(0, count, max(1, count // terms)))
-    yield "vectors list, first", typed("vectors", "list", *where)
     time.sleep(2.5)  # a file that was written a moment ago is read again
-    typed("vectors", "list", *where)
+    yield "vectors list, first", typed("vectors", "list", *where)
     yield "vectors list", typed("vectors", "list", *where)
     yield "vectors show name", typed("vectors", "show", "text[x7]", *where)
     yield "vectors show name@hash", typed("vectors", "show", older, *where)

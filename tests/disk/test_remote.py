@@ -41,7 +41,9 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        fsspec.filesystem("s3").mkdir("bucket")
+        files = fsspec.filesystem("s3", skip_instance_cache=True)  # another test may have looked for other credentials
+        type(files).clear_instance_cache()
+        files.mkdir("bucket")
         yield "s3://bucket"
     server.stop()
 

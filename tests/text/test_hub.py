@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import langcodes
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from lingarith.errors import LingarithError
@@ -103,9 +105,9 @@ def test_an_interrupted_download_goes_on(
     asked: list[int] = []
     stream = hub._stream
 
-    def spy(wanted: hub.HubFiles, revision: str, root: Path | None, start: int) -> Any:
+    def spy(wanted: hub.HubFiles, revision: str, root: Path | None, start: int, *fields: Any) -> Any:
         asked.append(start)
-        return stream(wanted, revision, root, start)
+        return stream(wanted, revision, root, start, *fields)
 
     monkeypatch.setattr(hub, "_stream", spy)
     shard = hub.materialised(hub.files("mc4", "yo"), ("text",), folder, root=root)
@@ -114,7 +116,7 @@ def test_an_interrupted_download_goes_on(
 
 
 def test_what_came_before_an_error_is_kept_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaking(wanted: hub.HubFiles, revision: str, root: Path | None, start: int) -> Any:
+    def breaking(wanted: hub.HubFiles, revision: str, root: Path | None, start: int, *_: Any) -> Any:
         revisions.append(revision)
         yield from ((number, {"text": str(number)}) for number in range(start, 3))
         if len(revisions) == 1:
@@ -179,6 +181,16 @@ def test_nested_fields_come_along(tmp_path: Path, write_parquet: Callable[[Path,
         hub.files("tydiqa", "fi", "train"), ("id",), tmp_path / "shards", nested=("answers", "more"), root=tmp_path
     )
     assert lines(shard) == [{"row": number, **row} for number, row in enumerate(rows)]
+
+
+def test_of_parquet_the_fields_that_are_used_are_decoded(tmp_path: Path) -> None:
+    """Beside them may stand what Python has no value for, such as a day after the year 9999."""
+    file = tmp_path / "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet"
+    file.parent.mkdir(parents=True)
+    late = pyarrow.array([3_000_000], pyarrow.date32())
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["finnish-1-0"], "late": late}), file)
+    shard = hub.materialised(hub.files("tydiqa", "fi", "train"), ("id",), tmp_path / "shards", root=tmp_path)
+    assert lines(shard) == [{"row": 0, "id": "finnish-1-0"}]
 
 
 @pytest.mark.parametrize("damage", ["shard", "manifest", "gone"])

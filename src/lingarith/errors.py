@@ -13,7 +13,6 @@ LONGEST = 300
 PATH = re.compile(r"\S*/\S*")
 LONGEST_PATH, PATHS = 200, 3
 
-
 USER = re.compile(r"(?:(?<=://)[^\s:/]*:\S*|(?<=https://)[^\s/]*|(?<=http://)[^\s/]*)@")
 """What stands before the host of a URL: with a password, or alone where that is a token. Passwords hold any sign."""
 TOKEN = re.compile(r"([?&][^=&\s]*(?:sig|token|key|secret|passw|credential)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
@@ -88,6 +87,16 @@ def out_of_memory(problem: BaseException) -> bool:
         isinstance(problem, RuntimeError)
         and (type(problem).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(problem))
     )
+
+
+def in_a_line(problem: BaseException) -> str:
+    """What a library says in an error, on one line; the kind of error where it says nothing."""
+    return " ".join(str(problem).split()) or type(problem).__name__
+
+
+def first_sentence(problem: BaseException) -> str:
+    """The first sentence of it, without its stop, and no more than 200 characters."""
+    return in_a_line(problem).split(". ")[0].rstrip(". ")[:200]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

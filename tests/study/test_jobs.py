@@ -17,10 +17,11 @@ from lingarith.disk.locks import alone
 from lingarith.disk.remote import Remote
 from lingarith.errors import LingarithError
 from lingarith.model.backbone import Backbone
+from lingarith.progress import Progress, quiet
 from lingarith.store.objects import vector_hash
 from lingarith.store.store import Store
 from lingarith.study import jobs
-from lingarith.study.jobs import Job, Progress, fetching, obtain_all, quiet, steps_done
+from lingarith.study.jobs import Job, fetching, obtain_all, steps_done
 from lingarith.study.study import Study
 from lingarith.text.corpora import PlainText
 from lingarith.text.labelled import Labelled, TaskExample, filled, labelled

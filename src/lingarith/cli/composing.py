@@ -28,7 +28,7 @@ from .opening import (
     print_table,
     say,
     warn,
-)  # fmt: skip
+)
 from .progress import shown
 from .terminal import console, tell
 
@@ -54,6 +54,12 @@ def composed(expression: str, given: dict[str, Any], shelf: Store) -> tuple[Comp
     parents = {name: shelf.resolve(name) for name in combination.names}
     vectors = {name: shelf.objects.open(digest, name.partition("@")[0]) for name, digest in parents.items()}
     return compose(combination, vectors, study_typed(given).sums.value), parents
+
+
+def lost(composition: Composition) -> str:
+    """What a space lost of the exact sum, as it ends a sentence; nothing where it lost nothing."""
+    by = "cut" if composition.space.rank else "projection on the terms' own spaces"
+    return f", {composition.error:.2%} of it lost by the {by}" if composition.error else ""
 
 
 @flags("sums")
@@ -90,9 +96,7 @@ def compose(
         facts |= {"expression": str(combination), "space": str(composition.space), "adapter": vector.adapter}
         print_json(facts | {"norm": composition.norm, "error": composition.error, "parents": parents})
         return
-    by = "cut" if composition.space.rank else "projection on the terms' own spaces"
-    lost = f", {composition.error:.2%} of it lost by the {by}" if composition.error else ""
-    tell(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost}")
+    tell(f"{combination}\nin {composition.space}: {vector.adapter}, |ΔW| {composition.norm:.4g}{lost(composition)}")
     if name:
         tell(f"stored as {name} ({facts['hash'][:12]})")
     if out:

@@ -255,8 +255,8 @@ def _trained(
 ) -> None:
     """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
     from ..model.parallel import joined
-    from ..study.jobs import quiet
-    from ..study.records import dose, dose_texts
+    from ..progress import quiet
+    from ..study.records import dose_said
 
     study = study_of("train", ADAPT, given, TYPED)
     if len(study.vectors.seeds) > 1:
@@ -280,6 +280,5 @@ def _trained(
             f"{origin['cost']['tokens']:,} tokens, {origin['cost']['seconds']:.0f} s; "
             f"losses in objects/{digest[:12]}…/log.jsonl"
         )
-        if dose(origin):
-            before, after, change = dose_texts(origin)
-            tell(f"{before} → {after} bits per byte of held-out text of its language ({change})")
+        if said := dose_said(origin):
+            tell(said)

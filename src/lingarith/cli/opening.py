@@ -15,8 +15,8 @@ from ..errors import without_passwords
 from .terminal import console, harmless, tell
 
 if TYPE_CHECKING:
+    from ..progress import Progress
     from ..store.store import Store
-    from ..study.jobs import Progress
     from ..study.lab import Lab
     from ..study.study import Study
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .terminal import console, tell
 
 if TYPE_CHECKING:
-    from ..study.jobs import Progress
+    from ..progress import Progress
 
 
 def duration(seconds: float) -> str:

@@ -38,7 +38,7 @@ def show(
     """One vector: where it comes from, and how large its update is in each projection (and other parameter)."""
     from ..adapters.terms import norm
     from ..store.objects import HASH
-    from ..study.records import NO_DOSE, dose, dose_texts
+    from ..study.records import NO_DOSE, dose_said
     from ..vectors.outline import idle
 
     vectors = open_store(store)
@@ -57,9 +57,8 @@ def show(
     tell(f"{vector.adapter}, scale {vector.scale:g}, {len(vector.terms)} projections{others}, |ΔW| {whole:.4g}")
     for sentence in warnings:
         tell(f"warning: {sentence}")
-    if dose(vector.origin):
-        before, after, change = dose_texts(vector.origin)
-        tell(f"{before} → {after} bits per byte of held-out text of its language ({change})")
+    if said := dose_said(vector.origin):
+        tell(said)
     elif vector.origin.get("kind") == "language":
         tell(NO_DOSE.format(vector.name))
     for key, value in vector.origin.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import LingarithError, without_passwords
+from ..errors import LingarithError, in_a_line, without_passwords
 from .kept import cache_folder
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -154,7 +154,7 @@ class Remote:
 
 def _said(problem: Exception, url: str) -> str:
     """What an error says in a line, without the password of the URL wherever it stands."""
-    said = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
+    said = in_a_line(problem).rstrip(".")
     for secret in re.findall(r"://[^\s:/]*:(\S*)@", url):
         for form in {secret, unquote(secret)} - {""}:
             said = said.replace(form, "***")

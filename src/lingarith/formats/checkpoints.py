@@ -11,7 +11,8 @@ from ..disk.files import arrived, expanded, paths_in, read_json, reading
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
 from ..newsroom import NEWSROOM
-from .gguf import Progress, dequantised, quiet
+from ..progress import Progress, quiet
+from .gguf import dequantised
 
 INDEX, SINGLE, CONFIG, ADAPTER = (
     "model.safetensors.index.json",

@@ -66,7 +66,7 @@ class PeftFormat:
         """
         folder = folder.resolve()
         must_be_ours(folder, ours(folder), ORIGIN)
-        origin = dict(origin or {})
+        origin = origin or {}
         config = {
             "peft_type": self.peft_type,
             "peft_version": PEFT_VERSION,
@@ -85,8 +85,7 @@ class PeftFormat:
             content = pieces(shapes, factors(composition.terms), f"update for {folder}", {"format": "pt"})
             write_file(temporary / WEIGHTS, content)
             write_file(temporary / CONFIG, json_bytes(config))
-            about = {**origin, "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
-            about["made_from"] = made_from(composition)
+            about = provenance(composition, origin) | {"made_from": made_from(composition)}
             write_file(temporary / ORIGIN, json_bytes(about))
             write_file(temporary / CARD, card(config, about))
 
@@ -139,6 +138,11 @@ def _patterns(config: Mapping[str, Any], key: str, where: Path) -> list[tuple[re
 def ours(folder: Path) -> set[str]:
     """What is in a folder that was written here and may be replaced; a card that somebody changed is not."""
     return {CONFIG, WEIGHTS, ORIGIN, EVALUATED, *([CARD] if untouched(folder) else [])}
+
+
+def provenance(composition: Composition, origin: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``lingarith.json`` says of a composition in any format: its origin, its space, and what that cut off."""
+    return {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
 
 
 def made_from(composition: Composition) -> dict[str, Any]:

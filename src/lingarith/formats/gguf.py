@@ -5,7 +5,6 @@ What comes out has float32 weights, and beside them ``backbone.json``, which say
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,10 +13,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..disk.files import arrived, expanded, json_bytes, naming, place_folder, read_json, temporary_folder, write_file
+from ..disk.files import (
+    arrived,
+    expanded,
+    file_hash,
+    json_bytes,
+    naming,
+    place_folder,
+    read_json,
+    temporary_folder,
+    write_file,
+)
 from ..disk.kept import cache_folder
 from ..disk.locks import alone
-from ..errors import LingarithError, optional
+from ..errors import LingarithError, first_sentence, in_a_line, optional
+from ..progress import Progress, quiet
 
 ABOUT = "backbone.json"
 SUFFIX = ".gguf"
@@ -27,12 +37,6 @@ PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Short names of checkpoints that the package index carries: the package, and the model that was quantised."""
 MEND = "delete that folder, and it is made again"
-
-Progress = Callable[[str, int, int], None]
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """No progress is shown."""
 
 
 def gguf_of(name: str, revision: str | None = None) -> Path | None:
@@ -59,7 +63,7 @@ def gguf_of(name: str, revision: str | None = None) -> Path | None:
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     except (OSError, ValueError) as problem:
-        why = " ".join(str(problem).split()).split(". ")[0][:200]
+        why = first_sentence(problem)
         raise LingarithError(f"{file} of {repository} cannot be had from the hub ({why}); check both names") from None
 
 
@@ -78,8 +82,7 @@ def dequantised(name: str, revision: str | None = None, progress: Progress = qui
         file, base, package = gguf_of(name, revision), None, None
         if file is None:
             return None
-        with open(file, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_hash(file)
     folder = cache_folder() / "gguf" / digest[:16]
     if not folder.exists():
         with alone(folder, lambda: progress(f"another process dequantises {name}", 0, 0)):
@@ -106,6 +109,11 @@ def elsewhere(backbone: Mapping[str, Any]) -> tuple[str, str]:
     elif base not in PACKAGES and expanded(base).exists():
         notes.append("only this machine has that folder, so say where others can get it")
     return base, f"the adapter names {base} as its base; {'; '.join(notes)}" if notes else ""
+
+
+def lacking(report: Mapping[str, Any]) -> list[str]:
+    """The tensors for which a checkpoint held nothing that fits, by what transformers reports of loading it."""
+    return sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
 
 
 def _make(name: str, file: Path | None, package: Any, facts: dict[str, Any], folder: Path, progress: Progress) -> None:
@@ -147,7 +155,7 @@ def _header(file: Path, folder: Path) -> str:
         architecture, kind, packed = (reader.fields[key].contents() if key in reader.fields else None for key in keys)
         numbers = sum(int(tensor.n_elements) for tensor in reader.tensors)
     except Exception as problem:  # the library raises whatever the bytes make of it
-        why = " ".join(str(problem).split())[:120] or type(problem).__name__
+        why = in_a_line(problem)[:120]
         raise LingarithError(f"{file} is damaged, or no GGUF ({why}); download it again") from None
     if kind not in (None, "model") or architecture not in GGUF_SUPPORTED_ARCHITECTURES:
         raise LingarithError(
@@ -181,10 +189,9 @@ def _read(name: str, file: Path, done: Callable[[int], None]) -> tuple[Any, Any]
         done(2)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **common)
     except Exception as problem:  # whatever the bytes make of it, or a converter that is not there
-        why = " ".join(str(problem).split()).split(". ")[0][:200] or type(problem).__name__
+        why = first_sentence(problem)
         raise LingarithError(f"{name} cannot be dequantised ({why}); give the model in safetensors") from problem
-    absent = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
-    if absent:
+    if absent := lacking(report):
         raise LingarithError(
             f"{name} lacks {len(absent)} of the tensors of {config.model_type} ({absent[0]} …); download it again"
         )

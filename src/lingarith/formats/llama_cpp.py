@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
 from ..errors import LingarithError, did_you_mean, optional
 from ..vectors.composition import Composition
-from .folders import ORIGIN, SCHEMA, made_from
+from .checkpoints import CONFIG
+from .folders import ORIGIN, made_from, provenance
 from .peft import factors_of, rank_of
 
 ADAPTER, MODELFILE = "adapter.gguf", "Modelfile"
@@ -80,7 +81,7 @@ def write_gguf(
     composition.must_be_projections("an adapter of GGUF")
     folder = folder.resolve()
     must_be_ours(folder, {ADAPTER, MODELFILE, ORIGIN}, ORIGIN)
-    config = read_json(base / "config.json", mend="name the backbone's folder by --backbone")
+    config = read_json(base / CONFIG, mend="name the backbone's folder by --backbone")
     kind = str(config.get("model_type"))
     if kind not in FAMILIES:
         raise LingarithError(
@@ -109,8 +110,8 @@ def write_gguf(
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
-        write_file(temporary / ORIGIN, json_bytes(about | {"made_from": made_from(composition)}))
+        about = provenance(composition, origin) | {"made_from": made_from(composition)}
+        write_file(temporary / ORIGIN, json_bytes(about))
         write_file(temporary / MODELFILE, "\n".join(_modelfile(base_model, (origin or {}).get("prompt"))))
     return rank
 

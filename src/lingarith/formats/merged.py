@@ -21,7 +21,7 @@ from ..errors import LingarithError
 from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
 from .checkpoints import CONFIG, INDEX, SINGLE, weight_files
-from .folders import ORIGIN, SCHEMA
+from .folders import ORIGIN, provenance
 from .gguf import ABOUT
 from .paths import beginnings, nearest
 
@@ -62,9 +62,9 @@ def write_merged(
             write_file(temporary / shard.path.name, content)
         for path in beside:
             write_file(temporary / path.name, arrived(base, path.name).read_bytes())
-        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
         lost = relative_error(rounding.lost, rounding.whole)
-        write_file(temporary / ORIGIN, json_bytes(about | {"rounding": lost, "files": sorted(names)}))
+        about = provenance(composition, origin) | {"rounding": lost, "files": sorted(names)}
+        write_file(temporary / ORIGIN, json_bytes(about))
     return lost
 
 

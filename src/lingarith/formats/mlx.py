@@ -14,7 +14,7 @@ from ..disk.files import json_bytes, must_be_ours, replacing, write_file
 from ..disk.tensors import pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition
-from .folders import CONFIG, ORIGIN, SCHEMA, TaskType, made_from
+from .folders import CONFIG, ORIGIN, TaskType, made_from, provenance
 from .peft import factors_of, rank_of
 
 ADAPTERS = "adapters.safetensors"
@@ -50,5 +50,5 @@ def write_mlx(
     with replacing(folder) as temporary:
         write_file(temporary / ADAPTERS, pieces(tensors, tensors.items(), f"update for {folder}", {"format": "mlx"}))
         write_file(temporary / CONFIG, json_bytes(config))
-        about = {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
-        write_file(temporary / ORIGIN, json_bytes(about | {"made_from": made_from(composition)}))
+        about = provenance(composition, origin) | {"made_from": made_from(composition)}
+        write_file(temporary / ORIGIN, json_bytes(about))

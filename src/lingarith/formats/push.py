@@ -12,7 +12,7 @@ from typing import Any
 
 from ..disk.files import arrived, read_json
 from ..disk.tensors import TensorFile
-from ..errors import LingarithError
+from ..errors import LingarithError, in_a_line
 from .card import CARD, EVALUATED, HERE, hub_name
 from .folders import CONFIG, ORIGIN, WEIGHTS
 
@@ -83,7 +83,7 @@ def _said(name: str) -> Iterator[None]:
         raise LingarithError(f"{name!r} can be no repository; write user/name") from None
     except ValueError as problem:
         raise LingarithError(
-            f"the hub refuses the card: {' '.join(str(problem).split())}; mend the top of {CARD} and push with --update"
+            f"the hub refuses the card: {in_a_line(problem)}; mend the top of {CARD} and push with --update"
         ) from None
     except HfHubHTTPError as problem:
         status = problem.response.status_code

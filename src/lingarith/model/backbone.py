@@ -25,10 +25,11 @@ from transformers.utils import logging
 
 from ..adapters.terms import mapped
 from ..disk.tensors import must_be_finite
-from ..errors import LingarithError, did_you_mean
+from ..errors import LingarithError, did_you_mean, first_sentence, in_a_line
 from ..formats.checkpoints import folder_of
-from ..formats.gguf import Progress, about, quiet
+from ..formats.gguf import about, lacking
 from ..newsroom import NEWSROOM
+from ..progress import Progress, quiet
 from ..unicode import composed
 from ..vectors.vector import Update
 from .fingerprint import identity
@@ -146,7 +147,7 @@ class Backbone:
         try:
             text = str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
         except Exception as problem:  # a template is a program, which may raise whatever it likes
-            why = " ".join(str(problem).split())[:120]
+            why = in_a_line(problem)[:120]
             raise LingarithError(f"the chat template of {self.name} fails ({why}); leave out --chat") from None
         if prompt.strip() not in text:
             raise LingarithError(f"the chat template of {self.name} leaves out a part of the prompt; leave out --chat")
@@ -326,12 +327,10 @@ def load(
     except (LingarithError, MemoryError):
         raise
     except Exception as problem:  # libraries raise some dozen kinds
-        why = " ".join(str(problem).split()).split(". ")[0].rstrip(". ")[:200] or type(problem).__name__
         raise LingarithError(
-            f"no backbone can be loaded from {name!r} ({why}); check it or choose another"
+            f"no backbone can be loaded from {name!r} ({first_sentence(problem)}); check it or choose another"
         ) from problem
-    absent = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
-    if absent:
+    if absent := lacking(report):
         raise LingarithError(
             f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), "
             "and random ones would take their place; choose a complete checkpoint"

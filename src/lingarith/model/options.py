@@ -24,9 +24,8 @@ ATTENTION, ALL = PROJECTIONS = ("attention", "all")
 WITHIN = "in:"
 """Where the adapter sits: on the Key, Query, Value and output projections, on all linear layers of their blocks, or on
 those of these whose paths match the pattern (as of files) that follows ``in:``."""
-
-
 MOST_ROWS = 2**20
+"""Of a batch: with more a step would compute for ever before it fails."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from transformers import AutoTokenizer
 
 from ..disk.files import json_bytes, must_be_ours, replacing, write_file
 from ..errors import LingarithError
-from ..formats.gguf import ABOUT, Progress, quiet
+from ..formats.gguf import ABOUT
+from ..progress import Progress, quiet
 from . import vocabulary
 from .backbone import Backbone
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..disk.files import read_json, write_atomically
 from ..formats.card import CARD, EVALUATED, Measured, card, evaluated
 from ..formats.folders import CONFIG, ORIGIN
+from ..study.records import adapter_folder
 from .cells import Cell
 from .findings import Findings, handed_over
 from .runs import chosen
@@ -30,7 +31,7 @@ def write_cards(results: Findings, out: Path) -> None:
             method = handed_over(results.run, task, target)
             if method is None:
                 continue
-            folder = out / (target if len(about.tasks) == 1 else f"{task}-{target}")
+            folder = out / adapter_folder(about.tasks, task, target)
             there = [cell for cell in results.cells if (cell.task, cell.target) == (task, target)]
             grids = tables_of(results.run, task, there)
             said = [finding.text for finding in results.verdict if finding.target == target]

@@ -81,10 +81,14 @@ def mark_of(gain: float | None, p: float | None) -> str:
     return "" if p is None or p >= SIGNIFICANT or not gain else "*" if gain > 0 else "†"
 
 
+Outputs = Mapping[Place, Mapping[int, Mapping[str, Record]]]
+"""Records by place, seed and id, as :func:`.runs.outputs` gives them."""
+
+
 def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
     """The cells of a run: by task and method, its targets and their average; see :func:`scores` for what counts."""
-    about, by_place, facts = run.about, scores(run), _facts(run)
-    rights = scores(run, of=_is_right)
+    about, tested = run.about, outputs(run)
+    by_place, rights, facts = _rows(tested), _rows(tested, _is_right), _facts(run, tested)
     cells: list[Cell] = []
     for task, method in product(about.tasks, about.methods):
         row = []
@@ -126,22 +130,28 @@ def _right_corrected(row: Sequence[Cell]) -> list[Cell]:
     return [replace(cell, right_p=corrected.get(f"{k}")) for k, cell in enumerate(row)]
 
 
-def scores(
-    run: Run, protocol: str | None = None, of: Callable[[Record], float] = lambda record: record.score
-) -> dict[Place, Scores]:
-    """The scores of :func:`.runs.outputs`, or another number ``of`` each, with a row for each seed.
+def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
+    """The scores of :func:`.runs.outputs`, with a row for each seed.
 
     Of a target only the examples count that all methods and seeds have, in one order.
     """
-    tested = outputs(run, protocol)
+    return _rows(outputs(run, protocol))
+
+
+def _rows(
+    tested: Outputs,
+    of: Callable[[Record], float] = lambda record: record.score,
+) -> dict[Place, Scores]:
+    """The same of records that are at hand, or another number ``of`` each."""
     common: dict[tuple[str, str], set[str]] = {}
     for (task, target, _, _), seeds in tested.items():
         for by_id in seeds.values():
             common[task, target] = common.get((task, target), set(by_id)) & by_id.keys()
+    ids = {key: sorted(some) for key, some in common.items()}
     return {
-        place: np.array([[of(by_id[id]) for id in sorted(common[place[:2]])] for by_id in seeds.values()])
+        place: np.array([[of(by_id[id]) for id in ids[place[:2]]] for by_id in seeds.values()])
         for place, seeds in tested.items()
-        if common[place[:2]]
+        if ids[place[:2]]
     }
 
 
@@ -152,7 +162,7 @@ def compared(
 
     With ``right`` not in score, but in outputs of a hundred that are in the right language.
     """
-    by_place = scores(run, of=_is_right) if right else scores(run)
+    by_place = _rows(outputs(run), _is_right) if right else scores(run)
     targets = run.about.targets if cell.target == AVERAGE else [cell.target]
     pairs = [((cell.task, t, cell.method, ""), (cell.task, t, other.method, "")) for t in targets]
     pairs = [pair for pair in pairs if by_place.keys() >= set(pair)]
@@ -234,21 +244,21 @@ def beside_of(metric: str) -> Mapping[str, Callable[[Sequence[str], Sequence[Seq
     return next((one.beside for one in METRICS.values() if one.name == metric), {})
 
 
-def _facts(run: Run) -> dict[Place, dict[str, Any]]:
+def _facts(run: Run, tested: Outputs) -> dict[Place, dict[str, Any]]:
     """What a cell knows beside its scores: weights, kinds of output, figures beside the metric, the oracle."""
     weights, oracle = _weights(run), _oracle(run)
     right = {(e.task, e.target, e.id): [e.reference, *e.alternatives] for e in run.examples if e.split == "test"}
     facts = {}
-    for place, tested in outputs(run).items():
-        kinds = [r.kind for by_id in tested.values() for r in by_id.values()]
+    for place, by_seed in tested.items():
+        kinds = [r.kind for by_id in by_seed.values() for r in by_id.values()]
         # An output whose example has no line is left out.
         seeds = [
             [(r.output, right[r.task, r.target, r.id]) for r in by_id.values() if (r.task, r.target, r.id) in right]
-            for by_id in tested.values()
+            for by_id in by_seed.values()
         ]
         metric = run.about.tasks.get(place[0], "")
         beside = beside_of(metric) if all(seeds) else {}
-        among = [r for by_id in tested.values() for r in by_id.values() if r.kind == "target"]
+        among = [r for by_id in by_seed.values() for r in by_id.values() if r.kind == "target"]
         pairs_among = [(r.output, right[r.task, r.target, r.id]) for r in among if (r.task, r.target, r.id) in right]
         facts[place] = {
             "weights": weights.get(place, ()),

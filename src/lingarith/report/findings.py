@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
 
-from ..study.records import BASELINE, Grid, Run, name_of
+from ..study.records import BASELINE, Grid, Run, adapter_folder, name_of
 from .cells import DRAWS, SIGNIFICANT, Cell, cells, compared
 from .runs import chosen
 from .tables import tables
@@ -59,7 +59,7 @@ def findings(run: Run, *, draws: int = DRAWS) -> Findings:
 
 def handed_over(run: Run, task: str, target: str) -> str | None:
     """The method whose adapter was written for a task and target; None where none was."""
-    return run.about.handed_over.get(target if len(run.about.tasks) == 1 else f"{task}-{target}")
+    return run.about.handed_over.get(adapter_folder(run.about.tasks, task, target))
 
 
 def spoken_of(run: Run, task: str, target: str) -> str | None:

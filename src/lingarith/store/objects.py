@@ -105,7 +105,7 @@ class Objects:
         """
         folder = self._fetched(digest)
         if not folder.exists():
-            place = self.remote.url if self.remote else self.store
+            place = self.remote.place if self.remote else self.store
             raise LingarithError(f"no object {digest[:12]}… in {place}; train the vector again")
         return _read(folder, digest, self._mend(digest), name)
 

@@ -159,8 +159,8 @@ class Store:
 
     def _made(self, recipe: str) -> tuple[str, str] | None:
         """(name, hash) of what came out of a recipe, if its object is there."""
-        path = self._path(recipe_key(recipe))
-        if self.read(recipe_key(recipe), MEND) is None:
+        path = self._here(recipe_key(recipe), MEND)
+        if path is None:
             return None
         found = self._referred(path)
         if not self.objects.has(found.hash):
@@ -236,15 +236,13 @@ class Store:
             except LingarithError as problem:
                 yield str(problem)
 
-    def _problems_of_answers(self) -> list[str]:
+    def _problems_of_answers(self) -> Iterator[str]:
         """What is wrong with outputs and losses that are kept."""
-        problems = []
         for path in (path for prefix in ANSWERS for path in paths_in(self.folder / prefix, "*.json")):
             try:
                 self.read(path.relative_to(self.folder).as_posix(), ANSWER_MEND)
             except LingarithError as problem:
-                problems.append(str(problem))
-        return problems
+                yield str(problem)
 
     def has(self, key: str) -> bool:
         """Whether there is a file of that key (``steps/3f2a.json``), here or elsewhere."""
@@ -255,12 +253,8 @@ class Store:
 
         Raises :class:`LingarithError` ending in ``mend`` when it is damaged.
         """
-        path = self._path(key)
-        if self.remote and not path.exists() and (content := self.remote.read(key)) is not None:
-            where = f"{self.remote.url}/{key}"
-            unsealed(key, json_object(content, where, mend), where, mend)
-            write_atomically(path, content)
-        return unsealed(key, read_json(path, mend=mend), path, mend) if path.exists() else None
+        path = self._here(key, mend)
+        return None if path is None else unsealed(key, read_json(path, mend=mend), path, mend)
 
     def keep(self, key: str, value: Mapping[str, Any]) -> None:
         """Put a JSON object into the store, from where :meth:`read` gives it back or says that it was changed."""
@@ -361,6 +355,15 @@ class Store:
         """Raise :class:`LingarithError` where a file without a hash of its own names another vector than it means."""
         if not found.sealed:
             self.objects.must_be_called(found.hash, found.name, f"{path}", MEND)
+
+    def _here(self, key: str, mend: str) -> Path | None:
+        """Where a small file is on this machine, fetched where it is missing; None when there is none."""
+        path = self._path(key)
+        if self.remote and not path.exists() and (content := self.remote.read(key)) is not None:
+            where = f"{self.place}/{key}"
+            unsealed(key, json_object(content, where, mend), where, mend)
+            write_atomically(path, content)
+        return path if path.exists() else None
 
     def _path(self, *parts: str | Path) -> Path:
         """A place in the store; a link in a store from elsewhere must not lead out of it."""

@@ -9,9 +9,10 @@ from typing import Any
 from ..model import memory
 from ..model.backbone import Backbone
 from ..model.options import TrainOptions
+from ..progress import Progress, quiet
 from ..text.corpora import PlainText
 from .forecast import seconds_per_step
-from .jobs import Job, Progress, quiet
+from .jobs import Job
 
 SENTENCE = "The council said on Monday that the new bridge over the river would open in May. "
 LENGTHS = (64, 128, 256)

@@ -17,7 +17,7 @@ from ..vectors.composition import Composition
 from .lab import Lab
 from .options import FULL, KRONECKER
 from .recipes import TABLES, places
-from .records import BASELINE, Choice
+from .records import BASELINE, Choice, adapter_folder
 from .study import Study
 from .weights import hand_over as best_of
 
@@ -49,7 +49,7 @@ def hand_over(
         name = choice.method if choice else BASELINE
         [tried] = [method.tried for method in place.methods if method.name == name]
         combination = tried[choice.weight] if choice else next(iter(tried.values()))
-        folder = place.target if len(study.tasks) == 1 else f"{place.task}-{place.target}"
+        folder = adapter_folder(study.tasks, place.task, place.target)
         write(
             Composition(combination, lab.vectors(combination.names), study.sums.value),
             inside(out, folder),

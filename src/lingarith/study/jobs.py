@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from ..model.options import TrainOptions
 from ..model.parallel import processes
 from ..model.together import best_together
 from ..model.train import train
+from ..progress import Progress, quiet
 from ..store.objects import vector_hash
 from ..store.store import ANSWER_MEND, Store
 from ..text import hub
@@ -34,8 +35,6 @@ from ..vectors.vector import Update, Vector
 
 ON = ".on"
 """What marks the names of vectors that were trained on top of others."""
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, units done, units in all; 0 where that is not known)."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +133,6 @@ class Job:
         if isinstance(data, Labelled):
             return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)
         return PrefixItems(backbone, data, options.max_input, folder)
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """The progress that nobody watches."""
 
 
 def fetching(source: str, language: str, progress: Progress) -> hub.Progress:

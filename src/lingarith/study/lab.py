@@ -24,6 +24,7 @@ from ..languages.related import PRESETS, Related, preset, related
 from ..model.backbone import Backbone, load
 from ..model.options import TrainOptions
 from ..newsroom import NEWSROOM
+from ..progress import Progress, quiet
 from ..scores.rouge import SentencePieceTokenizer
 from ..store.store import Store
 from ..text.corpora import PlainText, held_out, plain_text, text_name
@@ -34,7 +35,7 @@ from ..text.tasks import examples
 from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
-from .jobs import ON, Job, Progress, fetching, obtain_all, quiet
+from .jobs import ON, Job, fetching, obtain_all
 from .options import LIMITS
 from .scoring import Scoring
 from .study import Labels, Study, naming

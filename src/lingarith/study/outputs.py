@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 from .. import plain
@@ -118,10 +117,9 @@ class Stored:
         keys = [key_of(lab, wanted, composition) for composition in wanted.compositions]
         kept = {key: read_outcomes(lab, key, wanted.data) for key in keys}
         with ExitStack() as locks:
+            # In one order, so that no two wait for each other.
             for key in sorted(key for key, outcomes in kept.items() if len(outcomes) < size):
-                locks.enter_context(
-                    alone(inside(lab.store.folder, key))
-                )  # in one order, so that no two wait for each other
+                locks.enter_context(alone(inside(lab.store.folder, key)))
                 kept[key] = read_outcomes(lab, key, wanted.data)  # another process may have made it meanwhile
             by_key = dict(zip(keys, wanted.compositions, strict=True))
             for known in sorted({len(outcomes) for outcomes in kept.values() if len(outcomes) < size}):
@@ -178,13 +176,13 @@ def _predicted(
     """For each update the bits per byte of each reference, as texts."""
     for number, update in enumerate(updates):
         before = number * len(data.examples)
+
+        def further(done: int, before: int = before) -> None:
+            watch(before + done)
+
         with lab.backbone.using(update):
-            bits = reference_bits(lab.backbone, data, lab.study.writing.max_input, partial(_further, watch, before))
+            bits = reference_bits(lab.backbone, data, lab.study.writing.max_input, further)
         yield [f"{each:.5f}" for each in bits]
-
-
-def _further(watch: Callable[[int], None], before: int, done: int) -> None:
-    watch(before + done)
 
 
 @dataclass

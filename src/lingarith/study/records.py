@@ -9,7 +9,7 @@ a line was cut off by a crash: reading leaves it out and the next line takes its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from operator import attrgetter
@@ -171,6 +171,15 @@ class Ingredient:
     origin: dict[str, Any]
 
 
+def adapter_folder(tasks: Collection[str], task: str, target: str) -> str:
+    """What the folder of an adapter is called that a study of these tasks hands over.
+
+    >>> adapter_folder(["topics"], "topics", "pt"), adapter_folder(["summaries", "topics"], "topics", "pt")
+    ('pt', 'topics-pt')
+    """
+    return target if len(tasks) == 1 else f"{task}-{target}"
+
+
 def dose(origin: Mapping[str, Any]) -> tuple[float, float] | None:
     """Bits per byte of held-out text of a vector's language before and after its training; None where it has no dose.
 
@@ -182,6 +191,14 @@ def dose(origin: Mapping[str, Any]) -> tuple[float, float] | None:
     if isinstance(before, int | float) and isinstance(after, int | float):
         return before, after
     return None
+
+
+def dose_said(origin: Mapping[str, Any]) -> str:
+    """The dose of a language vector in words; empty where there is none."""
+    if dose(origin) is None:
+        return ""
+    before, after, change = dose_texts(origin)
+    return f"{before} → {after} bits per byte of held-out text of its language ({change})"
 
 
 def dose_texts(origin: Mapping[str, Any]) -> list[str]:

@@ -18,10 +18,10 @@ from ..adapters.terms import inner
 from ..errors import LingarithError
 from ..languages.distances import Table
 from ..model.backbone import Backbone
+from ..progress import Progress, quiet
 from ..text.corpora import PlainText, text_name
 from ..text.prefix_lm import chunks
 from ..vectors.vector import Vector
-from .jobs import Progress, quiet
 from .lab import Lab
 
 LENGTH, BATCH = 128, 32

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...disk.files import inside
-from ...errors import LingarithError, optional
+from ...errors import LingarithError, in_a_line, optional
 from .units import Runner, Share, Unit, Work, check, perform_order
 
 WORKERS = 8
@@ -63,7 +63,7 @@ class Slurm(Runner):
             with executor.batch():
                 return [executor.submit(Resumed(), text) for text in orders]
         except self._submitit.core.utils.FailedJobError as problem:
-            said = " ".join(str(problem).split()).rstrip(".")
+            said = in_a_line(problem).rstrip(".")
             raise LingarithError(f"Slurm took no job ({said}); change --slurm") from None
 
     def _follow(self, jobs: Sequence[Any], wave: Sequence[Share], done: Sequence[Share], work: Work) -> None:

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from lingarith.cli.progress import shown
 from lingarith.cli.terminal import ACTING
 from lingarith.disk.remote import Remote
-from lingarith.disk.tensors import TensorFile
+from lingarith.disk.tensors import TensorFile, read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
 from lingarith.store.objects import _digest
 from lingarith.store.store import Store
@@ -148,6 +148,12 @@ def test_passwords_of_places_in_files(
     assert "vault://***@h" in json.loads((tmp_path / "out/run.json").read_text())["command"]
     planned = command(*words, "--dry-run")
     assert "hunter2" not in done.out + done.err + planned.out + planned.err
+    tuned = Path(shutil.copytree(tiny_backbone, tmp_path / "tuned"))
+    weights = tuned / "model.safetensors"
+    write_safetensors(weights, {name: tensor * 1.01 for name, tensor in read_safetensors(weights).items()})
+    taken = command("import", tuned, "--minus", tiny_backbone, "--name", "chat[en]", "--store", url)
+    assert "is in vault://***@h" in taken.out, taken.err
+    assert "hunter2" not in taken.out + taken.err
     held = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
     assert held == []
     assert os.listdir(tmp_path / "away/objects")

@@ -10,7 +10,7 @@ import typer
 from ..errors import LingarithError, did_you_mean
 from ..study.options import SumOptions
 from ..study.study import keys_of
-from .composing import Expression, composed, study_typed
+from .composing import Expression, composed, lost, study_typed
 from .flags import flags
 from .opening import DEFAULT_STORE, Json, StorePlace, command, open_store, print_json, warn
 from .terminal import tell
@@ -83,7 +83,7 @@ def import_(
     norms = {path: norm(vector.scaled(path)) for path in vector.terms}
     warnings = [*outliers(vector.terms), *idle(name, norms)]
     for sentence in warnings:
-        tell(f"warning: {sentence}; the adapter may be damaged", stderr=True)
+        warn(f"{sentence}; the adapter may be damaged")
     bound, base = placed.origin["backbone"], placed.origin["base"]
     if as_json:
         facts = {"name": name, "hash": digest, "scale": placed.scale, "reason": reason, "origin": placed.origin}
@@ -120,13 +120,14 @@ def _import_difference(
     made = difference(
         there, checkpoint(base, facts["revision"]), name, facts, linears, rest, rank=rank, error=error
     )  # fmt: skip
-    digest = open_store(store).put(made.vector)
+    shelf = open_store(store)
+    digest = shelf.put(made.vector)
     left = rank is not None or error is not None
     if as_json:
         told = {"name": name, "hash": digest, "adapter": made.vector.adapter, "norm": made.norm, "error": made.error}
         print_json(told | {"others": made.others, "left_out": left, "origin": made.vector.origin})
         return
-    tell(f"{name} ({digest[:12]}) is in {store}: {made.vector.adapter}, {len(made.vector.terms)} linear layers")
+    tell(f"{name} ({digest[:12]}) is in {shelf.place}: {made.vector.adapter}, {len(made.vector.terms)} linear layers")
     if left:
         tell(f"the cut lost {made.error:.2%} of what these layers differ by")
     if made.others:
@@ -186,9 +187,7 @@ def export(
     if as_json:
         print_json(facts)
         return
-    by = "cut" if composition.space.rank else "projection on the terms' own spaces"
-    lost = f", {facts['error']:.2%} of it lost by the {by}" if facts["error"] else ""
-    tell(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost}")
+    tell(f"{composition.combination}\nin {composition.space}: {vector.adapter}{lost(composition)}")
     if format == "merged":
         tell(f"added to {base}; rounding to its type lost {facts['rounding']:.2%} of the update")
     if format == LM_EVAL:
@@ -283,7 +282,7 @@ def push(
 
     files, warnings = pushing.files_of(folder, name), pushing.warnings_of(folder)
     for sentence in warnings:
-        tell(f"warning: {sentence}", stderr=True)
+        warn(sentence)
     url = None if dry_run else pushing.push(files, name, public=public, update=update)
     sizes = {
         place: len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -31,7 +31,8 @@ from lingarith.algebra import parse
 from lingarith.cli.main import main as command
 from lingarith.formats.peft import write_peft
 from lingarith.store.store import Store
-from lingarith.study.records import About, Choice, Example, Record, append
+from lingarith.study.records import About, Choice, Example, Record
+from lingarith.study.run_folder import append
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash

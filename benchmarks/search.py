@@ -33,7 +33,8 @@ from lingarith.study.halving import race
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Stored, Wanted
 from lingarith.study.recipes import places
-from lingarith.study.records import Run, Weight, read_run
+from lingarith.study.records import Run, Weight
+from lingarith.study.run_folder import read_run
 from lingarith.study.study import study_of
 from lingarith.study.weights import best
 from lingarith.study.weights import neutral as neutral_of

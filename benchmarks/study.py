@@ -75,7 +75,7 @@ def ours(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     words += [word for change in changes for word in ("--set", change)]
     spent = folder / "ours.json"
     seconds, _ = timed([sys.executable, __file__, "--out", str(spent), "--command", *words])
-    from lingarith.study.records import read_run
+    from lingarith.study.run_folder import read_run
 
     run = read_run(folder / "run")
     table: Table = {target: {} for target in run.about.targets}

@@ -18,7 +18,8 @@ from lingarith.disk.temporary import TEMPORARY
 from lingarith.formats.peft import open_peft, write_peft
 from lingarith.formats.serving import write_serving
 from lingarith.store.store import Store
-from lingarith.study.records import About, Example, Record, RunFolder, read_run
+from lingarith.study.records import About, Example, Record
+from lingarith.study.run_folder import RunFolder, read_run
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.vector import Vector
 

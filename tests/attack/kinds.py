@@ -32,7 +32,7 @@ from lingarith.report.writing import as_csv, as_latex, as_markdown
 from lingarith.store.objects import VOLATILE
 from lingarith.store.store import Store
 from lingarith.study.outputs import read_outcomes
-from lingarith.study.records import RunFolder
+from lingarith.study.run_folder import RunFolder
 from lingarith.study.study import KEYS, read_study
 from lingarith.text import hub
 from lingarith.text.rows import read_rows, text_of

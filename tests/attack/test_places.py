@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lingarith.study.records import Example, append, read_lines
+from lingarith.study.records import Example
+from lingarith.study.run_folder import append, read_lines
 from tests.cli.conftest import Command
 
 PRECIOUS = "precious, and without an end of line"

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from lingarith.disk import files, temporary
-from lingarith.study.records import Example, RunFolder, read_lines
+from lingarith.study.records import Example
+from lingarith.study.run_folder import RunFolder, read_lines
 from tests.attack.calls import ABOUT, CALLS, Call, begun, contents, nothing, seen
 from tests.attack.test_kills import EVENTS
 

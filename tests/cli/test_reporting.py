@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lingarith.study.records import About, Choice, Example, Record, RunFolder
+from lingarith.study.records import About, Choice, Example, Record
+from lingarith.study.run_folder import RunFolder
 
 Command = Callable[..., Any]
 

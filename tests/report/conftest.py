@@ -24,9 +24,8 @@ from lingarith.study.records import (
     Ingredient,
     Record,
     Run,
-    RunFolder,
-    read_run,
 )
+from lingarith.study.run_folder import RunFolder, read_run
 
 TASK = "summaries"
 TEXT = {

@@ -20,8 +20,9 @@ from lingarith.study.forecast import Forecast
 from lingarith.study.lab import Lab
 from lingarith.study.lines import plan
 from lingarith.study.outputs import Stored, Wanted, mean
-from lingarith.study.records import MERGED, Run, read_run
+from lingarith.study.records import MERGED, Run
 from lingarith.study.run import run
+from lingarith.study.run_folder import read_run
 
 Labs = Callable[..., Lab]
 QUICK: dict[str, Any] = {"weights": (0.0, 0.5), "betas": (0.5,), "max_output": 3}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LingarithError
-from ..study.records import Choice, Record, Run, Weight, read_run
+from ..study.records import Choice, Record, Run, Weight
+from ..study.run_folder import read_run
 
 Place = tuple[str, str, str, str]
 """Task, target, method and, where each source has results of its own, source."""

@@ -21,20 +21,8 @@ from .lines import Plan, fingerprints, lines_of, plan
 from .listings import LISTINGS
 from .outputs import Stored
 from .recipes import TABLES, controls_of, places, rows
-from .records import (
-    DOSE_CAPTION,
-    DOSE_HEADS,
-    About,
-    Fixed,
-    Grid,
-    Ingredient,
-    Run,
-    RunFolder,
-    dose_texts,
-    name_of,
-    read_run,
-    shots,
-)
+from .records import DOSE_CAPTION, DOSE_HEADS, About, Fixed, Grid, Ingredient, Run, dose_texts, name_of, shots
+from .run_folder import RunFolder, read_run
 from .runners.here import Here
 from .runners.units import Runner, Work
 from .study import ADAPT

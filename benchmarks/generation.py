@@ -26,9 +26,10 @@ from peft import PeftModel
 from lingarith.adapters.lora import Lora
 from lingarith.algebra import parse
 from lingarith.formats.peft import write_peft
-from lingarith.model.backbone import Backbone, load
+from lingarith.model.backbone import Backbone
 from lingarith.model.generate import Decoding, generate
 from lingarith.model.inputs import framed_inputs
+from lingarith.model.loading import load
 from lingarith.text.tasks import TASKS, examples
 from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector

@@ -28,8 +28,9 @@ from torch import Tensor
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from lingarith.adapters.lora import Lora
-from lingarith.model.backbone import Backbone, load
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import PrefixItems, Stream, TrainingData, task_items
+from lingarith.model.loading import load
 from lingarith.model.options import TrainOptions
 from lingarith.scores.rouge import CallableTokenizer, rouge2
 from lingarith.study.study import Study, read_study

@@ -21,7 +21,7 @@ from typing import Any
 from lingarith.study.runners.units import at_a_time, cores
 
 COMMAND = [sys.executable, "-c", "from lingarith.cli.main import main; main()"]
-START = "from lingarith.study.lab import Lab; from lingarith.model.backbone import load; load()"
+START = "from lingarith.study.lab import Lab; from lingarith.model.loading import load; load()"
 WAYS = {
     "here": [],
     "processes": ["--workers", "{workers}"],

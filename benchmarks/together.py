@@ -36,8 +36,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 from transformers.utils import logging
 
 from lingarith.adapters.lora import Lora
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import Batch, PrefixItems, Stream, TaskItems, TrainingData, alike, collate, positions
+from lingarith.model.loading import load, wrap
 from lingarith.model.members import Training, versions
 from lingarith.model.memory import keep_memory, peak, reset_peak, used
 from lingarith.model.options import TrainOptions

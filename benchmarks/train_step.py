@@ -28,8 +28,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import Stream, TaskItems, TrainingData, collate, task_items
+from lingarith.model.loading import load, wrap
 from lingarith.model.losses import token_losses
 from lingarith.model.members import Training, versions
 from lingarith.model.options import TrainOptions

@@ -203,7 +203,7 @@ def test_every_snippet_of_the_pages_runs(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
-    monkeypatch.setattr("lingarith.model.backbone.folder_of", lambda *_: tiny_backbone)
+    monkeypatch.setattr("lingarith.model.loading.folder_of", lambda *_: tiny_backbone)
     monkeypatch.setattr(page, "gradio", lambda: SimpleNamespace(__version__="6"))
     monkeypatch.setattr(page, "serve", lambda *_: None)
     monkeypatch.setattr("socket.create_server", lambda *_: SimpleNamespace(close=lambda: None))  # whoever has the port
@@ -293,7 +293,7 @@ def test_the_backbone_card_tells_the_backbone() -> None:
 
 
 def test_the_figures_are_those_of_the_backbone_that_ships() -> None:
-    from lingarith.model.backbone import load
+    from lingarith.model.loading import load
     from tools.card import BEGIN, END, as_markdown
 
     card, figures = read("docs/newsroom.md"), ROOT / "docs" / "newsroom-figures.json"

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import load, wrap
 from lingarith.newsroom.pages import page
 from lingarith.newsroom.rows import rows
 from lingarith.newsroom.writer import LANGUAGES

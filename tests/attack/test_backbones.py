@@ -15,7 +15,7 @@ import torch
 
 from lingarith.disk.tensors import TensorFile, read_safetensors, write_safetensors
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import load
+from lingarith.model.loading import load
 from lingarith.store.objects import SCHEMA, _digest
 from lingarith.store.store import Store
 from lingarith.vectors.vector import content_hash

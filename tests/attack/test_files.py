@@ -17,7 +17,8 @@ from random import Random
 import pytest
 
 from lingarith.errors import LONGEST, LONGEST_PATH, PATHS, LingarithError
-from lingarith.model.backbone import Backbone, load
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import load
 from tests.attack.kinds import KINDS, Kind
 
 SHORT, LONG = 1_200, int(os.environ.get("LINGARITH_ATTACK", "100000"))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lingarith.algebra import parse
-from lingarith.model.backbone import load
+from lingarith.model.loading import load
 from lingarith.store.store import Store
 from lingarith.vectors.composition import realise
 

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lingarith.adapters.lora import Lora, LoraTerm
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import wrap
 from lingarith.vectors.vector import Update
 
 PAD, EOS, BOS = 0, 1, 3

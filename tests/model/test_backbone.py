@@ -17,8 +17,9 @@ from transformers.utils import logging
 from lingarith.adapters import lora
 from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.fingerprint import configuration, fingerprint, identity_in
+from lingarith.model.loading import load, wrap
 from lingarith.vectors.vector import Update
 
 FAMILIES = ["t5", "umt5", "llama", "qwen3", "gemma3", "bloom", "xglm"]

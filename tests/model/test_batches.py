@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lingarith.errors import LingarithError
 from lingarith.model import batches
-from lingarith.model.backbone import load
 from lingarith.model.batches import POOL, Item, PrefixItems, Stream, TaskItems, alike, collate, prefix_mask
+from lingarith.model.loading import load
 from lingarith.model.losses import token_losses
 from lingarith.text.corpora import PlainText, plain_text
 from lingarith.text.labelled import Labelled, TaskExample

@@ -16,8 +16,9 @@ from lingarith.adapters.dense import DenseTerm, Full
 from lingarith.algebra import parse
 from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import Stream, TaskItems, collate
+from lingarith.model.loading import wrap
 from lingarith.model.members import CHECKPOINT, Training
 from lingarith.model.options import TrainOptions
 from lingarith.model.train import mean_loss, train

@@ -69,7 +69,7 @@ def test_an_update_changes_outputs_and_goes_away(backbone: Make, update: Make) -
 
 
 def test_a_checkpoints_sampling_and_penalties_have_no_part(model: Make, tokenizer: Make, backbone: Make) -> None:
-    from lingarith.model.backbone import wrap
+    from lingarith.model.loading import wrap
 
     made = model("llama")
     made.generation_config.update(do_sample=True, temperature=2.0, repetition_penalty=5.0, eos_token_id=[1, 20, 21, 22])

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, load
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import task_items
 from lingarith.model.generate import generate
 from lingarith.model.inputs import cut_within, framed_inputs
+from lingarith.model.loading import load
 from lingarith.model.options import Decoding
 from lingarith.text.labelled import Asked, Labelled, TaskExample, filled
 from lingarith.text.tasks import TASKS

@@ -18,9 +18,10 @@ from transformers import (
 )
 
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import PrefixItems, collate, task_items
 from lingarith.model.generate import generate
+from lingarith.model.loading import load, wrap
 from lingarith.model.losses import token_losses
 from lingarith.model.options import Decoding
 from lingarith.text.corpora import PlainText

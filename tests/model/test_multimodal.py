@@ -15,7 +15,8 @@ import transformers
 from lingarith.algebra import parse
 from lingarith.formats.imported import on_backbone, open_adapter
 from lingarith.formats.merged import write_merged
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import wrap
 from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector
 

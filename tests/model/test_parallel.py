@@ -119,7 +119,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     from conftest import a_model, a_tokenizer  # type: ignore[import-not-found]
 
-    from lingarith.model.backbone import wrap
+    from lingarith.model.loading import wrap
 
     with joined():
         on = wrap(a_model(sys.argv[2]), a_tokenizer(sys.argv[2]), name=sys.argv[2])

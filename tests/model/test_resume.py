@@ -84,8 +84,8 @@ def trainer(family: str) -> Callable[[Path], object]:
     from lingarith.adapters.dense import Full
     from lingarith.adapters.kronecker import Kronecker
     from lingarith.adapters.lora import Lora
-    from lingarith.model.backbone import wrap
     from lingarith.model.batches import TaskItems
+    from lingarith.model.loading import wrap
     from lingarith.model.members import Training
     from lingarith.model.options import TrainOptions
     from lingarith.model.train import train

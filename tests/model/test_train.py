@@ -22,8 +22,9 @@ from lingarith.algebra import parse
 from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
 from lingarith.model import train as training
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
 from lingarith.model.batches import Stream, TaskItems, collate
+from lingarith.model.loading import wrap
 from lingarith.model.losses import token_losses
 from lingarith.model.members import CHECKPOINT, LOG, Training
 from lingarith.model.options import TrainOptions

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone, load, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import load, wrap
 from lingarith.model.trim import Trimmed, trim
 from lingarith.vectors.vector import Update
 from tests.model.test_vocabulary import KINDS, fast

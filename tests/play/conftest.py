@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lingarith.model.backbone import load
+from lingarith.model.loading import load
 from lingarith.play.desk import Desk, desk
 from lingarith.store.store import Store
 from lingarith.study.lab import Lab

@@ -2,8 +2,8 @@ import pytest
 
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import wrap
 from lingarith.model.generate import generate
+from lingarith.model.loading import wrap
 from lingarith.newsroom.rows import rows
 from lingarith.play.desk import FILES, desk, export
 from lingarith.store.store import Store

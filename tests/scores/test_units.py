@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from lingarith.languages.codes import language
-from lingarith.model.backbone import load
+from lingarith.model.loading import load
 from lingarith.scores.metrics import METRICS
 from lingarith.scores.rouge import CallableTokenizer, rouge2
 from lingarith.scores.units import Units

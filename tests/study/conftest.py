@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lingarith.algebra import Combination
-from lingarith.model.backbone import Backbone, load
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import load
 from lingarith.scores.metrics import METRICS
 from lingarith.store.store import Store
 from lingarith.study.lab import Lab

@@ -14,10 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lingarith.algebra import parse, vector
 from lingarith.errors import LingarithError, MissingData
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import wrap
 from lingarith.store.store import Store
 from lingarith.study import lab as module
-from lingarith.study.lab import Lab, far
+from lingarith.study.lab import Lab
 from lingarith.study.study import Study
 from lingarith.vectors.composition import Composition, Space
 
@@ -276,23 +277,6 @@ def test_what_comes_from_the_hub_is_told(lab: Labs, tmp_path: Path, monkeypatch:
     )
     assert heard[-1][1:] == (330, 330)
     assert [len(text.documents) for text in texts] == [50, 50]
-
-
-# ---------------------------------------------------------------- languages
-
-
-def test_a_source_that_plays_the_target_is_judged_by_distances(lab: Labs) -> None:
-    """The paper prints no row for it."""
-    one = lab("table2", related="paper-table5", sources=("en", "ru", "ja"))
-    assert one.related("pt", ("en", "ru", "ja")).rule == "paper-table5"
-    assert one.related("en", ("ru", "ja")).rule == "syntactic < 0.7 and geographic < 0.3"
-    assert lab("table2", sources=("en",)).related("pt", ("en",)).rule == "paper-table5"
-    assert lab("table2", related="uriel").related("pt", ("en",)).rule == "syntactic < 0.7 and geographic < 0.3"
-
-
-def test_how_far_languages_are() -> None:
-    assert 0 < far("pt", "en") < far("pt", "ja")
-    assert far("pt", "no-such-language") == 0
 
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}[end]{% endfor %}[model]"

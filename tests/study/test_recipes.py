@@ -9,7 +9,8 @@ import pytest
 
 from lingarith.adapters.merging import MERGINGS
 from lingarith.algebra import parse
-from lingarith.study.lab import Lab, far
+from lingarith.study.lab import Lab
+from lingarith.study.neighbours import far
 from lingarith.study.recipes import TABLES, Method, Place, wrong_language
 from lingarith.study.records import MERGED, METHODS
 

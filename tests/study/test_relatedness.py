@@ -15,7 +15,8 @@ from lingarith.adapters.kronecker import KroneckerTerm
 from lingarith.adapters.lora import LoraTerm
 from lingarith.errors import LingarithError
 from lingarith.languages.related import Nearest, related
-from lingarith.model.backbone import Backbone, wrap
+from lingarith.model.backbone import Backbone
+from lingarith.model.loading import wrap
 from lingarith.newsroom.pages import page
 from lingarith.study import relatedness
 from lingarith.text.corpora import PlainText

@@ -203,7 +203,7 @@ def test_export_is_a_backbone(finished: Path, tmp_path: Path) -> None:
     """What transformers loads has the run's weights (to half precision) and its pieces."""
     from transformers import AutoModelForSeq2SeqLM
 
-    from lingarith.model.backbone import load
+    from lingarith.model.loading import load
     from tools.export import export
 
     export(finished, tmp_path)

@@ -33,7 +33,7 @@ def trim(
 
     `lingarith backbone trim gemma-3-270m --text 'summ/*/*.jsonl.gz' --text 'plain/*.jsonl.gz' --out trimmed`
     """
-    from ..model.backbone import load
+    from ..model.loading import load
     from ..model.memory import prepare
     from ..model.trim import trim
     from ..text.every import every_text
@@ -63,7 +63,7 @@ def show(
 
     `lingarith backbone show gemma-3-270m --lengths 64,128,256`
     """
-    from ..model.backbone import load
+    from ..model.loading import load
     from ..model.memory import prepare
     from ..study.anatomy import BATCH, parts, steps
 

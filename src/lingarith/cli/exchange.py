@@ -70,7 +70,7 @@ def import_(
         raise LingarithError("--rank and --error cut a difference of two models; name the other one by --minus BASE")
     vector, shelf = open_adapter(folder, name), open_store(store)
     if backbone:
-        from ..model.backbone import load
+        from ..model.loading import load
         from ..model.memory import prepare
 
         prepare()
@@ -107,7 +107,7 @@ def _import_difference(
 
     from ..formats.checkpoints import checkpoint
     from ..formats.difference import difference
-    from ..model.backbone import load
+    from ..model.loading import load
     from ..model.memory import prepare
 
     there = checkpoint(tuned)

@@ -33,15 +33,13 @@ from ..vectors.vector import Vector, content_hash
 from . import full
 from .backbone import Backbone
 from .batches import Item, Stream, TrainingData
+from .layout import Flat, Layout
 from .options import ATTENTION, TrainOptions
 from .projections import home, kinds
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 MEND = f"delete {CHECKPOINT} there to train from the start, or restore both files from a copy"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-ALIGNMENT = 16  # numbers: a factor begins where a line of the processor's cache does
-Flat = Mapping[torch.device, Tensor]
-"""The numbers of all factors in a row (… × N), on each device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,39 +318,6 @@ class Part:
         if self._which is None:
             return flat
         return {device: torch.stack([rows[k] for k in self._which]) for device, rows in flat.items()}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the factors lie in the flat tensors: device, first number, shape."""
-
-    places: Mapping[str, tuple[torch.device, int, torch.Size]]
-
-    @staticmethod
-    def of(factors: Mapping[str, Tensor]) -> Layout:
-        """One after the other on their devices."""
-        places, ends = {}, dict.fromkeys((factor.device for factor in factors.values()), 0)
-        for key, factor in factors.items():
-            places[key] = (factor.device, ends[factor.device], factor.shape)
-            ends[factor.device] += -(-factor.numel() // ALIGNMENT) * ALIGNMENT
-        return Layout(places)
-
-    def flat(self, factors: Mapping[str, Tensor]) -> dict[torch.device, Tensor]:
-        """The factors in a row, with zeros between them."""
-        sizes: dict[torch.device, int] = {}
-        for device, at, shape in self.places.values():
-            sizes[device] = at + -(-shape.numel() // ALIGNMENT) * ALIGNMENT
-        rows = {device: torch.zeros(size, device=device) for device, size in sizes.items()}
-        for key, view in self.views(rows).items():
-            view.copy_(factors[key])
-        return rows
-
-    def views(self, flat: Flat) -> dict[str, Tensor]:
-        """The factors (… × shape) as views of flat tensors (… × N)."""
-        return {
-            key: flat[device][..., at : at + shape.numel()].unflatten(-1, shape)
-            for key, (device, at, shape) in self.places.items()
-        }
 
 
 # ------------------------------------ adapters have factors, full fine-tuning the backbone's own parameters

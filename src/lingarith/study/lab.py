@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,10 +18,8 @@ from ..adapters.kinds import Factored
 from ..algebra import Combination, vector
 from ..disk.files import inside, json_hash
 from ..errors import LingarithError, MissingData
-from ..languages.codes import known
-from ..languages.distances import Uriel
-from ..languages.related import PRESETS, Related, preset, related
-from ..model.backbone import Backbone, load
+from ..model.backbone import Backbone
+from ..model.loading import load
 from ..model.options import TrainOptions
 from ..newsroom import NEWSROOM
 from ..progress import Progress, quiet
@@ -36,17 +34,17 @@ from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
-from .options import LIMITS
 from .scoring import Scoring
 from .study import Labels, Study, naming
 from .weights import HALVING
 
-SEVERAL = "mul"
-"""The language of labels of several languages, as BCP-47 has it."""
-RANDOM = "random"
-"""What random vectors are called."""
-KEPT = 64
-"""How many vectors stay in memory for the next question."""
+SEVERAL = "mul"  # the language of labels of several languages, as BCP-47 has it
+RANDOM = "random"  # what random vectors are called
+KEPT = 64  # how many vectors stay in memory for the next question
+SAMPLED = (
+    "Vectors of this store are older than fingerprints that cover every number of a backbone: as far as fingerprints "
+    "saw then it is the same one."
+)
 
 
 @dataclass(frozen=True)
@@ -380,16 +378,6 @@ class Lab:
             self.store.refer(held.name, self.store.made(recipe) or "", self.backbone.fingerprint)
         return held is not None
 
-    # -- languages
-
-    def related(self, target: str, sources: Sequence[str]) -> Related:
-        """The sources that are related to the target, by the study's rule; without one by what the paper prints."""
-        rule = self.study.languages.related or PRESETS[0]
-        printed = None if rule == LIMITS else preset(rule)
-        if printed and target not in printed.sets:
-            printed = None  # a source that plays the target
-        return related(target, sources, printed)
-
     # -- how compositions are said
 
     def said(self, composition: Combination) -> str:
@@ -408,19 +396,3 @@ class Lab:
     def content(self, name: str) -> str | None:
         """The content hash of a vector; None where it is not there yet."""
         return self.orders[name].content or self.store.made(self.recipe(name))
-
-
-SAMPLED = (
-    "Vectors of this store are older than fingerprints that cover every number of a backbone: as far as fingerprints "
-    "saw then it is the same one."
-)
-
-
-@cache
-def far(one: str, other: str) -> float:
-    """The syntactic distance; 0 where URIEL has none."""
-    if known(one) is None or known(other) is None:  # which costs no search for near names
-        return 0.0
-    with suppress(LingarithError):
-        return Uriel("syntactic").between(one, other) or 0.0
-    return 0.0

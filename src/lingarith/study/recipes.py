@@ -13,7 +13,8 @@ from ..algebra import Combination, add, add_subtract, add_subtract_related, aver
 from ..languages.codes import language
 from . import baselines, options
 from . import records as r
-from .lab import Lab, far
+from .lab import Lab
+from .neighbours import far, related_sources
 from .records import Weight
 from .study import ADAPT, NAMED_TASK, Study
 
@@ -66,7 +67,7 @@ class Place:
         languages, lab = self.study.languages, self.lab
         if not (languages.related and TABLES[self.study.table].narrows):
             return languages.sources
-        judged = lab.related(self.target, languages.sources)
+        judged = related_sources(self.study, self.target, languages.sources)
         near = tuple(source for source in languages.sources if language(source).code in judged.chosen)
         taken = judged.note or ", ".join(near)
         among = ", ".join(languages.sources)
@@ -224,7 +225,7 @@ def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     have done. The control of learning rates is the multilingual vector's.
     """
     single: dict[Weight, Combination] = {source: v.task_vector(source) for source in sources}
-    judged = v.lab.related(v.target, sources)
+    judged = related_sources(v.study, v.target, sources)
     if judged.note:
         v.lab.notes[f"{v.target}: {judged.note}."] = None
     tasks, away = [v.task_vector(s) for s in judged.chosen], [v.language_vector(s) for s in judged.chosen]

@@ -1,0 +1,178 @@
+"""A backbone from where it lies: the hub, a folder, a file of GGUF, the package, or a model in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from ..errors import LingarithError, did_you_mean, first_sentence
+from ..formats.checkpoints import folder_of
+from ..formats.gguf import about, lacking
+from ..newsroom import NEWSROOM
+from ..progress import Progress, quiet
+from .backbone import Backbone
+from .fingerprint import identity
+from .limits import must_have_rows
+from .projections import home, linears, projections
+from .snapshot import sound
+from .speed import quick_type
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load(
+    name: str = NEWSROOM,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
+    bits: int | None = None,
+    device_map: str | None = None,
+    progress: Progress = quiet,
+) -> Backbone:
+    """A backbone from the hub, a folder, a file of GGUF (see :mod:`..formats.gguf`), or the package (``newsroom``).
+
+    ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and on a processor what is quick
+    there (:mod:`.speed`), which ``made`` then says as ``computed``. ``bits`` (8 or 4, by bitsandbytes) and
+    ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
+    the processor. Code from the hub is never run and only safetensors are read.
+
+    Raises :class:`LingarithError` when there is no such model or it cannot be adapted.
+    """
+    if dtype not in DTYPES:
+        raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
+    where = _place(name, revision, progress)
+    quantised: dict[str, Any] = {}
+    if bits is not None:
+        if bits not in (4, 8):
+            raise LingarithError(f"bits={bits} is not known; choose 4 or 8, or leave it out")
+        from transformers import BitsAndBytesConfig
+
+        packing: Any = BitsAndBytesConfig
+        quantised = {"quantization_config": packing(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+    try:
+        # Without this False, transformers asks on the terminal whether to run a repository's code.
+        folder = sound(where, revision)
+        commit = revision if folder == where else folder.name  # what was looked at is what is loaded
+        common: dict[str, Any] = {"revision": commit, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(where, **common)
+        kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        with _without_bar():
+            model, report = kind.from_pretrained(
+                where, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True,
+                ignore_mismatched_sizes=True, **common, **quantised,  # mismatches are said below, in one sentence
+            )  # fmt: skip
+        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+    except (LingarithError, MemoryError):
+        raise
+    except Exception as problem:  # libraries raise some dozen kinds
+        raise LingarithError(
+            f"no backbone can be loaded from {name!r} ({first_sentence(problem)}); check it or choose another"
+        ) from problem
+    if absent := lacking(report):
+        raise LingarithError(
+            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), "
+            "and random ones would take their place; choose a complete checkpoint"
+        )
+    made = about(where)
+    if device_map is None and bits is None:
+        device = device or _best_device()
+        if dtype == "auto" and device == "cpu":
+            quick, why = quick_type(model.dtype)
+            if quick != model.dtype:
+                made["computed"] = f"in {str(quick).removeprefix('torch.')}, since {why} on this processor"
+                model.to(quick)
+        model.to(device)
+    commit = getattr(config, "_commit_hash", None) or revision
+    return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """While open, transformers draws no bar on stderr; downloads keep theirs, which its public switch takes too."""
+    drawn = logging.is_progress_bar_enabled()
+    logging._tqdm_active = False
+    try:
+        yield
+    finally:
+        logging._tqdm_active = drawn
+
+
+def _place(name: str, revision: str | None, progress: Progress) -> str | Path:
+    """The folder that a name means, checked, or the name itself where it is one of the hub."""
+    folder = folder_of(name, revision, progress)
+    if folder is None:
+        if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+            return name
+        raise LingarithError(f"there is no folder {name}; give a folder with a model, a name on the hub, or {NEWSROOM}")
+    if not (folder / "config.json").exists():
+        raise LingarithError(f"{name} holds no model (no config.json); give the folder that save_pretrained wrote")
+    if not any(folder.glob("*.safetensors")):
+        raise LingarithError(
+            f"{name} has no weights in safetensors, and other files are not read since a pickle can run code; "
+            "save the model again with save_pretrained"
+        )
+    return folder
+
+
+def wrap(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    revision: str | None = None,
+    folder: Path | None = None,
+    made: Mapping[str, Any] = MappingProxyType({}),
+) -> Backbone:
+    """A :class:`Backbone` around a transformers model and tokenizer: frozen, in evaluation mode.
+
+    ``folder`` is where its numbers were read from, if they were: see :func:`.fingerprint.identity`.
+    """
+    model.requires_grad_(False)
+    model.eval()
+    # A checkpoint's sampling and penalties have no part in greedy and beam search.
+    usual = model.generation_config
+    forced = usual.forced_bos_token_id if model.config.is_encoder_decoder else None
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=usual.decoder_start_token_id, forced_bos_token_id=forced
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    attention = projections(model)
+    if any(home(module).type == "meta" for module in linears(model, attention).values()):
+        raise LingarithError(
+            f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
+            "use bits=8 or 4, or a smaller backbone"
+        )
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
+    closing = whole[at + len(plain) :] if model.config.is_encoder_decoder else []
+    used = {*whole, forced, tokenizer.pad_token_id, tokenizer.eos_token_id} - {None}
+    rows = must_have_rows(model, tokenizer, used, name)
+    beginning = [] if forced is None else [forced]
+    fingerprint, parts = identity(model, tokenizer, folder)
+    return Backbone(
+        name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows, made
+    )  # fmt: skip
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

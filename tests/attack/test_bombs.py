@@ -34,18 +34,17 @@ def parquet(path: Path, table: pyarrow.Table) -> Path:
     return path
 
 
+DENSE = "unpacks to more than 100 times its size"
 BOMBS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "a line of JSON": (
-        lambda f: packed(f / "a.jsonl.gz", b"a", 2000, b'{"text": "'),
-        "line 1 has more than 16,777",
-    ),
-    "a line of text": (lambda f: packed(f / "a.txt.gz", b"a", 2000), "line 1 has more than"),
-    "a field of CSV": (lambda f: packed(f / "a.csv.gz", b"a", 2000, b"text\n"), "line 2 has more than"),
+    "a line of JSON": (lambda f: packed(f / "a.jsonl.gz", b"a", 2000, b'{"text": "'), DENSE),
+    "a line of text": (lambda f: packed(f / "a.txt.gz", b"a", 2000), DENSE),
+    "a field of CSV": (lambda f: packed(f / "a.csv.gz", b"a", 2000, b"text\n"), DENSE),
+    "lines without end": (lambda f: packed(f / "a.txt.gz", b"\n", 2000), DENSE),
     "an array": (lambda f: packed(f / "a.json.gz", b'{"a":1},', 2000, b"["), "one JSON array of more than"),
-    "zeros as Parquet": (lambda f: packed(f / "a.parquet.gz", b"\0", 1000), "unpacks to more than 100 times its size"),
+    "zeros as Parquet": (lambda f: packed(f / "a.parquet.gz", b"\0", 1000), DENSE),
     "long texts in Parquet": (
         lambda f: parquet(f / "a.parquet", pyarrow.table({"text": ["a" * (80 * MEGABYTE)]})),
-        "unpacks to more than 100 times its size",
+        DENSE,
     ),
     "a list of nothing": (
         lambda f: parquet(
@@ -70,13 +69,6 @@ def test_files_that_unpack_to_gigabytes(bomb: str, tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert pyarrow.total_allocated_bytes() < MOST
-
-
-@pytest.mark.attack
-def test_lines_without_end(tmp_path: Path) -> None:
-    with pytest.raises(LingarithError, match="unpacks to more than 100 times"):
-        for _ in read_rows(packed(tmp_path / "a.txt.gz", b"a" * 127 + b"\n", 300)):
-            pass
 
 
 def test_texts_that_stand_in_many_rows_are_in_memory_once(tmp_path: Path) -> None:

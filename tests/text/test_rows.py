@@ -54,10 +54,25 @@ def test_parquet(tmp_path: Path, gz: str) -> None:
     assert place(path, 2) == f"{path}, row 2"
 
 
+@pytest.mark.parametrize("bit", [3, 4])
+def test_no_change_of_a_footer_ends_the_process(tmp_path: Path, bit: int) -> None:
+    """pyarrow's own classes for footers do, where a histogram of levels is longer than it should be."""
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path := tmp_path / "a.parquet")
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+        try:
+            list(read_rows(path))
+        except LingarithError:
+            refused += 1
+    assert refused > 100
+
+
 def test_a_gzipped_parquet_that_would_fill_the_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lingarith.text.rows.LARGEST_UNPACKED", 1000)
+    monkeypatch.setattr("lingarith.text.parquet.LARGEST_UNPACKED", 1000)
     path = _write(tmp_path / "a.parquet.gz", b"PAR1" + bytes(997))
     with pytest.raises(LingarithError, match=r"a\.parquet\.gz unpacks to more than 1,000 bytes; gunzip it"):
         list(read_rows(path))

@@ -6,36 +6,29 @@ import codecs
 import csv
 import gzip
 import hashlib
-import io
 import json
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from ..disk.files import regular
 from ..errors import LingarithError, did_you_mean
 from ..plain import without_repeats
 from ..unicode import blank, composed
+from .packed import SMALL, must_be_text, must_begin_as_text, opened
+from .parquet import parquet_rows
 
 Row = dict[str, Any]
 Reader = Callable[[Path, Collection[str] | None], Iterator[tuple[int, Row]]]
-BOM, GZIP = "\ufeff", b"\x1f\x8b"
+BOM = "\ufeff"
 PACKED = (b"PK\3\4", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How zip (and .xlsx), zstd, bzip2 and xz begin."""
 LONGEST_LINE = 2**24
 """Bytes of a line, and characters of a CSV field: five times the longest novel. A line lies in memory whole."""
 LARGEST_ARRAY = 2**26
 """Bytes of a JSON array, which lies in memory whole; one object a line may be as many as there are."""
-LARGEST_UNPACKED = 2**30
-"""Bytes that a gzipped Parquet file may unpack to."""
-DENSEST, SMALL = 100, 2**26
-"""What unpacks to this many times its size is no text, which packs to a tenth or a quarter of it, but made to fill a
-machine; so many bytes are nothing."""
-MOST_VALUES = 2**22
-"""Numbers or texts in the lists of a part of a Parquet file, which may be one row."""
 
 
 def read_rows(path: Path | str, fields: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -91,18 +84,8 @@ def _reader(path: Path) -> Reader:
 
 def _begins(path: Path) -> bytes:
     """The first bytes of a file that are not blank."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.read(2**16).removeprefix(codecs.BOM_UTF8).lstrip()[:64]
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The content of a file, unpacked if it is called ``.gz`` or is so."""
-    file = open(path, "rb", opener=regular)  # noqa: SIM115  # whoever reads it closes it
-    if not path.name.lower().endswith(".gz") and file.peek(2)[:2] != GZIP:
-        return file
-    unpacked: Any = gzip.GzipFile(fileobj=file)
-    unpacked.myfileobj = file  # which it closes with itself
-    return cast(BinaryIO, io.BufferedReader(unpacked, 2**16))  # lines come quicker
 
 
 def text_of(row: Row, field: str, where: str) -> str:
@@ -129,7 +112,7 @@ def text_of(row: Row, field: str, where: str) -> str:
 
 def place(path: Path, number: int) -> str:
     """How errors name a row: ``data/en.jsonl, line 3``."""
-    lines = ENDINGS.get(_ending(path)) not in (None, _parquet_rows) and _ending(path) != ".json"
+    lines = ENDINGS.get(_ending(path)) not in (None, parquet_rows) and _ending(path) != ".json"
     return f"{path}, {'line' if lines else 'row'} {number}"
 
 
@@ -143,7 +126,8 @@ def fingerprint(texts: Iterable[str]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with _opened(path) as file:
+    must_begin_as_text(path)
+    with opened(path) as file:
         packed, unpacked, number = path.stat().st_size, 0, 0
         while line := file.readline(LONGEST_LINE + 1):
             number, unpacked = number + 1, unpacked + len(line)
@@ -152,19 +136,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     f"{place(path, number)} has more than {LONGEST_LINE:,} bytes; break it into documents"
                 )
             if unpacked > SMALL:
-                _must_be_text(path, packed, unpacked)
+                must_be_text(path, packed, unpacked)
             try:
                 yield number, line.decode().lstrip(BOM)  # each file of several has one
             except UnicodeDecodeError as error:
                 raise LingarithError(f"{place(path, number)}: not UTF-8 ({error.reason})") from error
-
-
-def _must_be_text(path: Path, packed: int, unpacked: int) -> None:
-    """Raise :class:`LingarithError` where a file holds far more than text can be packed to."""
-    if unpacked > max(SMALL, DENSEST * packed):
-        raise LingarithError(
-            f"{path} unpacks to more than {DENSEST} times its size, as no text does; unpack it and look what it holds"
-        )
 
 
 def _json_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
@@ -181,7 +157,7 @@ def _json_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int
 
 def _whole(path: Path) -> str:
     """The text of an array, which cannot be read line by line."""
-    with _opened(path) as file:
+    with opened(path) as file:
         content = file.read(LARGEST_ARRAY + 1)
     if len(content) > LARGEST_ARRAY:
         raise LingarithError(f"{path} is one JSON array of more than {LARGEST_ARRAY:,} bytes; write one object a line")
@@ -227,68 +203,11 @@ def _text_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int
             yield number, {"text": line.strip()}
 
 
-def _parquet_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with _opened(path) as content:
-            packed = isinstance(getattr(content, "raw", None), gzip.GzipFile)
-            source = pyarrow.BufferReader(_unpacked(content, path)) if packed else path
-        with pyarrow.parquet.ParquetFile(source) as file:
-            texts = [file.schema.column(k).path for k, at in enumerate(file.schema) if at.physical_type == "BYTE_ARRAY"]
-        # A text that is there a thousand times is in memory once.
-        with pyarrow.parquet.ParquetFile(source, read_dictionary=texts) as file:
-            names = file.schema_arrow.names
-            taken = [name for name in names if fields is None or composed(name) in fields]
-            if len(set(taken)) < len(taken):
-                raise LingarithError(f"{path}: a field stands twice among its columns: {', '.join(names)}")
-            if not taken and file.metadata.num_rows:
-                yield 1, dict.fromkeys(names)  # whoever looks for a field says that it is not there
-            _must_be_readable(path, file.metadata)
-            for batch in file.iter_batches(batch_size=256, columns=taken) if taken else ():
-                for values in zip(*batch.columns, strict=True):
-                    row = {name: value.as_py() for name, value in zip(taken, values, strict=True)}
-                    number += 1
-                    yield number, dict.fromkeys(names) | row
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise LingarithError(f"{path} is damaged or no Parquet file ({error})") from error
-    except (ValueError, OverflowError, LookupError) as error:
-        raise LingarithError(
-            f"{path}: rows after {number} hold values that Python cannot ({error}); write these columns as text"
-        ) from error
-
-
-def _unpacked(file: BinaryIO, path: Path) -> bytes:
-    content, packed = bytearray(), path.stat().st_size
-    while piece := file.read(2**20):
-        content += piece
-        _must_be_text(path, packed, len(content))
-        if len(content) > LARGEST_UNPACKED:
-            raise LingarithError(
-                f"{path} unpacks to more than {LARGEST_UNPACKED:,} bytes; gunzip it and give the .parquet"
-            )
-    return bytes(content)
-
-
-def _must_be_readable(path: Path, about: Any) -> None:
-    """Raise :class:`LingarithError` where a part of a Parquet file fills the memory, by its own account."""
-    for part in map(about.row_group, range(about.num_row_groups)):
-        for column in map(part.column, range(part.num_columns)):
-            _must_be_text(path, column.total_compressed_size, column.total_uncompressed_size)
-            if column.num_values > max(MOST_VALUES, DENSEST * part.num_rows):
-                raise LingarithError(
-                    f"{path}: the column {column.path_in_schema} has lists of {column.num_values:,} values in "
-                    f"{part.num_rows:,} rows; write shorter rows, or smaller row groups"
-                )
-
-
 TABBED = (".tsv", ".tab")
 ENDINGS: Mapping[str, Reader] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), _json_rows),
     **dict.fromkeys((".csv", *TABBED), _csv_rows),
     ".txt": _text_rows,
-    ".parquet": _parquet_rows,
+    ".parquet": parquet_rows,
 }
-BEGINNINGS: Mapping[bytes, Reader] = {b"PAR1": _parquet_rows, b"{": _json_rows, b"[": _json_rows}
+BEGINNINGS: Mapping[bytes, Reader] = {b"PAR1": parquet_rows, b"{": _json_rows, b"[": _json_rows}

@@ -166,6 +166,18 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     writer.wait()
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """What was to be said is said to nobody, and the exit code stays; no file takes the place of a stream."""
+    there = [sys.executable, "-m", "lingarith", "vectors", "list", "--store", str(tmp_path)]
+    code = subprocess.run(["bash", "-c", f'"$@" {closed}', "bash", *there], capture_output=True, text=True)
+    assert (code.returncode, code.stderr) == (0, "")
+    assert code.stdout == "" or "2>&-" in closed
+    wrong = subprocess.run(["bash", "-c", f'"$@" {closed}', "bash", *there, "--no"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
 def test_torchrun_is_for_training_alone(
     command: Callable[..., Any], fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def evaluate(
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[lang]), store, progress, trains=False)
         measured = evaluation(lab, first, lang, split, second)
+    say(lab.notes, stderr=True)
     if records:
         lines = (json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in measured.outcomes)
         write_atomically(records, "".join(lines))
@@ -250,6 +251,7 @@ def generate(
         lab = open_lab(study, store, progress, trains=False)
         inputs = asked(lab, lang, texts, file)
         written = iter(write(lab, combination, [read for article, read in inputs if not blank(article)]))
+    say(lab.notes, stderr=True)
     # Whoever pairs lines with lines needs one for a blank article too.
     outputs = ["" if blank(article) else next(written) for article, _ in inputs]
     if as_json:

@@ -260,18 +260,20 @@ def _facts(run: Run, tested: Outputs) -> dict[Place, dict[str, Any]]:
         beside = beside_of(metric) if all(seeds) else {}
         among = [r for by_id in by_seed.values() for r in by_id.values() if r.kind == "target"]
         pairs_among = [(r.output, right[r.task, r.target, r.id]) for r in among if (r.task, r.target, r.id) in right]
+        together = {
+            name: fmean(float(figure(*zip(*pairs, strict=True))) for pairs in seeds) for name, figure in beside.items()
+        }
+        same = len(seeds) == 1 and pairs_among == seeds[0]  # to count n-grams once more is dear
+        right_alone = (
+            together if same or not pairs_among
+            else {name: float(figure(*zip(*pairs_among, strict=True))) for name, figure in beside.items()}
+        )  # fmt: skip
         facts[place] = {
             "weights": weights.get(place, ()),
             "kinds": shares(kinds) if any(kinds) else {},
-            "beside": {
-                name: fmean(float(figure(*zip(*pairs, strict=True))) for pairs in seeds)
-                for name, figure in beside.items()
-            },
+            "beside": together,
             "right": len(among) if any(kinds) else None,
-            "among": {metric: fmean(r.score for r in among)}
-            | {name: float(figure(*zip(*pairs_among, strict=True))) for name, figure in beside.items()}
-            if among and pairs_among
-            else {},
+            "among": {metric: fmean(r.score for r in among)} | right_alone if among and pairs_among else {},
         } | oracle.get(place, {})
     return facts
 

@@ -23,6 +23,22 @@ sys.stdin.read()
 """
 
 
+def waits_for_one_that_dies(thing: Path, holder: str, ending: str) -> None:
+    words = [sys.executable, "-c", holder, str(thing.with_name(thing.name + ending))]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        waited = []
+
+        def waiting() -> None:
+            waited.append(True)
+            other.kill()
+            other.wait()
+
+        with alone(thing, waiting):
+            assert waited == [True]
+
+
 def test_the_file_is_gone_when_the_thing_is_there_and_stays_after_a_failure(tmp_path: Path) -> None:
     thing = tmp_path / "folder" / "thing"
     with alone(thing):
@@ -36,18 +52,7 @@ def test_the_file_is_gone_when_the_thing_is_there_and_stays_after_a_failure(tmp_
 
 
 def test_a_process_that_dies_holds_nothing(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", HOLDER, str(tmp_path / "thing.lock")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        assert other.stdout.readline() == b"held\n"
-        waited = []
-
-        def waiting() -> None:
-            waited.append(True)
-            other.kill()
-
-        with alone(tmp_path / "thing", waiting):
-            assert waited == [True]
+    waits_for_one_that_dies(tmp_path / "thing", HOLDER, ".lock")
 
 
 @pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP"])
@@ -61,19 +66,7 @@ def test_where_the_file_system_locks_nothing(tmp_path: Path, monkeypatch: pytest
         held = thing.with_name("thing.held")
         assert held.read_text().split()[0] == str(os.getpid())
     assert list(tmp_path.rglob("thing*")) == []
-    words = [sys.executable, "-c", HOLDER.replace("FileLock", "SoftFileLock"), str(thing.with_name("thing.held"))]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        assert other.stdout.readline() == b"held\n"
-        waited = []
-
-        def waiting() -> None:
-            waited.append(True)
-            other.kill()
-            other.wait()
-
-        with alone(thing, waiting):
-            assert waited == [True]
+    waits_for_one_that_dies(thing, HOLDER.replace("FileLock", "SoftFileLock"), ".held")
 
 
 def test_any_other_refusal_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,30 +10,16 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.formats.peft import open_peft, write_peft
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.vector import Update
+from tests.formats.models import logits, tiny_llama
 
 # PEFT 0.21 reads an attribute that transformers 5 has renamed; neither is ours.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
-
-def tiny_llama() -> Any:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
-
-
-def logits(model: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return torch.as_tensor(model(input_ids=torch.tensor([[3, 5, 7, 9, 11]])).logits)
 
 
 def saved_by_peft(folder: Path, **settings: Any) -> Any:

@@ -15,11 +15,11 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, linalg
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from lingarith.errors import LingarithError
 from lingarith.formats.imported import on_backbone, open_adapter
 from lingarith.vectors.vector import Update
+from tests.formats.models import logits, tiny_llama
 
 # PEFT 0.21 reads an attribute that transformers 5 has renamed; neither is ours.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -48,12 +48,7 @@ UNSLOTH = {
 
 @pytest.fixture
 def model() -> Any:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
+    return tiny_llama()
 
 
 def linears(model: Any) -> dict[str, tuple[int, int]]:
@@ -62,11 +57,6 @@ def linears(model: Any) -> dict[str, tuple[int, int]]:
         for path, module in model.named_modules()
         if path.rpartition(".")[2] in NAMES
     }
-
-
-def logits(model: Any) -> Tensor:
-    with torch.no_grad():
-        return torch.as_tensor(model(input_ids=torch.tensor([[3, 5, 7, 9, 11]])).logits)
 
 
 def random(model: Any, rank: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from lingarith.errors import LingarithError
 from lingarith.formats.imported import on_backbone, open_adapter
 from lingarith.inspection.measure import inspect
 from lingarith.model.backbone import Backbone
-from lingarith.model.batches import Stream, TaskItems, collate
+from lingarith.model.batches import TaskItems
 from lingarith.model.beside import Beside, groups
 from lingarith.model.members import Training
 from lingarith.model.options import TrainOptions
@@ -32,6 +32,7 @@ from lingarith.store.store import Store
 from lingarith.vectors.composition import realise
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Update, Vector, content_hash
+from tests.model.test_train import trained_by_torch
 
 # PEFT 0.21 reads an attribute that transformers 5 has renamed; neither is ours.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -112,17 +113,7 @@ def test_steps_are_those_of_peft_and_adamw(family: str, where: str, backbone: Ma
         layer.lora_A["default"].weight.data.copy_(a)
         layer.lora_B["default"].weight.data.copy_(b)
     options = replace(OPTIONS, projections=where)
-    stream = Stream(examples(on), options.seed, options.batch_size)
-    parameters = [p for p in theirs.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False)
-    for step in range(options.steps):
-        batch = collate(on, stream.at(step))
-        made = theirs(**batch.inputs).logits
-        torch.nn.functional.cross_entropy(made.flatten(0, 1), batch.labels.flatten()).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, options.clip)
-        optimizer.param_groups[0]["lr"] = options.rate(step)
-        optimizer.step()
-        optimizer.zero_grad()
+    trained_by_torch(theirs, on, options, examples(on))
     ((_, vector),) = train(on, [Training("x", examples(on), options, tmp_path)])
     assert vector.origin["projections"] == kinds(shapes)
     assert vector.origin["options"]["projections"] == where

@@ -211,14 +211,9 @@ def peft_model(on: Backbone, options: TrainOptions) -> Any:
     return model.eval()
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked for by PEFT
-@pytest.mark.parametrize(("family", "frozen"), [("t5", False), ("llama", False), ("bloom", False), ("t5", True)])
-def test_steps_are_those_of_peft_and_adamw(family: str, frozen: bool, backbone: Make, tmp_path: Path) -> None:
-    on = backbone(family)
-    options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5, freeze_a=frozen)
-    stream, theirs = Stream(examples(on), options.seed, options.batch_size), peft_model(on, options)
-    for name, parameter in theirs.named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and not (frozen and "lora_A" in name))
+def trained_by_torch(theirs: Any, on: Backbone, options: TrainOptions, data: TaskItems) -> None:
+    """PEFT's model, trained as a loop of a few lines has it: the oracle."""
+    stream = Stream(data, options.seed, options.batch_size)
     parameters = [p for p in theirs.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False)
     for step in range(options.steps):
@@ -229,6 +224,17 @@ def test_steps_are_those_of_peft_and_adamw(family: str, frozen: bool, backbone: 
         optimizer.param_groups[0]["lr"] = options.rate(step)
         optimizer.step()
         optimizer.zero_grad()
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked for by PEFT
+@pytest.mark.parametrize(("family", "frozen"), [("t5", False), ("llama", False), ("bloom", False), ("t5", True)])
+def test_steps_are_those_of_peft_and_adamw(family: str, frozen: bool, backbone: Make, tmp_path: Path) -> None:
+    on = backbone(family)
+    options = replace(OPTIONS, steps=3, adapter=Lora(2, 1.0), weight_decay=0.1, clip=0.5, warmup=0.5, freeze_a=frozen)
+    theirs = peft_model(on, options)
+    for name, parameter in theirs.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and not (frozen and "lora_A" in name))
+    trained_by_torch(theirs, on, options, examples(on))
     ours = realise_one(run(on, options, tmp_path))
     for path in on.projections:
         right = theirs.base_model.model.get_submodule(path).get_delta_weight("default")

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 LONGEST = 300
@@ -117,9 +118,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; known are: {listed}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def optional(library: str, extra: str) -> Any:
-    """A library that comes with an extra of this package. Raises :class:`LingarithError` where it is not installed."""
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        raise LingarithError(f"{library} is not installed; get it by `pip install 'lingarith[{extra}]'`") from None
+def optional(library: str, extra: str = "") -> Any:
+    """A library that comes with an extra of this package, or by itself.
+
+    Raises :class:`LingarithError` where it is not installed.
+    """
+    with suppress(ImportError):
+        module = importlib.import_module(library)
+        if module.__file__:  # None of a folder of data that happens to have its name
+            return module
+    what = f"'lingarith[{extra}]'" if extra else library
+    raise LingarithError(f"{library} is not installed; get it by `pip install {what}`")

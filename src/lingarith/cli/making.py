@@ -11,8 +11,9 @@ import typer
 from ..algebra import parse
 from ..errors import LingarithError
 from ..newsroom import NEWSROOM
-from ..study.options import WorkOptions
+from ..study.options import TRACK, WorkOptions
 from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
+from ..study.tracking import Tracker
 from .flags import flags, taken
 from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, print_json, print_table, say
 from .progress import duration, shown
@@ -38,6 +39,7 @@ Out = Annotated[Path, typer.Option("--out", help="Where the adapters and the rep
 On = Annotated[
     str | None, typer.Option("--on", metavar="EXPRESSION", help="Train on top of it: what is added goes with it.")
 ]
+Track = Annotated[str | None, typer.Option("--track", help=TRACK)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what there is to do and how long it takes.")]
 
 
@@ -131,8 +133,9 @@ def _make(
     from ..study.runners.choice import runner
 
     who = runner(work.runner, workers=work.workers, address=work.address, settings=work.slurm)
+    track = Tracker(work.track) if work.track else None
     with shown() as progress:
-        lab = open_lab(study, store, progress)
+        lab = open_lab(study, store, progress, track=track)
         planned = None if study.table in LISTINGS else plan(lab)
         if dry_run:
             if planned is None:
@@ -219,6 +222,7 @@ def language(
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as pt.")],
     given: dict[str, Any],
     on: On = None,
+    track: Track = None,
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -226,7 +230,7 @@ def language(
 
     `lingarith train language pt --text 'data/plain/{language}.txt.gz' --steps 5000`
     """
-    _trained(given, on, store, as_json, lambda lab, seed: lab.language(seed, lang))
+    _trained(given, on, store, track, as_json, lambda lab, seed: lab.language(seed, lang))
 
 
 @train.command()
@@ -239,6 +243,7 @@ def task(
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language's code, such as en.")],
     given: dict[str, Any],
     on: On = None,
+    track: Track = None,
     store: StorePlace = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -247,11 +252,16 @@ def task(
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
     given["labels"] = labels
-    _trained(given, on, store, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
+    _trained(given, on, store, track, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
 
 
 def _trained(
-    given: dict[str, Any], on: str | None, store: str, as_json: bool, asked: Callable[[Lab, int], Combination]
+    given: dict[str, Any],
+    on: str | None,
+    store: str,
+    track: str | None,
+    as_json: bool,
+    asked: Callable[[Lab, int], Combination],
 ) -> None:
     """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
     from ..model.parallel import joined
@@ -261,8 +271,9 @@ def _trained(
     study = study_of("train", ADAPT, given, TYPED)
     if len(study.vectors.seeds) > 1:
         raise LingarithError("a vector has one seed; train those of several one after another")
+    tracker = Tracker(track) if track else None
     with joined() as processes, shown() as progress:
-        lab = open_lab(study, store, quiet if processes.rank else progress)
+        lab = open_lab(study, store, quiet if processes.rank else progress, track=tracker)
         if on:
             lab.put_on(parse(on))
         [name] = asked(lab, study.vectors.seeds[0]).names

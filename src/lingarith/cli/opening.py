@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from ..study.lab import Lab
     from ..study.study import Study
+    from ..study.tracking import Tracker
 
 DEFAULT_STORE = "lingarith-store"
 TYPED = "the command line"
@@ -42,13 +43,13 @@ def open_store(place: str) -> Store:
     return Store.at(place)
 
 
-def open_lab(study: Study, store: str, progress: Progress, *, trains: bool = True) -> Lab:
+def open_lab(study: Study, store: str, progress: Progress, *, trains: bool = True, track: Tracker | None = None) -> Lab:
     """A lab on a store; its backbone will be loaded without the noise that libraries make."""
     from ..model.memory import prepare
     from ..study.lab import Lab
 
     prepare()
-    return Lab(study, open_store(store), progress=progress, trains=trains)
+    return Lab(study, open_store(store), progress=progress, trains=trains, track=track)
 
 
 def print_json(value: Any) -> None:

@@ -59,6 +59,8 @@ class Training:
     validation: TrainingData | None = None
     saved: Callable[[], None] | None = None
     """Called after each checkpoint."""
+    logged: Callable[[Mapping[str, float]], None] | None = None
+    """Called after each step with what it put into the log."""
     start: Vector | None = None
     """The vector that it goes on from, of the same adapter; without one it begins with factors of its own."""
 

@@ -101,7 +101,7 @@ def _tokens_per_second(backbone: Backbone, trainings: Sequence[Training]) -> flo
     with tempfile.TemporaryDirectory() as folder, suppress(_Enough):
         fresh = [
             replace(
-                training, folder=Path(folder) / str(k), validation=None, saved=None,
+                training, folder=Path(folder) / str(k), validation=None, saved=None, logged=None,
                 options=replace(
                     training.options, steps=max(training.options.steps, TRIED + 2), checkpoint_every=10**9, patience=0
                 ),

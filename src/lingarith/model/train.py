@@ -165,8 +165,13 @@ def _until_one_ends(backbone: Backbone, running: dict[int, Member], watch: Watch
             if processes().rank == 0 and member.problem is None and (done or member.step % every == 0):
                 member.save()
         for position, member in running.items():
-            if watch and member.problem is None:
-                watch(position, member.step, next(line["loss"] for line in reversed(member.log) if "loss" in line))
+            if member.problem is not None:
+                continue
+            line = {key: value for one in member.log[-2:] if one["step"] == member.step for key, value in one.items()}
+            if member.training.logged:
+                member.training.logged(line)
+            if watch:
+                watch(position, member.step, line["loss"])
 
 
 def _backward(backbone: Backbone, stack: Stack, ready: _Prepared) -> Tensor:

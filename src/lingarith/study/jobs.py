@@ -32,6 +32,7 @@ from ..text.labelled import Labelled
 from ..unicode import FORM
 from ..vectors.composition import Composition, Space
 from ..vectors.vector import Update, Vector
+from .tracking import Tracker
 
 ON = ".on"
 """What marks the names of vectors that were trained on top of others."""
@@ -152,14 +153,15 @@ def obtain_all(
     *,
     together: int | None = None,
     on: Update | None = None,
+    track: Tracker | None = None,
 ) -> list[tuple[Vector, str, bool]]:
     """The vectors of the jobs, their content hashes, and whether they were trained now, ``together`` in a pass.
 
     Without ``together`` a few passes tell how many do best. Training keeps a vector's checkpoint in the store's
     ``training`` folder until it is complete, so that one that was stopped goes on; it is stored as soon as it is
-    finished, and the log of losses ends up beside it. ``on`` is added to the backbone meanwhile. What another process
-    is training is waited for, and taken from the store. Raises :class:`LingarithError` when all others are stored, if a
-    training failed.
+    finished, and the log of losses ends up beside it. ``on`` is added to the backbone meanwhile, and ``track``
+    hears of each step. What another process is training is waited for, and taken from the store. Raises
+    :class:`LingarithError` when all others are stored, if a training failed.
     """
     recipes = [job.recipe(backbone) for job in jobs]
     wanted = dict(zip(recipes, jobs, strict=True))
@@ -193,6 +195,9 @@ def obtain_all(
                 keep(recipe, held)
         missing = [recipe for recipe, held in vectors.items() if held is None]
         trainings = [_training(wanted[recipe], recipe, backbone, store) for recipe in missing]
+        if track and not processes().rank:
+            locks.callback(track.close)
+            trainings = [replace(training, logged=partial(track.log, training)) for training in trainings]
         locks.enter_context(backbone.using(on))
         count = together or best_together(backbone, trainings)
         steps = dict.fromkeys(range(len(trainings)), 0)

@@ -36,6 +36,7 @@ from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
 from .scoring import Scoring
 from .study import Labels, Study, naming
+from .tracking import Tracker
 from .weights import HALVING
 
 SEVERAL = "mul"  # the language of labels of several languages, as BCP-47 has it
@@ -70,8 +71,8 @@ class Lab:
     """A study with its store, its backbone (loaded when needed), its data and the vectors asked for so far.
 
     ``recipes`` are those that another process has worked out already, by name: then no training data are read for
-    them. Without ``trains`` vectors are those that the store has under the names that their data give them. ``on`` is
-    a composition that is on the backbone while vectors are trained, with what origins say of it.
+    them. Without ``trains`` vectors are those that the store has by name. ``on`` is a composition that is on the
+    backbone while vectors are trained, with what origins say of it; ``track`` hears of their losses.
     """
 
     study: Study
@@ -86,6 +87,7 @@ class Lab:
     """The vectors that were trained here, and not by another process that was waited for."""
     given: Backbone | None = None
     on: tuple[Update, Mapping[str, Any]] | None = None
+    track: Tracker | None = None
     _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
     _missing: set[tuple[str, str, str]] = field(default_factory=set)
     _plain: dict[str, PlainText] = field(default_factory=dict)
@@ -340,15 +342,15 @@ class Lab:
         bases = [self.orders[name].like or name for name in lacking]
         trained = [name for name in dict.fromkeys(bases) if self.orders[name].job and name not in self._vectors]
         missing = [name for name in trained if not self._take(name)]
-        on = self.on and self.on[0]
+        on, track = self.on and self.on[0], self.track
         for later in (False, True):  # what goes on from another vector is trained when that is there
             some = [name for name in missing if bool(self.orders[name].after) == later]
             begun = self.vectors((self.orders[name].after for name in some), together) if later and some else {}
             jobs = [replace(self.job(name), begun=begun.get(self.orders[name].after)) for name in some]
             if jobs:
-                obtained = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on)
-                self._vectors |= {name: vector for name, (vector, *_) in zip(some, obtained, strict=True)}
-                self.trained |= {name for name, (*_, now) in zip(some, obtained, strict=True) if now}
+                had = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on, track=track)
+                self._vectors |= {name: vector for name, (vector, *_) in zip(some, had, strict=True)}
+                self.trained |= {name for name, (*_, now) in zip(some, had, strict=True) if now}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]
             if order.content and name not in self._vectors:

@@ -223,6 +223,9 @@ class ChoiceOptions:
                 raise LingarithError(f"β = {beta:g} stands in 'betas'; it must be a finite number of at least 0")
 
 
+TRACK = "Losses go to a tracker too: trackio, wandb, mlflow or tensorboard."
+
+
 @dataclass(frozen=True)
 class WorkOptions:
     """Who does the work of a study. No result depends on it, so it is no key of one."""
@@ -232,6 +235,7 @@ class WorkOptions:
     address: Annotated[str | None, "Of a cluster of Ray that is there."] = None
     slurm: Annotated[tuple[str, ...], "A setting of submitit, such as partition=gpu; may be repeated."] = ()
     together: Annotated[int | None, "Vectors that share a pass of training; measured without it."] = None
+    track: Annotated[str | None, TRACK] = None
 
 
 def must_differ(key: str, values: Sequence[object]) -> None:

@@ -26,6 +26,7 @@ from ..lines import name_vectors, tested
 from ..outputs import Stored
 from ..recipes import Method, Place, rows
 from ..study import study_of
+from ..tracking import Tracker
 
 TRAIN, TEST = "train", "test"
 
@@ -107,6 +108,7 @@ class Work:
                 "folder": str(Path.cwd()),
                 "recipes": self.lab.recipes,
                 "protocol": self.protocol,
+                "track": self.lab.track and self.lab.track.name,
                 "together": self.together,
                 "units": [[unit.kind, unit.what] for unit in share],
             },
@@ -182,7 +184,7 @@ def perform_order(text: str) -> str:
     order = json.loads(text)
     os.chdir(order["folder"])  # paths in keys may be relative
     try:
-        lab = _opened(json.dumps([order["study"], order["store"], order["protocol"]]))
+        lab = _opened(json.dumps([order["study"], order["store"], order["protocol"], order["track"]]))
         lab.recipes |= order["recipes"]
         units = [Unit(kind, tuple(what)) for kind, what in order["units"]]
         if names := [name for unit in units if unit.kind == TRAIN for name in unit.what]:
@@ -205,7 +207,7 @@ def _opened(text: str) -> Lab:
     from ...model.memory import prepare
 
     prepare()
-    (name, table, keys), store, protocol = json.loads(text)
-    lab = Lab(study_of(name, table, keys), Store.at(store))
+    (name, table, keys), store, protocol, track = json.loads(text)
+    lab = Lab(study_of(name, table, keys), Store.at(store), track=Tracker(track) if track else None)
     name_vectors(lab, protocol)
     return lab

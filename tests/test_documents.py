@@ -35,7 +35,7 @@ HEAVY = {
 }
 LIGHT = (
     "plain", "disk/files", "disk/locks", "algebra", "languages", "newsroom", "text", "scores", "model/options",
-    "study/records", "study/weights", "study/options", "study/study", "cli",
+    "study/records", "study/weights", "study/options", "study/study", "study/tracking", "cli",
 )  # fmt: skip
 """What help loads, and what stands above it without torch."""
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from ..disk.files import arrived, json_bytes, must_be_ours, read_json, replacing, write_file
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
+from ..store.objects import LARGEST_SCALE
 from ..vectors.composition import Composition
 from ..vectors.outline import Terms
-from ..vectors.vector import LARGEST_SCALE
 from .card import CARD, EVALUATED, card, untouched
 
 TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]

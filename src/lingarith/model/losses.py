@@ -18,9 +18,10 @@ from torch.autograd.function import once_differentiable
 from .backbone import Backbone
 from .batches import Batch
 
-PIECE = {"cpu": 2**20}
-"""Numbers in the logits of a piece: on a processor they are to stay in its cache."""
-LARGE_PIECE, FEWEST = 2**28, 64
+PART = {"cpu": 2**20}
+"""Numbers in the logits of which losses are taken at a time: on a processor they are to stay in its cache."""
+LARGE_PART, FEWEST = 2**28, 128
+"""Elsewhere; and how many rows go through the head together at least, since its weights are read for each piece."""
 _reworked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """Models that do something to the logits which their head makes."""
 
@@ -33,14 +34,14 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
     head = backbone.model.get_output_embeddings()  # type: ignore[operator]
     reworked = _reworked.get(backbone.model)
     whole = bool(reworked) or any(parameter.requires_grad for parameter in head.parameters())
-    hidden, logits, head_logits = _forward(backbone, head, batch, whole)
+    hidden, logits, head_logits = _forward(backbone, head, batch, None if whole else int(reworked is None))
     if not whole and reworked is None:  # the first batch of this model shows whether its logits are the head's
         same = logits is head_logits or (
             logits.device != head_logits.device and torch.equal(logits.to(head_logits.device), head_logits)
         )
         _reworked[backbone.model] = whole = not same
         if whole:
-            hidden, logits, head_logits = _forward(backbone, head, batch, whole)
+            hidden, logits, head_logits = _forward(backbone, head, batch, None)
     hidden = hidden.to(head_logits.device)  # where layers lie on several devices, the head may be apart from the last
     labels = batch.labels.flatten()[batch.taught].to(hidden.device)  # T, of rows × length
     weights = torch.ones(len(labels)) if weights is None else weights
@@ -52,14 +53,14 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
     return losses, summed
 
 
-def _forward(backbone: Backbone, head: nn.Module, batch: Batch, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states of the taught tokens (T × width), the model's logits of them or of the first, and its head's."""
+def _forward(backbone: Backbone, head: nn.Module, batch: Batch, few: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states of the taught tokens (T × width), and logits of them or the first ``few``: the model's, its head's."""
     seen: list[Tensor] = []
 
     def before(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         seen.append(inputs[0].flatten(0, 1)[batch.taught.to(inputs[0].device)])  # rows × length × width → T × width
-        # The head is given one token, to see what the model does to its logits; pieces go through it later.
-        return (seen[0] if whole else seen[0][:1].detach(),)
+        # The head is given one token to see what the model does to its logits, then none; pieces go through it later.
+        return (seen[0] if few is None else seen[0][:few].detach(),)
 
     def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append(output)
@@ -78,10 +79,11 @@ def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # T × vocabulary → T
 
 
-def _piece(head: Any, hidden: Tensor) -> int:
-    """How many rows are compared with the vocabulary at a time."""
+def _rows(head: Any, hidden: Tensor) -> tuple[int, int]:
+    """How many rows are compared with the vocabulary at a time, and of how many of them losses are taken at a time."""
     vocabulary = int(getattr(head, "out_features", 2**15))
-    return max(FEWEST, PIECE.get(hidden.device.type, LARGE_PIECE) // vocabulary)
+    part = max(1, PART.get(hidden.device.type, LARGE_PART) // vocabulary)
+    return max(FEWEST, part), part
 
 
 class _InPieces(torch.autograd.Function):
@@ -92,17 +94,22 @@ class _InPieces(torch.autograd.Function):
         ctx: Any, hidden: Tensor, labels: Tensor, weights: Tensor, head: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         wanted = ctx.needs_input_grad[0]
-        losses, gradients, start = torch.empty_like(weights), torch.empty_like(hidden) if wanted else hidden, 0
-        count = _piece(head, hidden)
-        while start < len(hidden):
+        losses, gradients = torch.empty_like(weights), torch.empty_like(hidden) if wanted else hidden
+        count, part = _rows(head, hidden)
+        for start in range(0, len(hidden), count):
             rows = slice(start, start + count)
             with torch.set_grad_enabled(wanted):
                 piece = hidden[rows].detach().requires_grad_(wanted)
-                piece_losses = _losses(head(piece), labels[rows])
-            losses[rows] = piece_losses.detach()
+                logits = head(piece)
+            parts = (some.split(part) for some in (logits.detach(), labels[rows], weights[rows], losses[rows]))
+            for scores, right, weighed, taken in zip(*parts, strict=True):
+                with torch.set_grad_enabled(wanted):
+                    found = _losses(leaf := scores.detach().requires_grad_(wanted), right)
+                taken.copy_(found.detach())
+                if wanted:  # in the place of what it was found from: a gradient is as large as the logits
+                    scores.copy_(*torch.autograd.grad(found, leaf, weighed))
             if wanted:  # now, while the piece's logits are there: they are not kept for the way back
-                (gradients[rows],) = torch.autograd.grad(piece_losses, piece, weights[rows])
-            start += count
+                (gradients[rows],) = torch.autograd.grad(logits, piece, logits.detach())
         ctx.save_for_backward(gradients)
         ctx.mark_non_differentiable(losses)
         return losses, losses @ weights

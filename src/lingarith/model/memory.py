@@ -17,17 +17,19 @@ UNTOLD = 4 << 30
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed blocks of up to 32 MB: giving them back costs a third of a step in page faults.
+    """Let glibc keep freed blocks of up to 32 MB: to ask the system for them anew at each step takes a third of it.
 
-    Does nothing where there is no glibc. Larger blocks still return to the system at once.
+    Does nothing where there is no glibc. Larger blocks still return to the system at once, the others when a peak is
+    to be measured (:func:`reset_peak`).
     """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        m_trim_threshold, m_mmap_threshold = -1, -3
+    if hasattr(libc := _libc(), "mallopt"):
+        m_trim_threshold, m_mmap_threshold, never = -1, -3, -1
         libc.mallopt(m_mmap_threshold, 32 << 20)
-        libc.mallopt(m_trim_threshold, 1 << 30)
+        libc.mallopt(m_trim_threshold, never)
+
+
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 def prepare() -> None:
@@ -51,7 +53,9 @@ def peak(device: torch.device) -> int:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Forget the most that was in use so far."""
+    """Forget the most that was in use so far, and give back to the system what is in no use now."""
+    if hasattr(libc := _libc(), "malloc_trim"):
+        libc.malloc_trim(0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not Linux, or not allowed: then the peak is that of the whole run

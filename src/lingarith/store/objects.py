@@ -1,4 +1,7 @@
-"""The objects of a store: folders with a vector's tensors and their manifest, named and verified by their hash."""
+"""The objects of a store: folders with a vector's tensors and their manifest, named and verified by their hash.
+
+What handles tensors is imported where it is needed: a listing reads manifests alone, and comes before torch is there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import plain
 from ..algebra.combination import NAME
@@ -28,10 +31,10 @@ from ..disk.files import (
 )
 from ..disk.kept import files_read
 from ..disk.remote import Remote
-from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError, Unreadable
-from ..vectors.outline import FlatTensors, check_rest, check_terms, outline, rest_in, rest_outline, terms_in
-from ..vectors.vector import Vector, check_scale, content_hash
+
+if TYPE_CHECKING:
+    from ..vectors.vector import Vector
 
 SCHEMA = 2
 VOLATILE = ("cost", "made", "versions", "parts", "dose")
@@ -42,6 +45,8 @@ HASH = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """Fingerprints and recipes: they become file names."""
 
+LARGEST_SCALE = 1e6
+"""α/r of any adapter is far below."""
 TENSORS, MANIFEST = "vector.safetensors", "origin.json"
 TRAINED = ("task", "language")
 """The kinds of vectors whose names say what they were trained on."""
@@ -56,6 +61,9 @@ ORIGIN: Mapping[str, Any] = {
 
 def vector_hash(vector: Vector) -> str:
     """sha256 (hex) over tensors, scale, and origin without :data:`VOLATILE`; the name has no part in it."""
+    from ..vectors.outline import FlatTensors
+    from ..vectors.vector import content_hash
+
     tensors = FlatTensors.of(vector)
     return _digest(content_hash(tensors), vector.scale, _plain(vector.name, vector.origin))
 
@@ -244,6 +252,8 @@ def damaged_left_out() -> Iterator[None]:
 
 def _check(vector: Vector) -> None:
     """Raise :class:`LingarithError` on what can be seen to be wrong with a vector before it is written."""
+    from ..vectors.outline import check_rest, check_terms, outline, rest_outline
+
     where = f"vector {vector.name}"
     fingerprint(vector.origin, where)
     check_scale(vector.scale, where, "make the vector again")
@@ -257,6 +267,10 @@ def _write(folder: Path, vector: Vector, late: Callable[[], Mapping[str, Any]] |
 
     Raises OSError, and :class:`LingarithError` on NaN or Inf.
     """
+    from ..disk.tensors import TensorFile, pieces
+    from ..vectors.outline import FlatTensors, outline, rest_outline
+    from ..vectors.vector import content_hash
+
     shapes = FlatTensors(outline(vector.terms), rest_outline(vector.rest))
     tensors = FlatTensors.of(vector)
     write_file(folder / TENSORS, pieces(shapes, tensors.items(), f"vector {vector.name}"))
@@ -273,6 +287,10 @@ def _read(folder: Path, digest: str, mend: str, name: str | None = None) -> Vect
     They are read once, one after another. Raises :class:`LingarithError` ending in ``mend`` unless
     the folder is whole and its hash is ``digest``.
     """
+    from ..disk.tensors import TensorFile
+    from ..vectors.outline import rest_in, terms_in
+    from ..vectors.vector import Vector, content_hash
+
     manifest = _read_manifest(folder, digest, mend)
     file = TensorFile(inside(folder, TENSORS), mend)
     vector = Vector(name or manifest["name"], terms_in(file), manifest["scale"], manifest["origin"], rest_in(file))
@@ -314,6 +332,12 @@ def fingerprint(origin: Mapping[str, Any], where: object) -> str:
     if not isinstance(value, str) or not KEY.fullmatch(value):
         raise LingarithError(f"{where}: its origin names no backbone (fingerprint {value!r}); train it again")
     return value
+
+
+def check_scale(scale: object, where: object, mend: str) -> None:
+    """Raise :class:`LingarithError` ending in ``mend`` for a scale that no vector has: NaN, infinite or absurd."""
+    if not isinstance(scale, int | float) or isinstance(scale, bool) or not abs(scale) <= LARGEST_SCALE:
+        raise LingarithError(f"{where}: a scale of {scale!r} is none (at most {LARGEST_SCALE:g}); {mend}")
 
 
 def _digest(tensors: str, scale: float, origin: Mapping[str, Any]) -> str:

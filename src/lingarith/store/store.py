@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..disk.files import (
     inside,
@@ -37,10 +37,12 @@ from ..disk.remote import Remote
 from ..disk.temporary import TEMPORARY, left_over, sweep
 from ..errors import LingarithError, did_you_mean
 from ..plain import json_object
-from ..vectors.vector import Vector
 from .objects import HASH, Objects, fingerprint
 from .parts import differing, same_backbone
 from .small import MEND, Entry, Reference, check_name, decoded, name_key, recipe_key, reference, sealed, unsealed
+
+if TYPE_CHECKING:
+    from ..vectors.vector import Vector
 
 ANSWERS = ("outputs", "losses")
 SMALL = ("recipes", *ANSWERS, "names")

@@ -12,10 +12,6 @@ from torch import Tensor
 
 from ..adapters.dense import DenseTerm
 from ..adapters.terms import Term, described, mapped
-from ..errors import LingarithError
-
-LARGEST_SCALE = 1e6
-"""α/r of any adapter is far below."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +67,6 @@ class Update:
         """The dense ΔW (out × in) of one projection, made on a device."""
         terms = [mapped(term, lambda tensor: tensor.to(device)) for term in self.terms[path]]
         return torch.stack([term.delta() for term in terms]).sum(0)
-
-
-def check_scale(scale: object, where: object, mend: str) -> None:
-    """Raise :class:`LingarithError` ending in ``mend`` for a scale that no vector has: NaN, infinite or absurd."""
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not abs(scale) <= LARGEST_SCALE:
-        raise LingarithError(f"{where}: a scale of {scale!r} is none (at most {LARGEST_SCALE:g}); {mend}")
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:

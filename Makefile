@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo real test test-all attack check docs bench clean
+.PHONY: demo real test test-all attack check docs bench bench-check bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
@@ -50,6 +50,7 @@ docs: .venv/documented
 bench: .venv/installed
 	mkdir -p $(NUMBERS)
 	$(BIN)/python benchmarks/train_step.py --out $(NUMBERS)/train_step.json
+	$(BIN)/python benchmarks/real_step.py --only gemma --out $(NUMBERS)/real_step.json
 	$(BIN)/python benchmarks/together.py --only newsroom --out $(NUMBERS)/together.json
 	$(BIN)/python benchmarks/adapters.py --out $(NUMBERS)/adapters.json
 	$(BIN)/python benchmarks/compose.py --out $(NUMBERS)/compose.json
@@ -60,6 +61,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/load.py --out $(NUMBERS)/load.json
 	$(BIN)/python benchmarks/study.py --targets pt --steps 30 --out $(NUMBERS)/study.json
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
+
+# Operations, passes, bytes and imports against those of benchmarks/check.json: a rise fails, whatever the clock says.
+bench-check: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/check.py
 
 clean:
 	rm -rf .venv

@@ -54,7 +54,7 @@ def token_losses(backbone: Backbone, batch: Batch, weights: Tensor | None = None
 
 
 def _forward(backbone: Backbone, head: nn.Module, batch: Batch, few: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states of the taught tokens (T × width), and logits of them or the first ``few``: the model's, its head's."""
+    """Hidden states of the taught tokens (T × width); of them or the first ``few`` logits: the model's, its head's."""
     seen: list[Tensor] = []
 
     def before(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -15,7 +15,8 @@ from lingarith.errors import LingarithError
 from lingarith.study import choose
 from lingarith.study.choose import Pick, chosen, notes_on, protocol_of, protocols
 from lingarith.study.lab import Lab
-from lingarith.study.recipes import Method, Place
+from lingarith.study.place import Method
+from lingarith.study.recipes import place_of
 from lingarith.study.weights import NOT_CHOSEN
 from lingarith.text.labelled import Labelled
 
@@ -25,7 +26,7 @@ BOTH = {"sources": ("en", "ru")}
 
 def pick(lab: Lab, outputs: Any, name: str, target: str = "pt", protocol: str = "oracle", source: str = "") -> Pick:
     """The weight of a method, from all the sources of the target."""
-    place = Place(lab, next(iter(lab.study.tasks)), target, 0)
+    place = place_of(lab, next(iter(lab.study.tasks)), target, 0)
     [method] = [one for one in place.methods if (one.name, one.source) == (name, source)]
     return chosen(outputs, place, method, protocol)
 
@@ -220,7 +221,7 @@ def test_a_protocol_that_the_data_do_not_allow(
 
 def test_the_oracle_stands_beside_the_protocol_where_there_are_labels(lab: Labs) -> None:
     one = lab(**BOTH)
-    place, method = Place(one, "summaries", "pt", 0), Method("add", {0.5: vector("a"), 1.0: vector("b")})
+    place, method = place_of(one, "summaries", "pt", 0), Method("add", {0.5: vector("a"), 1.0: vector("b")})
     assert protocols(place, method, "sources") == ["sources", "oracle"]
     assert protocols(place, method, "oracle") == ["oracle"]
     assert protocols(place, replace(method, by="test"), "sources") == ["test"]

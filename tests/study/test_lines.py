@@ -17,7 +17,8 @@ from lingarith.study.lab import Lab
 from lingarith.study.lines import choice, fingerprints, lines_of, plan
 from lingarith.study.lines import tested as lines_about
 from lingarith.study.outputs import Stored
-from lingarith.study.recipes import Method, Place, places
+from lingarith.study.place import Method
+from lingarith.study.recipes import place_of, places
 from lingarith.study.records import Choice, Example, Fixed, Record
 from lingarith.study.scoring import Scoring
 from lingarith.text.labelled import Labelled
@@ -53,7 +54,7 @@ def test_a_composition_without_a_weight(lab: Labs, told: Any) -> None:
     one, outputs = lab(), told(lambda *_: 12.5)
     one.language(0, "pt")
     method = Method("baseline", {1.0: vector("news[pt]")}, source="en")
-    fixed, *records = lines_about(outputs, Place(one, *PT), method, "oracle")
+    fixed, *records = lines_about(outputs, place_of(one, *PT), method, "oracle")
     assert fixed == Fixed("summaries", "pt", "baseline", "en", 0, "news[pt]")
     assert records == [
         Record("pt", "test", "baseline", None, f"test-{k}", "", 12.5, "target", "summaries", "en") for k in range(4)
@@ -76,7 +77,7 @@ def naming(lab: Labs) -> Callable[..., Lab]:
 def test_the_lines_of_a_method(naming: Labs, told: Any) -> None:
     """Each protocol chooses, and what each chose is tested, once."""
     one = naming(**QUICK, **TWO, seeds=(7,))
-    place = Place(one, "summaries", "pt", 7)
+    place = place_of(one, "summaries", "pt", 7)
     add = next(method for method in place.methods if method.name == "add")
     outputs = told(lambda data, weights: language_vector(data, weights) if data.language == "pt" else 1.0)
     lines = list(lines_about(outputs, place, add, "sources"))
@@ -101,7 +102,7 @@ def test_the_lines_of_a_method(naming: Labs, told: Any) -> None:
 def test_the_best_source_says_which(sources: tuple[str, ...], naming: Labs, told: Any) -> None:
     """Of one source there is nothing to choose."""
     one = naming("table2", sources=sources)
-    place = Place(one, *PT)
+    place = place_of(one, *PT)
     best = place.methods[0]
     lines = list(lines_about(told(lambda _, weights: 1.0 * ("headlines[ru]" in weights)), place, best, "oracle"))
     assert [c.weight for c in of(Choice, lines)] == (["ru"] if len(sources) > 1 else [])
@@ -159,7 +160,7 @@ def test_a_weight_from_vectors_of_the_store(
     choose_by: str, used: str, lab: Labs, copied: Callable[[Lab], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = lab(**QUICK, **TWO)
-    _ = Place(first, *PT).methods  # the vectors get their names
+    _ = place_of(first, *PT).methods  # the vectors get their names
     given = lab(**QUICK, **TWO, choose_by=choose_by, max_output=2, steps=9, place=copied(first))
     given.trains = False
     monkeypatch.setattr("lingarith.study.jobs.train", None)
@@ -383,4 +384,4 @@ def test_what_cannot_be_planned(table: str, keys: dict[str, Any], sentence: str,
 
 def test_compositions_of_a_table_are_ready_before_data_are_read(lab: Labs) -> None:
     one = lab("table1", labels="nowhere/{language}/{split}.csv", controls=())
-    assert all(isinstance(c, Combination) for method in Place(one, *PT).methods for c in method.tried.values())
+    assert all(isinstance(c, Combination) for method in place_of(one, *PT).methods for c in method.tried.values())

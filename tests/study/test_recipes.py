@@ -11,7 +11,9 @@ from lingarith.adapters.merging import MERGINGS
 from lingarith.algebra import parse
 from lingarith.study.lab import Lab
 from lingarith.study.neighbours import far
-from lingarith.study.recipes import TABLES, Method, Place, wrong_language
+from lingarith.study.paper import wrong_language
+from lingarith.study.place import Method
+from lingarith.study.recipes import TABLES, place_of
 from lingarith.study.records import MERGED, METHODS
 
 TRIED = {"weights": (0.5,), "betas": (0.5,), "learning_rates": (0.1,), "targets": ("pt", "uk"), "kronecker": (4, 2)}
@@ -19,7 +21,7 @@ Labs = Callable[..., Lab]
 
 
 def methods(lab: Lab, target: str, *sources: str) -> list[Method]:
-    return list(TABLES[lab.study.table].methods(Place(lab, "summaries", target, 0), sources))
+    return list(TABLES[lab.study.table].methods(place_of(lab, "summaries", target, 0), sources))
 
 
 def at(made: list[Method], weight: float) -> dict[str, str]:
@@ -75,7 +77,7 @@ def test_rates_are_tried_on_the_task_vector_alone(lab: Labs) -> None:
 
 def test_the_wrong_language_is_the_farthest_of_the_other_targets(lab: Labs) -> None:
     one = lab("table1", targets=("pt", "uk", "yo", "fa"))
-    assert wrong_language(Place(one, "summaries", "pt", 0)) == max(
+    assert wrong_language(place_of(one, "summaries", "pt", 0)) == max(
         ("uk", "yo", "fa"), key=lambda other: far("pt", other)
     )
     alone = lab("table1", targets=("uk",))
@@ -135,17 +137,17 @@ def test_methods_have_names(table: str, lab: Labs) -> None:
 def test_only_related_sources_of_an_adaptation(lab: Labs) -> None:
     sources = ("ar", "ja", "te", "en")
     narrow = lab(targets=("pt", "si"), sources=sources, related="uriel")
-    assert {target: Place(narrow, "summaries", target, 0).sources for target in ("pt", "si")} == {
+    assert {target: place_of(narrow, "summaries", target, 0).sources for target in ("pt", "si")} == {
         "pt": ("ar", "en"),
         "si": ("te",),
     }
     rule = "sources among ar, ja, te, en by the rule syntactic < 0.7 and geographic < 0.3"
     assert list(narrow.notes) == [f"pt: {rule}: ar, en", f"si: {rule}: te"]
-    assert Place(lab(targets=("pt",), sources=sources), "summaries", "pt", 0).sources == sources
+    assert place_of(lab(targets=("pt",), sources=sources), "summaries", "pt", 0).sources == sources
     table = lab("table2", targets=("pt",), sources=sources, related="uriel")
-    assert Place(table, "summaries", "pt", 0).sources == sources
+    assert place_of(table, "summaries", "pt", 0).sources == sources
     far_away = lab(targets=("si",), sources=("en", "ja"), related="uriel")
-    assert Place(far_away, "summaries", "si", 0).sources == ("ja",)
+    assert place_of(far_away, "summaries", "si", 0).sources == ("ja",)
     [note] = far_away.notes
     rule = "sources among en, ja by the rule syntactic < 0.7 and geographic < 0.3"
     assert note.startswith(f"si: {rule}: no source meets the rule; ja is taken, the nearest by syntactic (")
@@ -160,7 +162,7 @@ def test_that_no_source_is_near_is_noted_once(lab: Labs) -> None:
 
 def test_related_as_the_paper_prints_it(lab: Labs) -> None:
     printed = lab(targets=("pt", "uk"), sources=("ar", "ja", "en", "ru", "tr"), related="paper-table5")
-    assert Place(printed, "summaries", "pt", 0).sources == ("ar", "en", "ru")
+    assert place_of(printed, "summaries", "pt", 0).sources == ("ar", "en", "ru")
 
 
 def test_ways_to_merge_are_one_equation(lab: Labs) -> None:

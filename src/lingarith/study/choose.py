@@ -20,7 +20,8 @@ from .halving import race
 from .lab import Lab
 from .options import AUTO
 from .outputs import Outputs, Wanted, mean
-from .recipes import TABLES, Method, Place, places
+from .place import Method, Place
+from .recipes import places
 from .records import Weight
 from .study import Labels
 from .weights import GRID, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
@@ -152,7 +153,7 @@ def played(place: Place, method: Method) -> Iterator[Play]:
     for held_out in sources:
         orders = dict(lab.orders)
         others = [source for source in sources if source != held_out]
-        for like in list(TABLES[lab.study.table].methods(replace(place, target=held_out), others)):
+        for like in list(place.table.methods(replace(place, target=held_out), others)):
             if (like.name, like.source) == (method.name, method.source):
                 needed = {name for composition in like.tried.values() for name in composition.names}
                 needed |= {lab.orders[name].like for name in needed}

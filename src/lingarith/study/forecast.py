@@ -29,7 +29,7 @@ from ..text.labelled import Labelled
 from .jobs import Job
 from .lab import Lab
 from .outputs import Counted
-from .recipes import Method
+from .place import Method
 
 Watch = Callable[[int, int], None]
 """Hears how many steps or outputs were tried, of how many."""

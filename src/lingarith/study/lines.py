@@ -19,7 +19,8 @@ from .listings import LISTINGS
 from .options import FULL as FULL_ADAPTER
 from .options import must_vary
 from .outputs import Counted, Outputs, Wanted
-from .recipes import TABLES, Method, Place, places, rows
+from .place import Method, Place
+from .recipes import TABLES, places, rows
 from .records import BEST, BEST_ON_TEST, FULL, LINEAR, RETENTION, Choice, Example, Fixed, Record, Weight, shots
 from .study import ADAPT, Study
 from .weights import NOT_CHOSEN, SOURCES, UNLABELLED

@@ -20,7 +20,7 @@ from .lab import Lab
 from .lines import Plan, fingerprints, lines_of, plan
 from .listings import LISTINGS
 from .outputs import Stored
-from .recipes import TABLES, controls_of, places, rows
+from .recipes import TABLES, places, rows
 from .records import DOSE_CAPTION, DOSE_HEADS, About, Fixed, Grid, Ingredient, Run, dose_texts, name_of, shots
 from .run_folder import RunFolder, read_run
 from .runners.here import Here
@@ -108,7 +108,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         tasks={task: lab.scoring(task).metric.name for task in study.tasks} if table.reference else {},
         targets=list(sources_of),
         sources=list(study.languages.sources),
-        sources_of=sources_of if study.languages.related and table.narrows else {},
+        sources_of=sources_of if study.languages.related and study.table == ADAPT else {},
         seeds=list(study.vectors.seeds),
         methods={method: name_of(method).full for method in methods},
         reference=table.reference,
@@ -116,7 +116,7 @@ def _about(lab: Lab, planned: Plan, command: str, notes: Sequence[str]) -> About
         against=[
             # What takes labels of the target stands in the table, and is no control of what takes none.
             method
-            for method in (*table.baselines, *controls_of(study))
+            for method in (*table.baselines, *places(lab)[0].controls)
             if method in methods and not shots(method)
         ],
         by_source=any(method.source for _, method in methods_by_place),

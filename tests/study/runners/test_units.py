@@ -17,7 +17,7 @@ from lingarith.model.backbone import Backbone
 from lingarith.store.store import Store
 from lingarith.study.lab import Lab
 from lingarith.study.lines import plan
-from lingarith.study.recipes import Method
+from lingarith.study.place import Method
 from lingarith.study.runners.choice import runner
 from lingarith.study.runners.here import Here
 from lingarith.study.runners.processes import Processes

@@ -24,7 +24,8 @@ from ..jobs import steps_done
 from ..lab import Lab
 from ..lines import name_vectors, tested
 from ..outputs import Stored
-from ..recipes import Method, Place, rows
+from ..place import Method, Place
+from ..recipes import rows
 from ..study import study_of
 from ..tracking import Tracker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from . import paper
+from . import paper, transfer
 from . import records as r
 from .lab import Lab
 from .place import Method, Place, Table
@@ -58,5 +58,24 @@ TABLES: Mapping[str, Table] = {
         (r.ADD_SUBTRACT, *r.MERGED),
         controls=(r.SCALED, r.WRONG, r.RANDOM),
     ),
+    "sources": Table(
+        "How many source languages",
+        transfer.some_sources,
+        f"{r.NEAREST}:1",
+        (f"{r.NEAREST}:2", f"{r.NEAREST}+:2", f"{r.NEAREST}:4", f"{r.NEAREST}+:4"),
+        controls=(r.SCALED, r.WRONG),
+    ),
+    "tasks": Table(
+        "Every task", transfer.by_task, r.BASELINE, (r.ADD, r.ADD_SUBTRACT), controls=(r.SCALED, r.WRONG, r.RANDOM)
+    ),
+    "subtraction": Table(
+        "What subtracting does",
+        transfer.parts,
+        r.BASELINE,
+        (r.ADD_SUBTRACT,),
+        (r.ADD, r.SUBTRACT, r.SUBTRACT_OTHER, r.SCALED),
+        controls=(),
+    ),
+    "similarity": Table("Which measure of similarity", transfer.every_set, r.BEST, (), controls=()),
     "vectors": Table("Language vectors", paper.vectors_alone, "", (), own_labels=True),
 }

@@ -24,6 +24,9 @@ CONTROLS = (RATES, SCALED, WRONG, RANDOM)
 """What gains are held against: compositions that know no more of the target than the baseline does."""
 JOINT, NAMED, AVERAGED, LINEAR = BASELINES = ("joint", "named", "averaged", "linear")
 """What else a study may name among its controls (:mod:`.baselines`), beside ``few:k``: k labels of the target."""
+SUBTRACT, SUBTRACT_OTHER, LANGUAGE, BEST_PAIR = "subtract", "subtract_other", "language", "best_pair"
+NEAREST, DRAWN = "nearest", "drawn"
+"""Before ``:L``: the average over so many sources (Eq. 3); with a ``+``, which follows, Eq. 4 over them."""
 FEW = "few:"
 RETENTION = "retention"
 """The split of records about a source's own test data, which ``source`` names."""
@@ -62,6 +65,10 @@ METHODS = {
     NAMED: Name("Task-only, the prompt names the language", "Named in prompt", "Named"),
     AVERAGED: Name("Task-only, runs of several seeds averaged", "Seeds averaged", "Averaged"),
     LINEAR: Name("Task-only, on all linear layers", "All linear layers", "Linear"),
+    SUBTRACT: Name("λ · task − (1 − λ) · source language", "Subtract alone", "−S"),
+    SUBTRACT_OTHER: Name("Eq. 2, subtracting another source's language", "Subtract another", "Other−S"),
+    LANGUAGE: Name("Language term alone, no task vector", "Language alone", "T−S"),
+    BEST_PAIR: Name("Best two sources, chosen on test", "Best pair, on test", "Pair†"),
 }
 """The rows of all tables, and what they are called there; ``few:k`` has a name for each k."""
 
@@ -76,6 +83,19 @@ def shots(method: str) -> int:
     return int(count) if count != method and count.isascii() and count.isdigit() else 0
 
 
+def counted(method: str) -> tuple[str, int, bool]:
+    """What sources a method of the study ``sources`` is over, how many, and whether languages are in the sum (Eq. 4).
+
+    The number is 0 for all other methods.
+
+    >>> counted("nearest:4"), counted("drawn2+:8"), counted("few:16")
+    (('nearest', 4, False), ('drawn2', 8, True), ('few', 0, False))
+    """
+    which, _, count = method.partition(":")
+    known = which.startswith((NEAREST, DRAWN, SCALED)) and count.isascii() and count.isdigit()
+    return which.removesuffix("+"), int(count) if known else 0, which.endswith("+")
+
+
 def name_of(method: str) -> Name:
     """What a method is called at three lengths.
 
@@ -84,6 +104,10 @@ def name_of(method: str) -> Name:
     """
     if count := shots(method):
         return Name(f"Task vector, trained on with {count} labels of the target", f"{count} labels", f"{count} labels")
+    which, count, languages = counted(method)
+    if count:
+        short = f"{METHODS[which].short if which in METHODS else which.capitalize()} {count}{', Eq. 4' if languages else ''}"
+        return Name(short, short, short)
     return METHODS.get(method, Name(method, method, method))
 
 

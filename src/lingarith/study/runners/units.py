@@ -25,7 +25,7 @@ from ..lab import Lab
 from ..lines import name_vectors, tested
 from ..outputs import Stored
 from ..place import Method, Place
-from ..recipes import rows
+from ..recipes import place_of, rows
 from ..study import study_of
 from ..tracking import Tracker
 
@@ -174,7 +174,7 @@ def check(sentences: Collection[str]) -> None:
 def perform(lab: Lab, unit: Unit, protocol: str, title: str = "") -> None:
     """Choose and test what a unit says; what is in the store already is left as it is. ``title`` is for progress."""
     task, target, seed, name, source = unit.what
-    place = Place(lab, task, target, int(seed))
+    place = place_of(lab, task, target, int(seed))
     for method in place.methods:
         if (method.name, method.source) == (name, source):
             list(tested(Stored(lab, title), place, method, protocol))

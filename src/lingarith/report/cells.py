@@ -138,6 +138,11 @@ def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
     return _rows(outputs(run, protocol))
 
 
+def rights(run: Run, kind: str = "target") -> dict[Place, Scores]:
+    """The same of whether an output is of a kind, such as in the right language: 100 or 0."""
+    return _rows(outputs(run), lambda record: 100.0 * (record.kind == kind))
+
+
 def _rows(
     tested: Outputs,
     of: Callable[[Record], float] = lambda record: record.score,

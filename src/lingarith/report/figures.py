@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def curves(run: Run, task: str, protocol: str | None = None, prefix: str = "") -
         return _draw_curves(target, by_target[target], value)
 
     present = [target for target, members in by_target.items() if members]
-    return _charts(draw, present, f"{prefix}curve-{protocol}-", "Value against the weight, {}")
+    return charts(draw, present, f"{prefix}curve-{protocol}-", "Value against the weight, {}")
 
 
 def drawn(run: Run) -> list[str]:
@@ -158,7 +159,7 @@ def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
 
 def _draw_curves(target: str, curves: Sequence[Curve], value: str) -> Figure:
     """One line for each method, a ring around the weight that was chosen; λ and β share the vertical axis."""
-    panels, figure, alone = _panels(curves), _figure(3.2, 2.5), alone_value(curves)
+    panels, figure, alone = _panels(curves), blank(3.2, 2.5), alone_value(curves)
     ratios = [3 if letter == "λ" else 2 for letter in panels]
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axis, (letter, members) in zip(axes, panels.items(), strict=True):
@@ -183,7 +184,7 @@ def _draw_curves(target: str, curves: Sequence[Curve], value: str) -> Figure:
 def _draw_lines(target: str, curves: Sequence[Curve], value: str, tried: Sequence[str]) -> Figure:
     """Many lines for each method, and under each weight how many of them chose it."""
     panels, rows = _panels(curves), 0.13 * len(curves)
-    figure = _figure(3.2, 2.4 + rows)
+    figure = blank(3.2, 2.4 + rows)
     relative = all(curve.alone in line for curve in curves for line in curve.lines)
     axes = figure.subplots(
         2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=[1.9, rows],
@@ -225,11 +226,11 @@ def kinds(shares: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str =
 
     ``shares`` maps target → method → kind → share.
     """
-    return _charts(lambda target: _draw_kinds(target, shares[target]), shares, f"{prefix}kinds-", "Kinds of output, {}")
+    return charts(lambda target: _draw_kinds(target, shares[target]), shares, f"{prefix}kinds-", "Kinds of output, {}")
 
 
 def _draw_kinds(target: str, by_method: Mapping[str, Mapping[str, float]]) -> Figure:
-    figure = _figure(3.2, 0.75 + 0.28 * len(by_method))
+    figure = blank(3.2, 0.75 + 0.28 * len(by_method))
     axis = figure.subplots()
     rows = list(range(len(by_method)))[::-1]
     left = [0.0] * len(by_method)
@@ -255,11 +256,11 @@ def _filling(kind: str) -> dict[str, Any]:
 def scatters(points: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
     """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
     label = "Gain against {} similarity"
-    return _charts(lambda measure: _draw_points(measure, points[measure]), points, f"{prefix}similarity-", label)
+    return charts(lambda measure: _draw_points(measure, points[measure]), points, f"{prefix}similarity-", label)
 
 
 def _draw_points(measure: str, points: Sequence[Point]) -> Figure:
-    figure = _figure(3.2, 2.7)
+    figure = blank(3.2, 2.7)
     axis = figure.subplots()
     axis.axhline(0, **ALONE_LINE)
     methods = list(dict.fromkeys(p.method for p in points))
@@ -296,17 +297,29 @@ def legends(methods: Sequence[str], *, several: bool = False, prefix: str = "") 
             handles.append(Line2D([], [], label="Task vector alone", **ALONE_LINE))
             if not several:
                 handles.append(Line2D([], [], label="Chosen weight", color=COLOURS["ink"], **RING))
-        figure = _figure(3.8, 0.15 + 0.2 * math.ceil(len(handles) / 2))
+        figure = blank(3.8, 0.15 + 0.2 * math.ceil(len(handles) / 2))
         figure.legend(handles=handles, loc="center left", ncols=2, frameon=False, borderpad=0, columnspacing=1.4)
         return figure
 
-    return _charts(draw, ("curves", "kinds"), f"{prefix}legend-", "Legend")
+    return charts(draw, ("curves", "kinds"), f"{prefix}legend-", "Legend")
 
 
 # ---------------------------------------------------------------- from a figure to text
 
 
-def _charts(draw: Callable[[str], Figure], names: Iterable[str], prefix: str, label: str) -> dict[str, str]:
+def pictures(charts: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
+    """Each figure as ``NAME.svg`` and ``NAME.png`` in a folder, in the light colours; their paths."""
+    import matplotlib
+
+    paths = [folder / f"{name}.{kind}" for name in charts for kind in ("svg", "png")]
+    with matplotlib.rc_context(STYLE):
+        for path in paths:
+            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+            charts[path.stem]().savefig(path, dpi=160, facecolor=COLOURS["paper"], metadata=metadata)
+    return paths
+
+
+def charts(draw: Callable[[str], Figure], names: Iterable[str], prefix: str, label: str) -> dict[str, str]:
     """An SVG for each name; ``label`` is read out, with the name for ``{}``."""
     import matplotlib
 
@@ -315,7 +328,7 @@ def _charts(draw: Callable[[str], Figure], names: Iterable[str], prefix: str, la
         return {name: _svg(draw(name), f"{prefix}{name}", label.format(name)) for name in names}
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
     """An empty figure in inches, kept off pyplot so that nothing global remembers it."""
     from matplotlib.figure import Figure
 

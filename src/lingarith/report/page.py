@@ -11,6 +11,7 @@ from typing import Any
 from ..languages.codes import language_name
 from ..study.records import Choice, Fixed, Grid, Run, name_of
 from . import figures, similarity, words
+from .answers import answer_of
 from .cells import Cell, kinds
 from .examples import Shown, direction, examples
 from .findings import Findings
@@ -44,6 +45,8 @@ class Chapter:
     results: Findings
     sections: Sequence[Section]
     legends: Mapping[str, str]
+    answer: Mapping[str, str]
+    """The figures of a study of an open question, as SVG by what they show."""
 
 
 def page(*results: Findings) -> str:
@@ -85,7 +88,15 @@ def chapter(results: Findings, prefix: str = "") -> Chapter:
         for place, task in enumerate(run.about.tasks)
     ]
     several = run.about.by_source or len(run.about.seeds) > 1
-    return Chapter(results, sections, figures.legends(figures.drawn(run), several=several, prefix=prefix))
+    legends = figures.legends(figures.drawn(run), several=several, prefix=prefix)
+    return Chapter(results, sections, legends, _answered(run, prefix))
+
+
+def _answered(run: Run, prefix: str) -> dict[str, str]:
+    """The figures of a study's answer by their captions; none where it has no answer."""
+    answer = answer_of(run)
+    drawn = figures.charts(lambda name: answer.charts[name](), answer.charts, prefix, "{}") if answer else {}
+    return {answer.captions[name]: svg for name, svg in drawn.items()} if answer else {}
 
 
 def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Section:
@@ -102,7 +113,7 @@ def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Sec
         metric=run.about.tasks[task],
         title=task if len(run.about.tasks) > 1 else "",
         # The page has a table or a heat map of its own in place of the first one.
-        grids=grids[1:] if few(cells) or run.about.by_source else grids,
+        grids=[] if answer_of(run) else grids[1:] if few(cells) or run.about.by_source else grids,
         cells=cells,
         caption=caption(run, task, cells),
         curves=figures.curves(run, task, prefix=prefix),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-
 from ..errors import LingarithError
 from ..languages.distances import Uriel
 from ..study.records import Run
+from .answer import spearman
 from .cells import Cell
 from .words import AVERAGE
 
@@ -68,13 +68,5 @@ def rank_correlation(points: Sequence[Point]) -> float | None:
     >>> round(rank_correlation(at), 6), rank_correlation(at[:1])
     (1.0, None)
     """
-    x, y = (_ranks([getattr(point, key) for point in points]) for key in ("similarity", "gain"))
-    if not len(points) or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    """Ranks from 0, equal values sharing their mean rank."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[place]
+    found = spearman([p.similarity for p in points], [p.gain for p in points])
+    return None if math.isnan(found) else found

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts, name_of
+from .answers import answer_of
 from .cells import Cell, mark_of
 from .paper import CITATION, METRICS, printed
 from .retention import retention
@@ -22,6 +23,8 @@ def tables(run: Run, cells: Sequence[Cell]) -> list[Grid]:
     in blocks where they are few, and beside the paper's where it has any."""
     if run.about.grid is not None:
         return [_listed(run, run.about.grid)]
+    if answer := answer_of(run):
+        return [*answer.grids, *doses(run)]
     grids = [grid for task in run.about.tasks for grid in tables_of(run, task, [c for c in cells if c.task == task])]
     return [*grids, *doses(run)]
 

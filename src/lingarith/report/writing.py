@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..disk.files import write_atomically
 from ..study.records import Grid
+from .answers import answer_of
+from .figures import pictures
 from .findings import Findings
 from .page import page
 from .paper import METRICS, printed
@@ -41,7 +43,8 @@ LATEX = {
 
 
 def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
-    """``report.html``, ``table.md``, ``table.tex`` and ``table.csv`` in the folder; their paths, in this order."""
+    """``report.html``, ``table.md``, ``table.tex`` and ``table.csv`` in the folder, and an answer's figures as SVG and
+    PNG; their paths, in this order."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.html": page(*results.values()),
@@ -51,7 +54,8 @@ def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    return [folder / name for name in contents]
+    charts = {name: draw for one in results.values() if (a := answer_of(one.run)) for name, draw in a.charts.items()}
+    return [*(folder / name for name in contents), *pictures(charts, folder)]
 
 
 def as_text(grid: Grid) -> RenderableType:

@@ -107,6 +107,8 @@ class Table:
     controls: tuple[str, ...] = r.CONTROLS
     own_labels: bool = False
     tests: bool = True
+    measures: bool = False
+    """Whether the run says how far sources and targets are from each other, by all measures."""
 
 
 def alone(name: str, composition: Combination) -> Method:

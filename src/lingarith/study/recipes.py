@@ -76,6 +76,6 @@ TABLES: Mapping[str, Table] = {
         (r.ADD, r.SUBTRACT, r.SUBTRACT_OTHER, r.SCALED),
         controls=(),
     ),
-    "similarity": Table("Which measure of similarity", transfer.every_set, r.BEST, (), controls=()),
+    "similarity": Table("Which measure of similarity", transfer.every_set, r.BEST, (), controls=(), measures=True),
     "vectors": Table("Language vectors", paper.vectors_alone, "", (), own_labels=True),
 }

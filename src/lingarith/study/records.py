@@ -106,8 +106,8 @@ def name_of(method: str) -> Name:
         return Name(f"Task vector, trained on with {count} labels of the target", f"{count} labels", f"{count} labels")
     which, count, languages = counted(method)
     if count:
-        short = f"{METHODS[which].short if which in METHODS else which.capitalize()} {count}{', Eq. 4' if languages else ''}"
-        return Name(short, short, short)
+        said = METHODS[which].short if which in METHODS else which.capitalize()
+        return Name(*3 * (f"{said} {count}{', Eq. 4' if languages else ''}",))
     return METHODS.get(method, Name(method, method, method))
 
 
@@ -296,6 +296,8 @@ class About:
     """Versions of the libraries."""
     command: str = ""
     handed_over: dict[str, str] = field(default_factory=dict)
+    distances: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By measure, of "source/target", where sources are chosen by them."""
     grid: Grid | None = None
 
 

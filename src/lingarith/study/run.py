@@ -26,6 +26,7 @@ from .run_folder import RunFolder, read_run
 from .runners.here import Here
 from .runners.units import Runner, Work
 from .study import ADAPT
+from .transfer import distances
 
 
 def run(
@@ -64,7 +65,8 @@ def run(
         folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
         handed = hand_over(lab, lines, planned.protocol, out, command, format) if lab.study.table == ADAPT else {}
         grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
-        folder.close(replace(about, fixed=fixed, handed_over=handed, grid=grid))
+        far = distances(lab) if TABLES[lab.study.table].measures else {}
+        folder.close(replace(about, fixed=fixed, handed_over=handed, distances=far, grid=grid))
         return read_run(out)
 
 

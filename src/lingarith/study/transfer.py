@@ -8,8 +8,12 @@ from itertools import combinations
 from random import Random
 
 from ..algebra import Combination, add, add_subtract, add_subtract_related, average
-from ..languages.related import related
+from ..languages.distances import Distances, Uriel
+from ..languages.related import FROM_DATA, related
+from ..languages.uriel import MEASURES
 from . import records as r
+from . import relatedness
+from .lab import Lab
 from .neighbours import far
 from .paper import controls
 from .place import Method, Place, alone, weighed
@@ -92,8 +96,11 @@ def by_task(v: Place, sources: Sequence[str]) -> Iterator[Method]:
 def every_set(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Each source by itself and each two averaged (Eq. 3): chosen on validation data and, so marked, on the test split.
 
-    Which of these a measure of similarity chooses is looked up in the curves of the latter.
+    Which of these a measure of similarity chooses is looked up in the curves of the latter. One of the measures needs
+    language vectors.
     """
+    for code in (v.target, *sources):
+        v.language_vector(code)
     single: dict[Weight, Combination] = {source: v.task_vector(source) for source in sources}
     pairs: dict[Weight, Combination] = {
         f"{one}+{other}": average([v.task_vector(one), v.task_vector(other)]) for one, other in combinations(sources, 2)
@@ -101,3 +108,16 @@ def every_set(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield Method(r.BEST, single, by="oracle")
     yield Method(r.BEST_ON_TEST, single, by="test")
     yield Method(r.BEST_PAIR, pairs, by="test")
+
+
+def distances(lab: Lab) -> dict[str, dict[str, float]]:
+    """How far each source is from each target by every measure of ``related``, where known, by "source/target"."""
+    study = lab.study
+    sources, targets = study.languages.sources, [t for labels in study.tasks.values() for t in labels.targets]
+    codes = tuple(dict.fromkeys((*sources, *targets)))
+    names = {code: lab.language(study.vectors.seeds[0], code).names[0] for code in codes}
+    measures: list[Distances] = [Uriel(name) for name in MEASURES]
+    measures.append(relatedness.vectors({code: lab.vectors([name])[name] for code, name in names.items()}))
+    measures += [relatedness.measured(lab, name, codes) for name in FROM_DATA if name != "vectors"]
+    far = {m.name: {f"{s}/{t}": m.between(s, t) for s in sources for t in targets if s != t} for m in measures}
+    return {name: {pair: value for pair, value in of.items() if value is not None} for name, of in far.items()}

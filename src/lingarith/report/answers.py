@@ -1,0 +1,23 @@
+"""What studies of open questions answer: tables and figures of their own, from the records of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..study.records import Run
+from . import transfer
+from .answer import Answer
+
+ANSWERS: Mapping[str, Callable[[Run], Answer | None]] = {
+    "sources": transfer.sources,
+    "tasks": transfer.tasks,
+    "subtraction": transfer.subtraction,
+    "similarity": transfer.similarity,
+}
+"""By the table of a run; None where its records are too few to say anything."""
+
+
+def answer_of(run: Run) -> Answer | None:
+    """The answer of a run; None for tables of the paper and adaptations."""
+    make = ANSWERS.get(run.about.table)
+    return make(run) if make else None

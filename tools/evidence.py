@@ -1,0 +1,74 @@
+"""The records of studies that are kept in ``evidence/``, packed, and their tables and figures made again from these.
+
+python -m tools.evidence pack runs/sources-newsroom    # evidence/sources.tar.xz
+python -m tools.evidence figures --out figures         # what `make figures` does: no model is loaded
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EVIDENCE = Path(__file__).parents[1] / "evidence"
+FILES = ("run.json", "examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl")
+TEXTS = {"examples.jsonl": ("input", "reference", "alternatives"), "records.jsonl": ("output",)}
+"""What makes files large and no table needs but chrF's corpus figures: articles and outputs."""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def pack(
+    run: Path, name: str = "", texts: Annotated[bool, typer.Option(help="Keep articles and outputs.")] = False
+) -> None:
+    """Pack the folder of a run."""
+    EVIDENCE.mkdir(exist_ok=True)
+    path = EVIDENCE / f"{name or run.name.removesuffix('-newsroom')}.tar.xz"
+    with tarfile.open(path, "w:xz", preset=9) as packed:
+        for file in FILES:
+            if (run / file).exists():
+                content = (run / file).read_text(encoding="utf-8")
+                content = content if texts else without(content, TEXTS.get(file, ()))
+                entry = tarfile.TarInfo(file)  # no time, no owner: the same records are the same bytes
+                entry.size = len(content.encode())
+                packed.addfile(entry, io.BytesIO(content.encode()))
+    typer.echo(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def without(lines: str, fields: tuple[str, ...]) -> str:
+    """JSON lines with these fields empty.
+
+    >>> without('{"id": "a", "output": "Sismo"}', ("output",))
+    '{"id": "a", "output": ""}\\n'
+    """
+    if not fields:
+        return lines
+    rows = [json.loads(line) for line in lines.splitlines()]
+    blank = [row | {field: type(row[field])() for field in fields if field in row} for row in rows]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in blank)
+
+
+@app.command()
+def figures(out: Path = Path("figures")) -> None:
+    """Tables, page and figures of everything in ``evidence/``, a folder each."""
+    from lingarith.report.findings import findings
+    from lingarith.report.runs import read_runs
+    from lingarith.report.writing import write_report
+
+    for path in sorted(EVIDENCE.glob("*.tar.xz")):
+        name = path.name.removesuffix(".tar.xz")
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as packed:
+            packed.extractall(Path(folder) / name, filter="data")
+            results = {run: findings(read) for run, read in read_runs([Path(folder) / name]).items()}
+        page, *_ = write_report(results, out / name)
+        typer.echo(f"{name}: {page}")
+
+
+if __name__ == "__main__":
+    app()

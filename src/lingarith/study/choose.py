@@ -107,7 +107,7 @@ def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pic
     """The best of a method's compositions for a target by a protocol."""
     lab, task = place.lab, place.task
     if protocol == UNLABELLED:
-        if method.merging:
+        if method.sums:
             raise LingarithError(f"'{method.name}' is judged by labels; choose protocol oracle or sources")
         curve = list(zip(method.tried, _evidence(outputs, place, list(method.tried.values())), strict=True))
         return Pick(*best(method.name, curve), curve)
@@ -118,7 +118,7 @@ def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pic
     if lab.study.choice.search == GRID or split == "test" or neutral(method.name) not in method.tried:
         means: dict[Weight, list[float]] = {weight: [] for weight in weights}
         for (_, tried), examples in zip(plays, data, strict=True):
-            wanted = Wanted(task, examples, [tried[weight] for weight in weights], merging=method.merging)
+            wanted = Wanted(task, examples, [tried[weight] for weight in weights], sums=method.sums)
             for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
                 means[weight].append(round(mean(outcomes), 4))
         curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
@@ -133,7 +133,7 @@ def _raced(outputs: Outputs, task: str, method: Method, plays: Sequence[Play], d
         points: list[list[float]] = [[] for _ in weights]
         usual = sum(min(count, len(examples.examples)) for examples in data) / len(data)
         for (_, tried), examples in zip(plays, data, strict=True):
-            wanted = Wanted(task, examples, [tried[weight] for weight in weights], count, method.merging)
+            wanted = Wanted(task, examples, [tried[weight] for weight in weights], count, method.sums)
             share = usual / len(wanted.examples.examples)
             for point, outcomes in zip(points, outputs.written(wanted), strict=True):
                 point += [share * outcome.score for outcome in outcomes]

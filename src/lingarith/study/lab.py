@@ -6,6 +6,7 @@ it. Which training that name stands for, the lab remembers; nothing is trained u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -90,7 +91,7 @@ class Lab:
     track: Tracker | None = None
     _labelled: dict[tuple[str, str, str], Labelled] = field(default_factory=dict)
     _missing: set[tuple[str, str, str]] = field(default_factory=set)
-    _plain: dict[str, PlainText] = field(default_factory=dict)
+    _plain: dict[tuple[str, int], PlainText] = field(default_factory=dict)
     _held_out: dict[str, PlainText | None] = field(default_factory=dict)
     _jobs: dict[str, Job] = field(default_factory=dict)
     _scoring: dict[str, Scoring] = field(default_factory=dict)
@@ -173,23 +174,25 @@ class Lab:
             data = replace(data, examples=tuple(order), fingerprint=contents)
         return data
 
-    def plain(self, code: str) -> PlainText:
-        if code not in self._plain:
-            self._plain[code] = self._text(plain_text, code)
-        return self._plain[code]
+    def plain(self, code: str, characters: int | None = None) -> PlainText:
+        """Plain text of a language: as much as the study says, or so many characters at most."""
+        key = code, characters or self.study.data.characters
+        if key not in self._plain:
+            self._plain[key] = self._text(plain_text, *key)
+        return self._plain[key]
 
     def held_out(self, code: str) -> PlainText | None:
         """Plain text of a language that no vector is trained on; None where the source has no more."""
         if code not in self._held_out:
             self._held_out[code] = None
             with suppress(MissingData):
-                self._held_out[code] = self._text(held_out, code)
+                self._held_out[code] = self._text(held_out, code, self.study.data.characters)
         return self._held_out[code]
 
-    def _text(self, read: Callable[..., PlainText], code: str) -> PlainText:
+    def _text(self, read: Callable[..., PlainText], code: str, characters: int) -> PlainText:
         options = self.study.data
         return read(
-            options.text, code, field=options.plain_field, limit_characters=options.characters,
+            options.text, code, field=options.plain_field, limit_characters=characters,
             folder=inside(self.store.folder, "text"), progress=fetching(options.text, code, self.progress),
         )  # fmt: skip
 
@@ -204,14 +207,15 @@ class Lab:
         adapter: str = "",
         projections: str = "",
         start: int | None = None,
+        variant: str = "",
     ) -> Combination:
         """The task vector of a language; of several, the one that is trained on all their labels together.
 
-        ``start`` is the seed whose factors it begins with, if another.
+        ``start`` is the seed whose factors it begins with, if another; ``variant`` says other keys of its training.
         """
-        labels = self.asked(task)
+        labels, study = self.asked(task), self.study.varied(variant)
         spoken: str | Sequence[str] = languages[0] if len(languages) == 1 else languages
-        options = self.study.training(seed, labels=True, rate=rate, kind=adapter, projections=projections, start=start)
+        options = study.training(seed, labels=True, rate=rate, kind=adapter, projections=projections, start=start)
 
         def job() -> Job:
             split = "{split}" in labels.source or not is_path(labels.source)  # else they would be the training data
@@ -221,7 +225,9 @@ class Lab:
 
         base = labels.task.vector_name(labels.source)
         code = spoken if isinstance(spoken, str) else SEVERAL
-        return self.ordered(self.task_name(task), code, options, Order(self._called(base, code), languages, job))
+        return self.ordered(
+            self.task_name(task), code, options, Order(self._called(base, code), languages, job), variant
+        )
 
     def task_name(self, task: str) -> str:
         """What vectors of a task are called here: as in the store, with the task where another has that name."""
@@ -231,14 +237,20 @@ class Lab:
         names = [other.task.vector_name(other.source) for other in others]
         return base + (f".{task}" if base in (*names, text_name(self.study.data.text), RANDOM) else "")
 
-    def language(self, seed: int, code: str) -> Combination:
-        options = self.study.training(seed, labels=False)
-        base = text_name(self.study.data.text)
+    def language(self, seed: int, code: str, variant: str = "") -> Combination:
+        """The vector of a language; ``variant`` says other keys of its training, of which more text is none."""
+        study, base = self.study.varied(variant), text_name(self.study.data.text)
+        options = study.training(seed, labels=False)
+        if study.data.characters > self.study.data.characters:
+            raise LingarithError(
+                f"'{variant}' takes more than the study's {self.study.data.characters:,} characters, and what is held "
+                "out lies beyond these; raise 'characters'"
+            )
 
         def job() -> Job:
-            return Job(self.plain(code), options, self.held_out(code), self.on and self.on[1])
+            return Job(self.plain(code, study.data.characters), options, self.held_out(code), self.on and self.on[1])
 
-        return self.ordered(base, code, options, Order(self._called(base, code), (), job))
+        return self.ordered(base, code, options, Order(self._called(base, code), (), job), variant)
 
     def _called(self, base: str, code: str) -> str:
         return f"{base}{ON if self.on else ''}[{code}]"
@@ -278,13 +290,14 @@ class Lab:
         parents = [parent for parent in origin.get("parents", {}).values() if self.store.objects.has(parent)]
         return tuple(dict.fromkeys([*taught, *(code for parent in parents for code in self._taught(parent))]))
 
-    def ordered(self, base: str, code: str, options: TrainOptions, order: Order) -> Combination:
+    def ordered(self, base: str, code: str, options: TrainOptions, order: Order, variant: str = "") -> Combination:
         """A vector by its name in this study, which says what tells it from others of that name in the store."""
         for spoken in (code, *order.labels):
             check_code(spoken)
         if not self.trains:
             return self.stored(order.stored)
-        study, marks = self.study, ON if self.on else ""
+        study, marks = self.study.varied(variant), ON if self.on else ""
+        marks += "".join("." + re.sub(r"\W", "", part) for part in variant.split())
         if len(study.vectors.seeds) > 1 or options.seed not in study.vectors.seeds:
             marks += f".seed{options.seed}"
         if options.adapter != study.vectors.of(study.vectors.kind):

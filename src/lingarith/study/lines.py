@@ -43,6 +43,7 @@ def choices(outputs: Outputs, place: Place, method: Method, protocol: str) -> It
         yield Choice(
             place.target, method.name, by, pick.weight, pick.value, expression, pick.curve,
             place.task, method.source, place.seed, pick.seen,
+            outputs.error(method.tried[pick.weight], method.sums),
         )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def tested(outputs: Outputs, place: Place, method: Method, protocol: str) -> Ite
         return
     data = lab.labels(asked, target, "test")
     for weight, composition in compositions.items():
-        [outcomes] = outputs.written(Wanted(asked, data, [composition], merging=method.merging))
+        [outcomes] = outputs.written(Wanted(asked, data, [composition], sums=method.sums))
         source = method.source
         if method.name in (BEST, BEST_ON_TEST):
             source = str(next(iter(method.tried)) if weight is None else weight)
@@ -98,7 +99,7 @@ def _retained(
     for source in [method.source] if method.source else place.sources:
         if place.lab.has_labels(task, source, "test"):
             data = place.lab.labels(task, source, "test")
-            [outcomes] = outputs.written(Wanted(task, data, [composition], merging=method.merging))
+            [outcomes] = outputs.written(Wanted(task, data, [composition], sums=method.sums))
             for o in outcomes:
                 yield Record(
                     target, RETENTION, method.name, weight, o.id, o.output, o.score, o.kind, place.task, source,

@@ -125,6 +125,10 @@ class VectorOptions:
         None
     )
 
+    variants: Annotated[
+        tuple[str, ...], "Of the studies mixed and cost: vectors by other keys, such as rank=1 or kronecker=6x4."
+    ] = ()
+
     def __post_init__(self) -> None:
         if self.adapter not in ("", *ADAPTERS):
             raise LingarithError(f"no adapter is named '{self.adapter}'{did_you_mean(self.adapter, ADAPTERS)}")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from .. import plain
@@ -34,19 +35,21 @@ from .lab import Lab
 from .records import must_be_score
 from .scoring import Outcome
 
+UNCHANGED: Mapping[str, Any] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Wanted:
     """Outputs that are asked for: what each of these compositions writes for the first examples of the data.
 
-    ``first`` is how many; all of them without it. ``merging`` is how these are merged, if not as the study says.
+    ``first`` is how many; all of them without it. ``sums`` are keys of sums that differ from the study's.
     """
 
     task: str
     data: Labelled
     compositions: Sequence[Combination]
     first: int | None = None
-    merging: str = ""
+    sums: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def examples(self) -> Labelled:
@@ -62,27 +65,29 @@ class Outputs(Protocol):
     def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
         """For each composition the mean loss (nats a token) on plain text, in chunks of ``length`` tokens."""
 
-
-def space_of(lab: Lab, merging: str = "") -> Space:
-    """Where compositions are made: as the study says, but for how they are merged, if that is given."""
-    sums = lab.study.sums
-    return replace(sums, merging=merging).value if merging else sums.value
+    def error(self, composition: Combination, sums: Mapping[str, Any]) -> float:
+        """What a cut or merging loses of a composition (:attr:`.Composition.error`)."""
 
 
-def facts_of(lab: Lab, composition: Combination, merging: str = "") -> dict[str, Any]:
+def space_of(lab: Lab, sums: Mapping[str, Any] = UNCHANGED) -> Space:
+    """Where compositions are made: as the study says, but for keys that are given."""
+    return replace(lab.study.sums, **sums).value
+
+
+def facts_of(lab: Lab, composition: Combination, sums: Mapping[str, Any] = UNCHANGED) -> dict[str, Any]:
     """What any answer about a composition depends on."""
     options = lab.study.backbone
     return {
         "backbone": [lab.backbone.fingerprint, options.dtype, options.bits],
         "composition": sorted((lab.recipe(name), weight) for name, weight in composition.terms),
-        "space": str(space_of(lab, merging).over(composition)),
+        "space": str(space_of(lab, sums).over(composition)),
     }
 
 
 def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
     """Where the outcomes of a composition are kept."""
     scoring = lab.scoring(wanted.task)
-    facts = facts_of(lab, composition, wanted.merging) | {
+    facts = facts_of(lab, composition, wanted.sums) | {
         "data": [wanted.data.language, wanted.data.fingerprint],
         "writing": asdict(lab.study.writing),
         "scoring": [VERSION, scoring.version, scoring.said(wanted.data.language)],
@@ -132,7 +137,7 @@ class Stored:
         """Generate for compositions of which equally many examples are done, and keep each as soon as it is there."""
         lab, data, scoring = self.lab, wanted.data, self.lab.scoring(wanted.task)
         vectors = lab.vectors(name for composition in lacking.values() for name in composition.names)
-        updates = (_update(lab, composition, vectors, wanted.merging) for composition in lacking.values())
+        updates = (_update(lab, composition, vectors, wanted.sums) for composition in lacking.values())
         title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(lacking) * len(data.examples)
 
         def watch(done: int) -> None:
@@ -168,6 +173,12 @@ class Stored:
                         lab.store.keep(key, kept)
             answers.append(_loss_in(kept, f"{lab.store.place}/{key}"))
         return answers
+
+    def error(self, composition: Combination, sums: Mapping[str, Any]) -> float:
+        space = space_of(self.lab, sums)
+        if not composition.names or (space.rank is None and space.over(composition).merging is None):
+            return 0.0
+        return round(Composition(composition, self.lab.vectors(composition.names), space).error, 6)
 
 
 def _predicted(
@@ -235,6 +246,9 @@ class Counted:
             answers.append(0.0 if kept is None else _loss_in(kept, f"{self.lab.store.place}/{key}"))
         return answers
 
+    def error(self, composition: Combination, sums: Mapping[str, Any]) -> float:
+        return 0.0
+
 
 def read_outcomes(lab: Lab, key: str, data: Labelled) -> list[Outcome]:
     """The outcomes that are kept under a key, with the ids of the data; none where nothing is kept.
@@ -264,9 +278,11 @@ def _loss_in(kept: Mapping[str, Any], where: str) -> float:
     return plain.record(_Loss, kept, where, mend=MEND).loss
 
 
-def _update(lab: Lab, composition: Combination, vectors: Mapping[str, Any], merging: str = "") -> Update | None:
+def _update(
+    lab: Lab, composition: Combination, vectors: Mapping[str, Any], sums: Mapping[str, Any] = UNCHANGED
+) -> Update | None:
     """The update of a composition; None for the empty one, which is the bare backbone."""
-    return Composition(composition, vectors, space_of(lab, merging)).update()
+    return Composition(composition, vectors, space_of(lab, sums)).update()
 
 
 def mean(outcomes: Sequence[Outcome]) -> float:

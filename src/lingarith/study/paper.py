@@ -91,7 +91,7 @@ def merged(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     for method in adaptation(v, sources):
         yield method
         if method.name == r.ADD_SUBTRACT:
-            yield from (replace(method, name=name, merging=name) for name in r.MERGED)
+            yield from (replace(method, name=name, sums={"merging": name}) for name in r.MERGED)
 
 
 def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:

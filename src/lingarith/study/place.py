@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..algebra import Combination
 from ..languages.codes import language
@@ -24,8 +25,8 @@ class Method:
 
     ``by`` says what chooses among several: the study's protocol where it is empty, else ``oracle`` (validation data of
     the target) or ``test``. ``source`` names the language of the task vector, where a table has a method once for each;
-    ``asks`` the task under another prompt, if outputs are written for that. ``merging`` is how its compositions are
-    merged, if not as the study says.
+    ``asks`` the task under another prompt, if outputs are written for that. ``sums`` are keys of sums (space,
+    rank_out, merging …) that differ from the study's.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Method:
     by: str = ""
     source: str = ""
     asks: str = ""
-    merging: str = ""
+    sums: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,15 @@ class Place:
     seed: int
     table: Table = field(repr=False, compare=False)
 
-    def task_vector(self, *languages: str, rate: float | None = None, adapter: str = "") -> Combination:
+    def task_vector(
+        self, *languages: str, rate: float | None = None, adapter: str = "", variant: str = ""
+    ) -> Combination:
         """Of a language; of several, the one that is trained on all their labels together."""
-        return self.lab.task(self.task, self.seed, *languages, rate=rate, adapter=adapter)
+        return self.lab.task(self.task, self.seed, *languages, rate=rate, adapter=adapter, variant=variant)
 
-    def language_vector(self, code: str) -> Combination:
+    def language_vector(self, code: str, variant: str = "") -> Combination:
         """Of the target, or of another language."""
-        return self.lab.language(self.seed, code)
+        return self.lab.language(self.seed, code, variant)
 
     @property
     def study(self) -> Study:

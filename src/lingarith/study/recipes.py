@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from . import paper, transfer
+from . import mixtures, paper, transfer
 from . import records as r
 from .lab import Lab
 from .place import Method, Place, Table
@@ -34,6 +34,7 @@ def rows(lab: Lab) -> Iterator[tuple[Place, Method]]:
 
 
 ONE_SOURCE = (r.ADD, r.ADD_SUBTRACT, r.UNCOUPLED)
+MOVED = (r.SCALED, r.WRONG, r.RANDOM)
 MANY_SOURCES = (r.ADD_ALL, r.ADD_RELATED, r.ADD_SUBTRACT_RELATED)
 TABLES: Mapping[str, Table] = {
     ADAPT: Table("Adaptation", paper.adaptation, r.BASELINE, ONE_SOURCE, controls=(), tests=False),
@@ -56,7 +57,12 @@ TABLES: Mapping[str, Table] = {
         paper.merged,
         r.BASELINE,
         (r.ADD_SUBTRACT, *r.MERGED),
-        controls=(r.SCALED, r.WRONG, r.RANDOM),
+        controls=MOVED,
+    ),
+    "mixed": Table("Kinds of adapters in one sum", mixtures.mixed, r.BASELINE, (), controls=MOVED),
+    "cost": Table("What a language vector costs", mixtures.cost, r.BASELINE, (r.ADD,), controls=(r.SCALED, r.RANDOM)),
+    "linearity": Table(
+        "The line between two vectors", mixtures.linearity, r.BASELINE, (), own_labels=True, controls=()
     ),
     "sources": Table(
         "How many source languages",

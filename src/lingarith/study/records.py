@@ -153,7 +153,8 @@ class Choice:
 
     ``value`` is what the protocol maximised at each weight of ``curve`` (oracle and sources: mean
     score; unlabelled: see :mod:`.choose`); ``expression`` is the composition at the weight. ``seen``
-    says how many examples each point of the curve rests on, where they are not the same for all.
+    says how many examples each point of the curve rests on, where they are not the same for all;
+    ``error`` (0..1) what a cut or merging loses of the composition.
     """
 
     target: str
@@ -167,6 +168,7 @@ class Choice:
     source: str = ""
     seed: int = 0
     seen: list[int] = field(default_factory=list)
+    error: float = 0.0
 
 
 @dataclass(frozen=True)

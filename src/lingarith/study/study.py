@@ -53,6 +53,7 @@ USUAL: Mapping[str, Any] = {
     "few_steps": o.FEW_STEPS,
     "named_prompt": None,
     "retention": False,
+    "variants": (),
 }
 """Keys that there were not always: what runs say that are older."""
 NO_KEYS = ("adapter", "seed", "init_seed")
@@ -117,6 +118,14 @@ class Study:
             base, learning_rate=rate, adapter=adapter, projections=where, seed=seed, init_seed=begun,
             freeze_a=base.freeze_a and kind == o.LORA,
         )  # fmt: skip
+
+    def varied(self, variant: str) -> Study:
+        """The study with other keys, as ``rank=1`` or ``adapter=lora rank=1`` says them; itself where nothing is said.
+
+        Raises :class:`LingarithError` as :func:`study_of` does.
+        """
+        changes = dict(map(_change, variant.split()))
+        return study_of(self.name, self.table, {**self.keys, **changes}, "variants") if changes else self
 
     @property
     def full_rate(self) -> float:

@@ -1,0 +1,98 @@
+"""What the paper leaves open about mixtures of vectors: kinds of adapters in one sum, what a language vector costs, and
+the line between two vectors. docs/open-questions.md has the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..algebra import Combination, add, add_subtract, average
+from . import records as r
+from .options import LORA
+from .paper import controls
+from .place import Method, Place, alone, weighed
+
+CUT = 8
+"""Sums that mix kinds are also cut to this rank, and to Kronecker products with about as many parameters."""
+ONE_START, TWO_STARTS = "one start", "two starts"
+
+
+def mixed(v: Place, sources: Sequence[str]) -> Iterator[Method]:
+    """Eq. 2 from the first source with task and language vectors of any two kinds: the study's own adapter, that of
+    each variant, and ``both``, the mean of the first two; what mixes the first two exact and cut."""
+    adapters = {variant: v.study.varied(variant).vectors for variant in ("", *v.study.vectors.variants)}
+    kinds = {kind_of(vectors.of(vectors.kind).facts): variant for variant, vectors in adapters.items()}
+    parts = {
+        kind: [v.task_vector(sources[0], variant=variant)]
+        + [v.language_vector(code, variant) for code in (v.target, sources[0])]
+        for kind, variant in kinds.items()
+    }
+    first = list(parts)[:2]
+    parts["both"] = [average(pair) for pair in zip(*(parts[kind] for kind in first), strict=True)]
+    own, *_ = parts
+    for kind, (task, *_) in parts.items():
+        yield alone(r.BASELINE if kind == own else f"{kind} alone", task)
+    cuts = [{"rank_out": CUT}]
+    for m, n in (adapters[variant].kronecker for kind, variant in kinds.items() if kind in first[1:]):
+        cuts.append({"rank_out": 2, "kronecker_out": (m, n)})
+    for kind, (task, *_) in parts.items():
+        for other, (_, there, away) in parts.items():
+            if kind != other and "both" in (kind, other):
+                continue
+            name = kind if kind == other else f"{kind} + {other}"
+
+            def at(
+                lam: float, task: Combination = task, there: Combination = there, away: Combination = away
+            ) -> Combination:
+                return add_subtract(task, there, away, lam)
+
+            yield (method := weighed(v.study, name, at))
+            if {kind, other} <= {*first, "both"} and name not in first:
+                for cut in cuts:
+                    space = replace(v.study.sums, **cut).value
+                    yield replace(method, name=f"{name} ({str(space).partition(', ')[2]})", sums=cut)
+    task, _, away = parts[own]
+    yield from controls(v, sources, task, away, lambda rate: v.task_vector(sources[0], rate=rate))
+
+
+def kind_of(adapter: Mapping[str, Any]) -> str:
+    """What an adapter of these facts is called in the rows of a table.
+
+    >>> kind_of({"kind": "lora", "rank": 4}), kind_of({"kind": "kronecker", "m": 48, "n": 32})
+    ('LoRA 4', 'Kron 48×32')
+    """
+    return f"LoRA {adapter['rank']}" if adapter["kind"] == LORA else "Kron {m}×{n}".format(**adapter)
+
+
+def cost(v: Place, sources: Sequence[str]) -> Iterator[Method]:
+    """Eq. 1 from the first source with language vectors that cost more or less: the study's own, and each variant."""
+    task = v.task_vector(sources[0])
+    yield alone(r.BASELINE, task)
+    for variant in ("", *v.study.vectors.variants):
+        there = v.language_vector(v.target, variant)
+        yield weighed(v.study, variant or r.ADD, lambda lam, there=there: add(task, there, lam))
+    yield from controls(v, sources, task, 0 * task, lambda rate: v.task_vector(sources[0], rate=rate))
+
+
+def linearity(v: Place, sources: Sequence[str]) -> Iterator[Method]:
+    """The line w·θ + (1 − w)·θ′ from a task vector θ to another vector θ′, in ``delta`` and on the factors.
+
+    θ′ is the task vector of another order of examples, that of the second source, or the target's language vector, of
+    the start of θ or another one. ``factors`` refuses two starts, so there it is PEFT's arithmetic, which does not.
+    """
+    lab, seed, (source, *others) = v.lab, v.seed, sources
+    task = v.task_vector(source)
+    ends = {
+        (f"task {source} again", ONE_START): lab.task(v.task, seed + 1, source, start=seed),
+        (f"task {source} again", TWO_STARTS): lab.task(v.task, seed + 1, source),
+        ("language", ONE_START): v.language_vector(v.target),
+        ("language", TWO_STARTS): lab.language(seed + 1, v.target),
+    }
+    for other in others[:1]:
+        ends[f"task {other}", ONE_START] = v.task_vector(other)
+    yield alone(r.BASELINE, task)
+    for (what, start), end in ends.items():
+        for space in ("delta", "factors" if start == ONE_START else "peft-linear"):
+            line = weighed(v.study, f"{what}, {start}, {space}", lambda w, end=end: w * task + (1 - w) * end)
+            yield replace(line, sums={"space": space})

@@ -94,8 +94,8 @@ def test_what_is_merged_otherwise_is_another_answer(one: Lab, lab: Callable[...,
     wanted = Wanted("summaries", data(study), [SUM])
     alone = parse("headlines[en]")
     keys = [
-        [key_of(of, replace(wanted, merging=merging), composition) for composition in (SUM, alone)]
-        for of, merging in [(study, ""), (study, "sum"), (study, "tsv"), (study, "tsv:keep=0.5")]
+        [key_of(of, replace(wanted, sums={"merging": merging}), composition) for composition in (SUM, alone)]
+        for of, merging in [(study, None), (study, "sum"), (study, "tsv"), (study, "tsv:keep=0.5")]
     ]
     assert len({both for both, _ in keys}) == 3
     assert len({task for _, task in keys}) == 1

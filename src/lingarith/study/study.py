@@ -125,7 +125,9 @@ class Study:
         Raises :class:`LingarithError` as :func:`study_of` does.
         """
         changes = dict(map(_change, variant.split()))
-        return study_of(self.name, self.table, {**self.keys, **changes}, "variants") if changes else self
+        without = ("adapter", "rank", "alpha") if "kronecker" in changes else ()
+        kept = {key: value for key, value in self.keys.items() if key not in without}
+        return study_of(self.name, self.table, kept | changes, "variants") if changes else self
 
     @property
     def full_rate(self) -> float:

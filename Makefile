@@ -64,7 +64,9 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/runners.py --out $(NUMBERS)/runners.json
 	$(BIN)/python benchmarks/load.py --out $(NUMBERS)/load.json
 	$(BIN)/python benchmarks/study.py --targets pt --steps 30 --out $(NUMBERS)/study.json
+	$(BIN)/python benchmarks/inference.py --out $(NUMBERS)/inference.json
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
+	$(if $(RUN),$(BIN)/python benchmarks/interference.py $(RUN) --points $(NUMBERS)/interference.jsonl.gz)
 
 # Operations, passes, bytes and imports against those of benchmarks/check.json: a rise fails, whatever the clock says.
 bench-check: .venv/installed

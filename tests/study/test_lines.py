@@ -211,7 +211,7 @@ def test_a_plan_names_what_is_needed_and_does_nothing(empty: Labs, idle: None) -
 
 
 @pytest.mark.parametrize("protocol", ["oracle", "sources", "unlabelled"])
-@pytest.mark.parametrize("search", ["grid", "halving"])
+@pytest.mark.parametrize("search", ["grid", "halving", "loss"])
 def test_every_protocol_can_be_planned(protocol: str, search: str, empty: Labs, idle: None) -> None:
     planned = plan(empty(**QUICK, **TWO, choose_by=protocol, search=search))
     assert planned.protocol == protocol

@@ -164,7 +164,8 @@ def choose(
     from ..report.words import plain_weight, symbol
     from ..study.lines import choice
     from ..study.outputs import Stored
-    from ..study.weights import UNLABELLED
+    from ..study.study import READ_TASK
+    from ..study.weights import LOSS, UNLABELLED
 
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[target]), store, progress, trains=False)
@@ -176,7 +177,8 @@ def choose(
     for weight, value in chosen.curve:
         bar = "█" * round(24 * value / top) + (" ← chosen" if weight == chosen.weight else "")
         rows.append([plain_weight(weight), f"{value:.2f}", bar])
-    metric = "Value" if chosen.protocol == UNLABELLED else lab.scoring(chosen.task).metric.name
+    judged = chosen.task + (READ_TASK if lab.study.choice.search == LOSS else "")
+    metric = "Value" if chosen.protocol == UNLABELLED else lab.scoring(judged).metric.name
     print_table([symbol(equation), metric, ""], rows)
     say([f"{target}, protocol '{chosen.protocol}': {chosen.expression}", *lab.notes])
 

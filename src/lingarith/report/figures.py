@@ -128,7 +128,8 @@ def curves(run: Run, task: str, protocol: str | None = None, prefix: str = "") -
     identifiers unique.
     """
     protocol = run.about.protocol if protocol is None else protocol
-    value = "criterion without labels" if protocol == "unlabelled" else f"validation {run.about.tasks[task]}"
+    judged = "likelihood" if run.about.study.get("search") == "loss" else run.about.tasks[task]
+    value = "criterion without labels" if protocol == "unlabelled" else f"validation {judged}"
     by_target = {target: curves_of(run, task, target, protocol) for target in targets_of(run, task)}
 
     def draw(target: str) -> Figure:

@@ -9,22 +9,26 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ..algebra import Combination
 from ..errors import LingarithError
 from ..scores.metrics import metric_of
 from ..scores.output import recognisable
+from ..scores.resample import group_test
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled, TaskExample
 from ..text.rows import fingerprint
-from .halving import race
+from .halving import SURE, race
 from .lab import Lab
 from .options import AUTO
 from .outputs import Outputs, Wanted, mean
 from .place import Method, Place
 from .recipes import places
 from .records import Weight
-from .study import Labels
-from .weights import GRID, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
+from .scoring import Outcome
+from .study import READ_TASK, Labels
+from .weights import HALVING, LOSS, NOT_CHOSEN, ON_TEST, ORACLE, OTHERS, SOURCES, UNLABELLED, Curve, best, neutral
 
 PROBE = 64
 """Articles of the target that the protocol ``unlabelled`` generates for, and prefixes it predicts."""
@@ -34,11 +38,12 @@ PROBED_ON_TRAINED = (
 )
 UNGUIDED = (
     "{}: λ is chosen without any label. On the newsroom that scored 11 to 13 ROUGE-2 below the task vector alone; "
-    "labelled validation examples of the target, or of a second source, give better grounds."
+    "labelled validation examples of the target, of two other targets, or of a second source, give better grounds."
 )
 NO_GROUNDS = (
     "{}: there are too few labels to choose λ by, so the task vector alone is left; a few labelled validation "
-    "examples of every target, or of two sources, give grounds (--choose-by unlabelled does without, and did harm)."
+    "examples of every target, of two of them, or of two sources, give grounds (--choose-by unlabelled does without, "
+    "and did harm)."
 )
 UNRECOGNISABLE = (
     "{}: py3langid, which tells the language of an output, does not know this one, so no output counts as being in "
@@ -72,7 +77,7 @@ def protocol_of(lab: Lab) -> str:
     """
     wanted = lab.study.choice.choose_by
     if wanted == AUTO:
-        return next((protocol for protocol in (ORACLE, SOURCES) if not _objection(lab, protocol)), NOT_CHOSEN)
+        return next((protocol for protocol in (ORACLE, SOURCES, OTHERS) if not _objection(lab, protocol)), NOT_CHOSEN)
     if objection := _objection(lab, wanted):
         raise LingarithError(objection)
     return wanted
@@ -92,6 +97,13 @@ def _objection(lab: Lab, protocol: str) -> str:
             "protocol 'sources' lets each labelled source play the target, so it needs two or more with labelled "
             "validation data; add a source or choose another protocol"
         )
+    if protocol == OTHERS:
+        for place in places(lab):
+            if not others(lab, place.task, place.target):
+                return (
+                    f"protocol 'others' lets other targets with labelled validation data play {place.target}, and "
+                    "there are none; add a target that has labels, or choose another protocol"
+                )
     return ""
 
 
@@ -111,19 +123,55 @@ def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pic
             raise LingarithError(f"'{method.name}' is judged by labels; choose protocol oracle or sources")
         curve = list(zip(method.tried, _evidence(outputs, place, list(method.tried.values())), strict=True))
         return Pick(*best(method.name, curve), curve)
-    plays = list(played(place, method)) if protocol == SOURCES else [(place.target, method.tried)]
+    plays = list(_plays(place, method, protocol))
     split = "test" if protocol == ON_TEST else "validation"
     data = [lab.labels(task, language, split) for language, _ in plays]
     weights = list(method.tried)
-    if lab.study.choice.search == GRID or split == "test" or neutral(method.name) not in method.tried:
-        means: dict[Weight, list[float]] = {weight: [] for weight in weights}
-        for (_, tried), examples in zip(plays, data, strict=True):
-            wanted = Wanted(task, examples, [tried[weight] for weight in weights], sums=method.sums)
-            for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
-                means[weight].append(round(mean(outcomes), 4))
-        curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
-        return Pick(*best(method.name, curve), curve)
-    return _raced(outputs, task, method, plays, data)
+    search = lab.study.choice.search
+    if search == LOSS and split != "test":
+        task += READ_TASK
+    if search == HALVING and split != "test" and protocol != OTHERS and neutral(method.name) in method.tried:
+        return _raced(outputs, task, method, plays, data)
+    found: dict[Weight, list[list[Outcome]]] = {weight: [] for weight in weights}
+    for (_, tried), examples in zip(plays, data, strict=True):
+        wanted = Wanted(task, examples, [tried[weight] for weight in weights], sums=method.sums)
+        for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
+            found[weight].append(outcomes)
+    means = {weight: [round(mean(outcomes), 4) for outcomes in written] for weight, written in found.items()}
+    curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
+    pick = Pick(*best(method.name, curve), curve)
+    alone = neutral(method.name)
+    if protocol == OTHERS and alone in found and not _preferred(found[pick.weight], found[alone]):
+        pick = replace(pick, weight=alone, value=dict(curve)[alone])
+    return pick
+
+
+def _plays(place: Place, method: Method, protocol: str) -> Iterator[Play]:
+    """Who plays the target for a protocol: itself, each source, or each other target that has labels."""
+    if protocol == SOURCES:
+        yield from played(place, method)
+    elif protocol == OTHERS:
+        for other in others(place.lab, place.task, place.target):
+            for like in replace(place, target=other).methods:
+                if (like.name, like.source) == (method.name, method.source):
+                    yield other, like.tried
+    else:
+        yield place.target, method.tried
+
+
+def others(lab: Lab, task: str, target: str) -> list[str]:
+    """The other targets of a task that have labelled validation data."""
+    rest = [other for other in lab.study.tasks[task].targets if other != target]
+    return [other for other in rest if lab.has_labels(task, other, "validation")]
+
+
+def _preferred(ours: Sequence[Sequence[Outcome]], alone: Sequence[Sequence[Outcome]]) -> bool:
+    """Whether a paired test, each play counting alike, prefers a weight to the task vector alone."""
+    apart = [
+        np.array([one.score - other.score for one, other in zip(*pair, strict=True)])
+        for pair in zip(ours, alone, strict=True)
+    ]
+    return sum(float(play.mean()) for play in apart) > 0 and group_test(apart) < SURE
 
 
 def _raced(outputs: Outputs, task: str, method: Method, plays: Sequence[Play], data: Sequence[Labelled]) -> Pick:

@@ -36,7 +36,7 @@ from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
 from .scoring import Scoring
-from .study import Labels, Study, naming
+from .study import READ_TASK, Labels, Study, naming
 from .tracking import Tracker
 from .weights import HALVING
 
@@ -114,15 +114,18 @@ class Lab:
     def asked(self, task: str) -> Labels:
         """A task under the prompt that suits the backbone: its kind's, in its chat template if wanted.
 
-        ``summaries:named`` is the same under a prompt that names the language. Raises :class:`LingarithError` where a
+        ``summaries:named`` is the same under a prompt that names the language, ``summaries:likelihood`` judged by how
+        likely references are. Raises :class:`LingarithError` where a
         chat template is wanted and there is none.
         """
-        study, (name, _, named) = self.study, task.partition(":")
+        study, (name, colon, how) = self.study, task.partition(":")
         asked = study.tasks[name].task
         usual = self.given is None and study.backbone.backbone == NEWSROOM  # which is loaded when it is needed
         if not usual and not self.backbone.encoder_decoder:
             asked = replace(asked, prompt=asked.decoder_prompt or asked.prompt, decoder_prompt="")
-        if named:
+        if colon + how == READ_TASK:
+            asked = replace(asked, metric=how)
+        elif how:
             asked = naming(asked, study.data.named_prompt)
         if study.data.chat:
             asked = replace(asked, prompt=self.backbone.as_turn(asked.prompt), decoder_prompt="")

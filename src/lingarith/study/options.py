@@ -196,9 +196,12 @@ class ChoiceOptions:
     """How weights are chosen, on whose data, and what gains are held against."""
 
     choose_by: Annotated[
-        str, "Whose data choose λ: oracle, sources, unlabelled; auto takes labels, or leaves the task vector alone."
+        str,
+        "Whose data choose λ: oracle, sources, others, unlabelled; auto takes labels, or leaves the task vector alone.",
     ] = AUTO
-    search: Annotated[str, "How its values are searched with labels: grid, or halving (fewer outputs)."] = "grid"
+    search: Annotated[
+        str, "How its values are searched with labels: grid, halving (fewer outputs), or loss (none)."
+    ] = "grid"
     weights: Annotated[tuple[float, ...], "The λ that are tried; without any a fine grid in 0..1."] = ()
     betas: Annotated[tuple[float, ...], "The β that are tried, likewise."] = ()
     learning_rates: Annotated[tuple[float, ...], "Tried beside learning_rate by the control without arithmetic."] = ()

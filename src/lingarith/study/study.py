@@ -44,8 +44,9 @@ GROUPS: Mapping[str, type] = {
     "writing": Decoding,
 }
 """Which options there are, in the order in which help and docs show them."""
-NAMED_TASK = ":named"
-"""Behind the name of a task: the same under a prompt that names the language."""
+NAMED_TASK, READ_TASK = ":named", ":likelihood"
+"""Behind the name of a task: the same under a prompt that names the language, or judged by how likely a composition
+finds the references."""
 USUAL: Mapping[str, Any] = {
     "projections": ATTENTION,
     "freeze_a": False,

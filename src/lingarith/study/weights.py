@@ -4,6 +4,8 @@
 ``oracle``     the target's own labelled validation set: target labels are used, so the result
                is not zero-shot (most likely what the paper's "held-out validation data" means)
 ``sources``    each labelled source in turn plays the unseen target; the best on average
+``others``     each other target with labelled validation data plays the unseen target; the best on
+               average, where a paired test prefers it to the task vector alone
 ``unlabelled`` no label: how often the output is in the target language, and how well the
                composition predicts plain text of the target
 ============== ============================================================================
@@ -15,13 +17,14 @@ from collections.abc import Sequence
 
 from .records import ADD, ADD_SUBTRACT, RATES, UNCOUPLED, Choice, Weight
 
-PROTOCOLS = ORACLE, SOURCES, UNLABELLED = ("oracle", "sources", "unlabelled")
+PROTOCOLS = ORACLE, SOURCES, OTHERS, UNLABELLED = ("oracle", "sources", "others", "unlabelled")
 NOT_CHOSEN = ""
 """The protocol where there are no grounds: no weight is chosen."""
 ON_TEST = "test"
 """The protocol of what is chosen on the test split, and marked so."""
-SEARCHES = GRID, HALVING = ("grid", "halving")
-"""Every weight on all validation examples, or a race in which the worse half drops out (:mod:`.halving`)."""
+SEARCHES = GRID, HALVING, LOSS = ("grid", "halving", "loss")
+"""Every weight by what it writes for all validation examples, a race in which the worse half drops out
+(:mod:`.halving`), or every weight by how likely it finds the references, for which nothing is written."""
 ALONE = 1.0
 NEUTRAL = {ADD: ALONE, ADD_SUBTRACT: ALONE, UNCOUPLED: 0.0}
 """The weight at which a method is the task vector alone; λ = 1 for others that have a λ."""

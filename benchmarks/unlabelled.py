@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from unlabelled_curves import Curve, Rows, measure, read_curves
+from unlabelled_curves import Curve, Rows, read_curves
 
 from lingarith.scores.resample import paired_test
 from lingarith.study.weights import best
@@ -49,7 +49,7 @@ Candidate = Callable[[Curve, Sequence[Curve]], Evidence]
 
 
 def paired(rows: Rows) -> Evidence:
-    return Evidence([fmean(row) for row in rows], rows)
+    return Evidence([fmean(row or [0.0]) for row in rows], rows)
 
 
 # ---------------------------------------------------------------- candidates
@@ -206,7 +206,7 @@ def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bo
     found = candidate(curve, others)
     rounded = [round(value, 6) for value in found.values]
     chosen = curve.weights.index(float(best(curve.method, list(zip(curve.weights, rounded, strict=True)))[0]))
-    if gated and found.rows and not passes(found.rows[chosen], found.rows[curve.neutral]):
+    if gated and found.rows and found.rows[0] and not passes(found.rows[chosen], found.rows[curve.neutral]):
         chosen = curve.neutral
     test = list(map(fmean, curve.test))
     return Judged(
@@ -259,15 +259,9 @@ def table(curves: Sequence[Curve], *, gated: bool, only: Sequence[str] = ()) -> 
 def main() -> None:
     """Measure what is not measured yet, and print the tables."""
     parser = argparse.ArgumentParser(description="λ without labels: candidates on the curves of runs")
-    parser.add_argument("--run", type=Path, nargs="*", default=[], help="folders of table1, whose outputs are there")
-    parser.add_argument("--store", type=Path, default=Path("lingarith-store"), help="the store of those runs")
-    parser.add_argument(
-        "--curves", type=Path, required=True, help="JSON lines, added to; what is there is not measured"
-    )
+    parser.add_argument("--curves", type=Path, required=True, help="a file of unlabelled_curves.py")
     parser.add_argument("--method", help="one equation alone: add, add_subtract or uncoupled")
     arguments = parser.parse_args()
-    for run in arguments.run:
-        measure(run, arguments.store, arguments.curves)
     curves = [c for c in read_curves(arguments.curves) if arguments.method in (None, c.method)]
     table(curves, gated=False)
     table(curves, gated=True)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from search import curves_of, lab_of
 from torch import Tensor
 
 from lingarith import plain
@@ -25,14 +26,11 @@ from lingarith.algebra import Combination
 from lingarith.inspection.measure import inspect
 from lingarith.model.batches import Item, PrefixItems, collate, task_items
 from lingarith.model.likelihood import reference_bits
-from lingarith.store.store import Store
 from lingarith.study.choose import probe_articles, probed
-from lingarith.study.lab import Lab
 from lingarith.study.outputs import Stored, Wanted
-from lingarith.study.recipes import Method, Place, places
-from lingarith.study.run_folder import read_run
+from lingarith.study.recipes import Method, Place
 from lingarith.study.scoring import Outcome
-from lingarith.study.study import READ_TASK, study_of
+from lingarith.study.study import READ_TASK
 from lingarith.study.weights import neutral
 from lingarith.text.labelled import Labelled, TaskExample
 from lingarith.vectors.composition import compose
@@ -87,38 +85,18 @@ def read_curves(path: Path) -> list[Curve]:
     return [plain.record(Curve, json.loads(row), f"{path}: line {n}") for n, row in enumerate(rows, 1)]
 
 
-def measure(folder: Path, store: Path, out: Path) -> None:
+def measure(run: Path, store: Path, out: Path) -> None:
     """Add the curves of a run to a file; those that are there are left."""
-    about = read_run(folder).about
-    lab = Lab(study_of(about.table, about.table, kept(about.study)), Store.at(store))
     done = {(curve.target, curve.method) for curve in read_curves(out)}
-    for place in places(lab):
-        for curve in curves_of(place, done):
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(curve), ensure_ascii=False) + "\n")
-            print(curve.target, curve.method, *(round(sum(row) / len(row), 1) for row in curve.test), flush=True)
-
-
-def kept(study: dict[str, object]) -> dict[str, object]:
-    """The keys of a run's study, without those that it does not speak of."""
-    tasks = study["tasks"]
-    assert isinstance(tasks, list)
-    names = [task["name"] for task in tasks]
-    keys = {key: value for key, value in study.items() if value is not None and key not in ("tasks", "adapter")}
-    return keys | {"tasks": names}
-
-
-def curves_of(place: Place, done: set[tuple[str, str]]) -> Iterator[Curve]:
-    """The curves of a place that are not there yet: those of the three equations."""
-    methods = [
-        method
-        for method in place.methods
-        if method.name in ("add", "add_subtract", "uncoupled") and (place.target, method.name) not in done
-    ]
-    if methods:
-        probe = Probe(place)
-        for method in methods:
-            yield probe.curve(method)
+    probe: Probe | None = None
+    for place, method in curves_of(lab_of(run, store)):
+        if (place.target, method.name) in done:
+            continue
+        probe = probe if probe and probe.place == place else Probe(place)
+        curve = probe.curve(method)
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(curve), ensure_ascii=False) + "\n")
+        print(curve.target, curve.method, *(round(mean(row), 1) for row in curve.test), flush=True)
 
 
 class Probe:

@@ -170,6 +170,7 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
     assert ("λ  ROUGE-2" in said, "λ  Value" in said) == (by == "oracle", by == "unlabelled")
     assert f"pt, protocol '{by}': " in said
     assert ("without any label" in said) == (by == "unlabelled")
+    assert ("λ  Likelihood" in command(*words, "--search", "loss").out) == (by == "oracle")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,8 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
         (("pu",), "no vector named 'news[pu]'"),
         (("pt", "--source", "fr"), "no vector named 'headlines[fr]'"),
         (("pt", "--choose-by", "sources"), "protocol 'sources' lets each labelled source play"),
+        (("pt", "--choose-by", "others"), "protocol 'others' lets other targets with labelled validation data play pt"),
+        (("pt", "--search", "los"), "'search' knows no 'los'; did you mean loss?"),
         (("pt", "--validation-limit", "0"), "validation_limit is 0"),
         (("pt", "--space", "factor"), "no space named 'factor'; did you mean factors?"),
         (("pt", "--validation-limit", "2", "--score-model", "/nowhere.model"), "cannot read the SentencePiece model"),

@@ -161,6 +161,19 @@ def test_references_are_predicted_where_nothing_is_to_be_generated(
         plan(lab(tasks=[{"task": "summaries", "metric": "likelihood"}], choose_by="unlabelled", **QUICK))
 
 
+def test_by_loss_nothing_is_generated_before_the_test(
+    lab: Labs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The curve is that of a study whose task is judged by likelihood, and the test is scored by the task's metric."""
+    monkeypatch.setattr("lingarith.study.outputs.generate_each", None)
+    keys: dict[str, Any] = QUICK | {"weights": (0.5,), "controls": ()}
+    read = run(lab(tasks=[{"task": "summaries", "metric": "likelihood"}], **keys), tmp_path / "read", together=1)
+    monkeypatch.undo()
+    table = run(lab(search="loss", **keys), tmp_path / "out", together=1)
+    assert [(c.method, c.curve) for c in table.choices] == [(c.method, c.curve) for c in read.choices]
+    assert table.about.tasks == {"summaries": "ROUGE-2"}
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [

@@ -79,7 +79,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     for stream in ("stdin", "stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed; the next file that is opened would take its place
-            setattr(sys, stream, open(os.devnull, "r" if stream == "stdin" else "w"))
+            setattr(sys, stream, open(os.devnull, "r" if stream == "stdin" else "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a letter that a terminal or file has not ends no command
     # The objects of libraries stay: to look through them again and again takes an eighth of a dry run. What computes

@@ -170,11 +170,19 @@ def test_the_heat_map(make_study):
     assert "Thin lines, one for each source," in text
 
 
-def test_similarity_is_shown_where_there_are_languages_enough(make_study):
-    assert "Gain against similarity" not in page(findings(make_study()))
+def test_gains_are_shown_where_there_are_languages_enough(make_study):
+    assert "What gains go with" not in page(findings(make_study()))
     [section] = chapter(findings(make_study(by_source=True))).sections  # six pairs
-    assert list(section.similarity) == ["syntactic", "geographic"]
-    assert section.correlation.startswith("Spearman's rank correlation: syntactic: ρ = ")
+    assert list(section.gains) == ["syntactic similarity", "geographic similarity"]
+    assert section.correlation.startswith("Spearman's rank correlation: syntactic similarity: ρ = ")
+
+
+def test_runs_of_several_learning_rates_have_a_figure_of_their_own(make_study):
+    runs = [findings(make_study(identity=f"{rate}", study={"learning_rate": rate})) for rate in (1e-3, 1e-4)]
+    tree = Tree(page(*runs))
+    labels = {a["aria-label"] for name, a in tree.elements if name == "svg"}
+    assert {f"Outputs in the right language against the learning rate, {t}" for t in ("pt", "uk", "fa")} <= labels
+    assert "learning rate of the task vector" not in page(runs[0])
 
 
 def test_every_number_has_an_origin(make_study):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..study.records import ADD, ADD_SUBTRACT, ADD_SUBTRACT_RELATED, RANDOM, SCALED, UNCOUPLED, WRONG, Run, name_of
 from .runs import targets_of
-from .similarity import Point
+from .scatter import Point
 from .words import KIND_LABELS, symbol
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _draw_lines(target: str, curves: Sequence[Curve], value: str, tried: Sequenc
     return figure
 
 
-# ---------------------------------------------------------------- kinds of output, and similarity
+# ---------------------------------------------------------------- kinds of output, and gains
 
 
 def kinds(shares: Mapping[str, Mapping[str, Mapping[str, float]]], prefix: str = "") -> dict[str, str]:
@@ -255,30 +255,56 @@ def _filling(kind: str) -> dict[str, Any]:
 
 
 def scatters(points: Mapping[str, Sequence[Point]], prefix: str = "") -> dict[str, str]:
-    """An SVG per measure: gain against similarity, with a mark for each method and a name at each point."""
-    label = "Gain against {} similarity"
-    return charts(lambda measure: _draw_points(measure, points[measure]), points, f"{prefix}similarity-", label)
+    """An SVG for each axis: gain against it, with a mark for each method and a name at each point."""
+    return charts(lambda label: _draw_points(label, points[label]), points, f"{prefix}gain-", "Gain against {}")
 
 
-def _draw_points(measure: str, points: Sequence[Point]) -> Figure:
+def _draw_points(label: str, points: Sequence[Point]) -> Figure:
     figure = blank(3.2, 2.7)
     axis = figure.subplots()
     axis.axhline(0, **ALONE_LINE)
     methods = list(dict.fromkeys(p.method for p in points))
     for method in methods:
-        x, y = zip(*((p.similarity, p.gain) for p in points if p.method == method), strict=True)
+        x, y = zip(*((p.x, p.gain) for p in points if p.method == method), strict=True)
         style = CURVES.get(method, PLAIN) | {"linestyle": "", "markersize": 5}
         axis.plot(x, y, label=name_of(method).short, **style)
     several = len({p.source for p in points}) > 1
     highest = {(p.source, p.target): p for p in sorted(points, key=lambda p: p.gain)}
     for p in highest.values() if len(highest) <= MOST_NAMES else ():
         name = f"{p.source}→{p.target}" if several else p.target
-        axis.annotate(name, (p.similarity, p.gain), (4, 3), textcoords="offset points", fontsize=7)
+        axis.annotate(name, (p.x, p.gain), (4, 3), textcoords="offset points", fontsize=7)
     if len(methods) > 1:
         axis.legend(fontsize=7, frameon=False)
     axis.margins(0.1)
-    axis.set_xlabel(f"{measure} similarity")
+    axis.set_xlabel(label)
     axis.set_ylabel("gain in points")
+    return figure
+
+
+def rates(shares: Mapping[str, Mapping[str, Mapping[float, float]]], prefix: str = "") -> dict[str, str]:
+    """An SVG per target: percent of outputs in the right language (method → learning rate → percent), rates in
+    equal ratios."""
+    return charts(
+        lambda target: _draw_rates(target, shares[target]), shares, f"{prefix}rates-",
+        "Outputs in the right language against the learning rate, {}",
+    )  # fmt: skip
+
+
+def _draw_rates(target: str, by_method: Mapping[str, Mapping[float, float]]) -> Figure:
+    figure = blank(3.2, 2.7)
+    axis = figure.subplots()
+    for method, line in by_method.items():
+        style = CURVES.get(method, ALONE_LINE | {"marker": "."})
+        axis.plot(list(line), list(line.values()), label=name_of(method).short, **{"markersize": 4} | style)
+    at = sorted({rate for line in by_method.values() for rate in line})
+    axis.set_xscale("log")
+    axis.set_xticks(at, [f"{rate:g}" for rate in at])
+    axis.minorticks_off()
+    axis.set_ylim(-3, 103)
+    axis.set_xlabel("learning rate of the task vector")
+    axis.set_ylabel("right language, %")
+    axis.set_title(target)
+    axis.legend(fontsize=7, frameon=False)
     return figure
 
 

@@ -10,18 +10,19 @@ from typing import Any
 
 from ..languages.codes import language_name
 from ..study.records import Choice, Fixed, Grid, Run, name_of
-from . import figures, similarity, words
+from . import figures, scatter, words
 from .answers import answer_of
 from .cells import Cell, kinds
 from .examples import Shown, direction, examples
 from .findings import Findings
+from .rates import right_shares
 from .runs import targets_of
 from .tables import by_target, caption, doses, few, has_oracle, oracle_text, tables_of
 
 
 @dataclass(frozen=True)
 class Section:
-    """One task of a run: its tables and cells, and its charts as SVG by target or measure."""
+    """One task of a run: its tables and cells, and its charts as SVG by target or axis."""
 
     task: str
     metric: str
@@ -33,7 +34,7 @@ class Section:
     curves: Mapping[str, str]
     oracle: Mapping[str, str]
     kinds: Mapping[str, str]
-    similarity: Mapping[str, str]
+    gains: Mapping[str, str]
     correlation: str
     examples: Mapping[str, Sequence[Shown]]
 
@@ -59,6 +60,7 @@ def page(*results: Findings) -> str:
         if len(results) == 1
         else f"{len(results)} runs of language and task arithmetic",
         chapters=[chapter(one, f"r{place}-") for place, one in enumerate(results, 1)],
+        rates=[figures.rates(one, f"g{place}-") for place, one in enumerate(right_shares(results), 1)],
         no_test=words.NO_TEST,
         kinds=words.KIND_LABELS,
         protocols=words.PROTOCOLS,
@@ -101,11 +103,11 @@ def _answered(run: Run, prefix: str) -> dict[str, str]:
 
 def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Section:
     """All about one task of a run, from its cells."""
-    points = similarity.points(run, cells)
+    points = scatter.points(run, cells)
     correlations = [
-        f"{measure}: ρ = {correlation:.2f} over {len(at)} points".replace("-", "−")
-        for measure, at in points.items()
-        if (correlation := similarity.rank_correlation(at)) is not None
+        f"{label}: ρ = {correlation:.2f} over {len(at)} points".replace("-", "−")
+        for label, at in points.items()
+        if scatter.pairs(at) >= scatter.FEWEST and (correlation := scatter.rank_correlation(at)) is not None
     ]
     grids = tables_of(run, task, cells)
     return Section(
@@ -119,7 +121,7 @@ def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Sec
         curves=figures.curves(run, task, prefix=prefix),
         oracle=figures.curves(run, task, "oracle", prefix) if run.about.protocol != "oracle" else {},
         kinds=figures.kinds(kinds(cells), prefix),
-        similarity=figures.scatters(points, prefix),
+        gains=figures.scatters(points, prefix),
         correlation=f"Spearman's rank correlation: {'; '.join(correlations)}." if correlations else "",
         examples={t: shown for t in targets_of(run, task) if (shown := examples(run, t, task=task))},
     )

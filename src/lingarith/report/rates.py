@@ -1,0 +1,48 @@
+"""Outputs in the right language against the learning rate of the task vector, over runs that differ in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from .cells import Cell
+from .findings import Findings
+from .words import AVERAGE
+
+FREE = ("learning_rate", "learning_rates", "controls", "name", "seeds")
+"""Keys of a study in which runs may differ that stand in one figure."""
+Shares = Mapping[str, Mapping[str, Mapping[float, float]]]
+"""Percent of outputs in the right language: by target, method and learning rate."""
+
+
+def right_shares(results: Sequence[Findings]) -> list[Shares]:
+    """The shares of the methods that all of them have, for each set of runs with several learning rates.
+
+    A set has one study but for its rates and controls, on one backbone and data; of two runs at one rate the last one
+    counts. Tasks that write labels have no such shares.
+    """
+    groups: dict[str, dict[float, Sequence[Cell]]] = {}
+    for one in results:
+        about = one.run.about
+        study = {key: value for key, value in about.study.items() if key not in FREE}
+        rate, written = about.study.get("learning_rate"), [cell for cell in one.cells if cell.kinds]
+        if isinstance(rate, int | float) and written and not about.by_source:
+            same = json.dumps([about.table, study, about.backbone, about.data], sort_keys=True, default=str)
+            groups.setdefault(same, {})[float(rate)] = written
+    return [_shares(dict(sorted(group.items()))) for group in groups.values() if len(group) > 1]
+
+
+def _shares(group: Mapping[float, Sequence[Cell]]) -> Shares:
+    first = next(iter(group.values()))
+    tasks = {cell.task for cell in first}
+    by_rate = {
+        rate: {(c.task, c.target, c.method): 100 * c.kinds["target"] for c in cells} for rate, cells in group.items()
+    }
+    shares: dict[str, dict[str, dict[float, float]]] = {}
+    for cell, (rate, values) in product(first, by_rate.items()):
+        place = (cell.task, cell.target, cell.method)
+        if cell.target != AVERAGE and all(place in others for others in by_rate.values()):
+            name = f"{cell.target}, {cell.task}" if len(tasks) > 1 else cell.target
+            shares.setdefault(name, {}).setdefault(cell.method, {})[rate] = values[place]
+    return shares

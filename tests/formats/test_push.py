@@ -171,6 +171,15 @@ def test_no_network(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert TOKEN not in str(refused.value)
 
 
+def test_a_hub_that_does_not_answer(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("lingarith.formats.push.SECONDS", 0.2)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        with pytest.raises(LingarithError, match=r"the hub cannot be reached \(ReadTimeout\)"):
+            push(files_of(adapter, "me/new"), "me/new")
+
+
 def test_which_folders_can_be_pushed(adapter: Path, tmp_path: Path) -> None:
     assert warnings_of(adapter) == []
     with pytest.raises(LingarithError, match=r"adapter_config.json does not exist; name a folder that"):

@@ -16,6 +16,8 @@ from ..errors import LingarithError, in_a_line
 from .card import CARD, EVALUATED, HERE, hub_name
 from .folders import CONFIG, ORIGIN, WEIGHTS
 
+SECONDS = 30
+"""How long the hub may take to answer."""
 MEND = "name a folder that `lingarith export` or `lingarith adapt` wrote"
 
 
@@ -51,17 +53,28 @@ def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, upd
     one that may not write there, a name that is taken or can be none, and no network.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.utils import get_session
 
     token = get_token()
     if not token:
         raise LingarithError("there is no token of the hub; log in with `hf auth login`, or set HF_TOKEN")
-    api = HfApi(token=token, library_name="lingarith")
-    with _said(name):
+    api, session = HfApi(token=token, library_name="lingarith"), get_session()
+    with _said(name), _patience(session, SECONDS):
         if not update:
             api.create_repo(name, private=not public)
         added: Any = [CommitOperationAdd(place, content) for place, content in files.items()]
         commit = api.create_commit(name, added, commit_message="Adapter made by lingarith")
     return str(commit.commit_url)
+
+
+@contextmanager
+def _patience(session: Any, seconds: float) -> Iterator[None]:
+    """While open, the hub's library waits so long for an answer, and not for ever."""
+    session.timeout, before = seconds, session.timeout
+    try:
+        yield
+    finally:
+        session.timeout = before
 
 
 @contextmanager

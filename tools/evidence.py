@@ -11,9 +11,12 @@ import json
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lingarith.study.records import Run
 
 EVIDENCE = Path(__file__).parents[1] / "evidence"
 FILES = ("run.json", "examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl")
@@ -58,16 +61,34 @@ def without(lines: str, fields: tuple[str, ...]) -> str:
 def figures(out: Path = Path("figures")) -> None:
     """Tables, page and figures of everything in ``evidence/``, a folder each."""
     from lingarith.report.findings import findings
-    from lingarith.report.runs import read_runs
     from lingarith.report.writing import write_report
 
+    for name, run in runs().items():
+        page, *_ = write_report({name: findings(run)}, out / name)
+        typer.echo(f"{name}: {page}")
+
+
+@app.command()
+def facts() -> None:
+    """The facts that `lingarith plan` goes by without runs of the user's own."""
+    from lingarith.report import plan
+
+    path = Path(plan.__file__).with_name("facts.json")
+    path.write_text(plan.as_json(plan.evidence_of(runs())), encoding="utf-8")
+    typer.echo(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def runs() -> dict[str, Run]:
+    """Everything in ``evidence/`` by its name."""
+    from lingarith.report.runs import read_runs
+
+    read = {}
     for path in sorted(EVIDENCE.glob("*.tar.xz")):
         name = path.name.removesuffix(".tar.xz")
         with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as packed:
             packed.extractall(Path(folder) / name, filter="data")
-            results = {run: findings(read) for run, read in read_runs([Path(folder) / name]).items()}
-        page, *_ = write_report(results, out / name)
-        typer.echo(f"{name}: {page}")
+            [read[name]] = read_runs([Path(folder) / name]).values()
+    return read
 
 
 if __name__ == "__main__":

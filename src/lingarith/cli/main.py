@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import DO_LESS, LingarithError, out_of_memory, visible
-from . import backbones, composing, exchange, languages, making, playing, reporting, vectors
+from . import backbones, composing, exchange, languages, making, planning, playing, reporting, vectors
 from .terminal import tell
 
 USAGE: Any = typer.BadParameter.__base__
@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for command in (
-    making.demo, making.adapt, making.run, reporting.report,
+    making.demo, making.adapt, making.run, reporting.report, planning.plan,
     composing.compose, composing.inspect, composing.choose, composing.evaluate, composing.generate,
     exchange.import_, exchange.export, exchange.push, playing.play, languages.related, languages.languages,
 ):  # fmt: skip

@@ -22,12 +22,13 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lingarith.algebra import Combination
 from lingarith.cli.opening import open_lab
 from lingarith.inspection.measure import inspect
 from lingarith.progress import quiet
+from lingarith.report.figures import ALONE_LINE, COLOURS, blank, pictures
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import UNCHANGED, Wanted, key_of, read_outcomes, space_of
 from lingarith.study.place import Method, Place
@@ -35,6 +36,9 @@ from lingarith.study.recipes import rows
 from lingarith.study.run_folder import read_run
 from lingarith.study.study import KEYS, study_of
 from lingarith.study.weights import neutral
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIGURES = {
     "kept": "of the task vector in the result (1: all of it)",
@@ -166,12 +170,32 @@ def table(points: Sequence[Point]) -> list[list[str]]:
     return rows
 
 
+def drawing(points: Sequence[Point]) -> Figure:
+    """The area under the curve of each figure, over all compositions and within equal weights."""
+    figure = blank(5.2, 0.8 + 0.24 * len(FIGURES))
+    axis = figure.subplots()
+    axis.axvline(0.5, **ALONE_LINE)
+    for mark, colour, within, label in (
+        ("o", "add", False, "all compositions"), ("D", "add-subtract", True, "of one run, task and weight"),
+    ):  # fmt: skip
+        areas = [auc(points, name, within)[0] for name in FIGURES]
+        axis.plot(areas, range(len(areas)), mark, color=COLOURS[colour], markersize=5, label=label)
+    axis.set_yticks(range(len(FIGURES)), [f"{name}: {about}" for name, about in FIGURES.items()], fontsize=7)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.grid(axis="x")
+    axis.set_xlabel("area under the curve: 0.5 foretells nothing")
+    axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.3, -0.12), ncols=2)
+    return figure
+
+
 def main() -> None:
-    """Measure what is new, print the table."""
+    """Measure what is new, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description="which figures of inspect foretell that a composition loses")
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--store", default="lingarith-store")
     parser.add_argument("--points", type=Path, required=True, help="a file of JSON lines, compressed: read and written")
+    parser.add_argument("--out", type=Path, help="a folder for the figure, as SVG and PNG")
     arguments = parser.parse_args()
     points: list[Point] = []
     if arguments.points.exists():
@@ -187,6 +211,10 @@ def main() -> None:
           f"{sum(p['loses'] for p in points)} lose")  # fmt: skip
     for row in [["figure", "AUC", "within", "limit", "found", "false", ""], *table(points)]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, (10, 5, 6, 8, 5, 5, 0), strict=True)))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for path in pictures({"interference": lambda: drawing(points)}, arguments.out):
+            print(path)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_several_lines_are_differences_with_their_choices_below(make_study):
     lacking = [replace(c, curve=[(0.0, 1.0), (0.9, 2.0)]) for c in others]
     assert "validation ROUGE-2" in texts(figures.curves(replace(run, choices=lacking), TASK)["pt"])
     by_loss = replace(run.about, study=run.about.study | {"search": "loss"})
-    assert "validation likelihood" in texts(figures.curves(replace(run, about=by_loss), TASK)["pt"])
+    assert "gain in validation likelihood" in texts(figures.curves(replace(run, about=by_loss), TASK)["pt"])
 
 
 def test_the_mean_is_over_the_lines_that_have_the_weight():

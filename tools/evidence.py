@@ -28,7 +28,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def pack(
-    run: Path, name: str = "", texts: Annotated[bool, typer.Option(help="Keep articles and outputs.")] = False
+    run: Path, name: str = "", texts: Annotated[bool, typer.Option(help="Keep articles and outputs.")] = True
 ) -> None:
     """Pack the folder of a run."""
     EVIDENCE.mkdir(exist_ok=True)

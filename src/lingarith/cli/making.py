@@ -91,7 +91,7 @@ def adapt(
 @flags(*GROUPS, WorkOptions)
 def run(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, vectors, real, or a TOML file.")
+        str, typer.Argument(metavar="STUDY", help="table1 … table7, figure2, sources, tasks … (docs), or a TOML file.")
     ],
     given: dict[str, Any],
     profile: Annotated[str, typer.Option(help="Which of the file's profiles: newsroom, paper.")] = NEWSROOM,

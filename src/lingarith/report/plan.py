@@ -59,8 +59,8 @@ class Cost:
 class Evidence:
     """Facts and costs of some runs."""
 
-    facts: Sequence[Fact]
-    costs: Sequence[Cost]
+    facts: list[Fact]
+    costs: list[Cost]
 
 
 @dataclass(frozen=True)

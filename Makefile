@@ -67,6 +67,8 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/inference.py --out $(NUMBERS)/inference.json
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
 	$(if $(RUN),$(BIN)/python benchmarks/interference.py $(RUN) --points $(NUMBERS)/interference.jsonl.gz)
+	$(if $(RUN),$(BIN)/python benchmarks/unlabelled_curves.py --run $(RUN) --out $(NUMBERS)/curves.jsonl)
+	$(if $(RUN),$(BIN)/python benchmarks/unlabelled.py --curves $(NUMBERS)/curves.jsonl)
 
 # Operations, passes, bytes and imports against those of benchmarks/check.json: a rise fails, whatever the clock says.
 bench-check: .venv/installed

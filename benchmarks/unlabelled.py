@@ -24,6 +24,7 @@ from statistics import fmean
 from unlabelled_curves import Curve, Rows, read_curves
 
 from lingarith.scores.resample import paired_test
+from lingarith.study.choose import LOST
 from lingarith.study.weights import best
 
 DESIGN = ("mr", "gu", "zh", "ne")
@@ -33,8 +34,6 @@ HARM = 1.0
 SURE = 0.05
 KAPPA = 16
 """Labels of the target that count as much as all other languages together."""
-KEPT = 0.05
-"""How much of the task expert may be gone by :func:`budget`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def reference_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 
 def share_and_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
-    """Share of right-language outputs × exp(−loss on plain text): the protocol ``unlabelled``."""
+    """Share of right-language outputs × exp(−loss on plain text): what the protocol ``unlabelled`` was before."""
     return Evidence([fmean(row) * math.exp(-loss) for row, loss in zip(curve.right, curve.loss, strict=True)])
 
 
@@ -87,11 +86,21 @@ def two_sided(curve: Curve, others: Sequence[Curve]) -> Evidence:
     return Evidence([-a - b for a, b in zip(task, language, strict=True)])
 
 
-def budget(curve: Curve, others: Sequence[Curve]) -> Evidence:
-    """−D_L(λ) among weights with D_T(λ)/D_T(bare) of at most 0.05: as near to the language expert as leaves the task
-    whole; ours, from the same two distances."""
-    task, language = (list(map(fmean, rows)) for rows in (curve.from_task, curve.from_language))
-    return Evidence([-b if a <= KEPT else -10 - a for a, b in zip(task, language, strict=True)])
+def kept(curve: Curve, others: Sequence[Curve]) -> Evidence:
+    """exp(−loss on plain text) where at most 2 % of the task is lost, and less the more is lost elsewhere; lost is
+    (b − b_T)/(b_bare − b_T), b the bits per byte of what the task vector alone writes: the protocol ``unlabelled``."""
+    bits, bare = list(map(fmean, curve.own)), fmean(curve.own_bare)
+    whole = bits[curve.neutral]
+    return within([(each - whole) / (bare - whole) for each in bits], LOST, curve)
+
+
+def kept_by_kl(curve: Curve, others: Sequence[Curve]) -> Evidence:
+    """The same by D_T(λ)/D_T(bare) of the two-sided candidate, at most 5 %."""
+    return within(list(map(fmean, curve.from_task)), 0.05, curve)
+
+
+def within(lost: Sequence[float], most: float, curve: Curve) -> Evidence:
+    return Evidence([math.exp(-loss) if gone <= most else -gone for gone, loss in zip(lost, curve.loss, strict=True)])
 
 
 def consensus(curve: Curve, others: Sequence[Curve]) -> Evidence:
@@ -126,16 +135,36 @@ def round_trip(curve: Curve, others: Sequence[Curve]) -> Evidence:
 def prior(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """The mean gain over the task vector alone on labelled validation articles of other languages, each in the place
     of the target (protocol ``others``)."""
-    rows = [[] for _ in curve.weights]
-    for other in others:
-        for row, scores in zip(rows, other.validation, strict=True):
-            row += [score - alone for score, alone in zip(scores, other.validation[other.neutral], strict=True)]
+    return gains([(other.validation, other.neutral) for other in others], len(curve.weights))
+
+
+def prior_by_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
+    """The same by how likely their references are (protocol ``others``, ``--search loss``)."""
+    return gains([(other.likelihood, other.neutral) for other in others], len(curve.weights))
+
+
+def gains(scored: Sequence[tuple[Rows, int]], count: int) -> Evidence:
+    """Over the task vector alone, by weight and article of all these languages."""
+    rows: Rows = [[] for _ in range(count)]
+    for scores, neutral in scored:
+        for row, some in zip(rows, scores, strict=True):
+            row += [score - alone for score, alone in zip(some, scores[neutral], strict=True)]
     return paired(rows)
 
 
 def prior_of_design(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """The same from the languages alone that were looked at."""
     return prior(curve, [other for other in others if other.target in DESIGN])
+
+
+def prior_of(count: int) -> Candidate:
+    """The same from so many languages, those that follow the target in the order of the file."""
+
+    def some(curve: Curve, others: Sequence[Curve]) -> Evidence:
+        start = next((k for k, other in enumerate(others) if other.number > curve.number), 0)
+        return prior(curve, [*others[start:], *others[:start]][:count])
+
+    return some
 
 
 def shrunk_prior(curve: Curve, others: Sequence[Curve]) -> Evidence:
@@ -155,13 +184,13 @@ def nearest(curve: Curve, weight: float) -> Evidence:
     return Evidence([-abs(one - weight) for one in curve.weights])
 
 
-def few(count: int) -> Candidate:
+def few(count: int, *, by_loss: bool = False) -> Candidate:
     """k labels of the target: n/(n + κ) of its curve of gains + κ/(n + κ) of the other languages', κ = 16."""
 
     def shrunk(curve: Curve, others: Sequence[Curve]) -> Evidence:
-        own = [row[:count] for row in curve.validation]
+        own = [row[:count] for row in (curve.likelihood if by_loss else curve.validation)]
         share = len(own[0]) / (len(own[0]) + KAPPA)
-        general = prior(curve, others).values
+        general = (prior_by_loss if by_loss else prior)(curve, others).values
         alone = fmean(own[curve.neutral])
         values = [share * (fmean(row) - alone) + (1 - share) * d for row, d in zip(own, general, strict=True)]
         return Evidence(values, own)
@@ -176,15 +205,19 @@ CANDIDATES: Mapping[str, Candidate] = {
     "share × likelihood": share_and_loss,
     "right language": right_language,
     "two-sided": two_sided,
-    "budget": budget,
+    "task kept": kept,
+    "task kept, by KL": kept_by_kl,
     "consensus": consensus,
     "consensus of seeds": consensus_of_seeds,
     "round trip": round_trip,
     "prior": prior,
+    "prior, by loss": prior_by_loss,
     "prior of design": prior_of_design,
+    **{f"prior of {k}": prior_of(k) for k in (1, 2, 4)},
     "prior, shrunk": shrunk_prior,
     "Model Stock's t": stock,
     **{f"few:{k}": few(k) for k in (4, 8, 16, 32)},
+    **{f"few:{k}, by loss": few(k, by_loss=True) for k in (4, 8, 16)},
 }
 
 
@@ -199,6 +232,8 @@ class Judged:
     regret: float
     moved: bool
     tau: float
+    evidence: float
+    """How much more of it the choice has than the task vector alone."""
 
 
 def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bool) -> Judged:
@@ -210,8 +245,20 @@ def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bo
         chosen = curve.neutral
     test = list(map(fmean, curve.test))
     return Judged(
-        test[chosen] - test[curve.neutral], max(test) - test[chosen], chosen != curve.neutral, tau(rounded, test)
+        test[chosen] - test[curve.neutral],
+        max(test) - test[chosen],
+        chosen != curve.neutral,
+        tau(rounded, test),
+        rounded[chosen] - rounded[curve.neutral],
     )
+
+
+def handed_over(judged: Sequence[Judged]) -> Judged:
+    """Of the equations of a target the one that the evidence prefers most; the task vector alone where it does none."""
+    top = max(judged, key=lambda one: one.evidence)
+    most = max(one.gain + one.regret for one in judged)
+    gain = top.gain if top.evidence > 0 else 0.0
+    return Judged(gain, most - gain, top.evidence > 0 and top.moved, fmean(one.tau for one in judged), top.evidence)
 
 
 def passes(ours: Sequence[float], alone: Sequence[float]) -> bool:
@@ -236,24 +283,25 @@ def summary(judged: Sequence[Judged]) -> str:
     return f"{gain:>+7.1f}{regret:>8.1f}{harm:>7.0%}{moved:>7.0%}{agreement:>7.2f}"
 
 
-def table(curves: Sequence[Curve], *, gated: bool, only: Sequence[str] = ()) -> None:
+def table(curves: Sequence[Curve], *, gated: bool) -> None:
     """Print the table of all candidates; those without evidence by article have no gate."""
-    groups = {
-        "looked at": [c for c in curves if c.target in DESIGN],
-        "not looked at": [c for c in curves if c.target not in DESIGN],
-    }
-    groups = {f"{name} ({len(some)} curves)": some for name, some in groups.items() if some}
-    print(f"{'behind the gate' if gated else '':<20}" + "".join(f"{name:^36}" for name in groups))
-    print(" " * 20 + f"{'gain':>7}{'regret':>8}{'harm':>7}{'moved':>7}{'τ':>7}" * len(groups))
+    groups = {"looked at": lambda c: c.target in DESIGN, "not looked at": lambda c: c.target not in DESIGN}
+    targets = list(dict.fromkeys(curve.target for curve in curves))
+    print(f"{'behind the gate' if gated else 'without a gate':<20}", end="")
+    heads = [f"{name} ({sum(map(of, curves))})" for name, of in groups.items()]
+    print("".join(f"{name:^36}" for name in (*heads, "handed over, not looked at")))
+    print(" " * 20 + f"{'gain':>7}{'regret':>8}{'harm':>7}{'moved':>7}{'τ':>7}" * 3)
     for name, candidate in CANDIDATES.items():
-        rows = []
-        for some in groups.values():
-            judged = []
-            for curve in some:
-                others = [c for c in curves if c.method == curve.method and c.target != curve.target]
-                judged.append(judge(curve, others, candidate, gated))
-            rows.append(summary(judged))
-        print(f"{name:<20}" + "".join(rows))
+        judged = {
+            (c.target, c.method): judge(
+                c, [o for o in curves if o.method == c.method and o.target != c.target], candidate, gated
+            )
+            for c in curves
+        }
+        columns = [[judged[c.target, c.method] for c in curves if of(c)] for of in groups.values()]
+        by_target = {t: [one for (target, _), one in judged.items() if target == t] for t in targets if t not in DESIGN}
+        columns.append([handed_over(some) for some in by_target.values()])
+        print(f"{name:<20}" + "".join(summary(some) if some else " " * 36 for some in columns))
 
 
 def main() -> None:

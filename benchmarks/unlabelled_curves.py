@@ -33,6 +33,7 @@ from lingarith.study.scoring import Outcome
 from lingarith.study.study import READ_TASK
 from lingarith.study.weights import neutral
 from lingarith.text.labelled import Labelled, TaskExample
+from lingarith.text.rows import fingerprint
 from lingarith.vectors.composition import compose
 from lingarith.vectors.vector import Update
 
@@ -65,6 +66,10 @@ class Curve:
     """KL(task expert ‖ composition) on what the task expert writes, over its mean for the bare backbone."""
     from_language: Rows
     """KL(language expert ‖ composition) on held-out text, over its mean for the task expert alone."""
+    own: Rows
+    """Bits per byte that a composition finds in what the task expert writes for unlabelled articles."""
+    own_bare: list[float]
+    """The same of the bare backbone."""
     back: Rows
     """Bits per byte of an article that its own output saves, against another article's, under a fixed judge."""
     agreement: list[Rows]
@@ -72,6 +77,8 @@ class Curve:
     then the same weights with a task vector of another seed."""
     seeds_right: Rows
     stock: float
+    number: int = 0
+    """Its line in the file."""
 
     @property
     def neutral(self) -> int:
@@ -82,7 +89,7 @@ class Curve:
 def read_curves(path: Path) -> list[Curve]:
     """The lines of a file."""
     rows = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [plain.record(Curve, json.loads(row), f"{path}: line {n}") for n, row in enumerate(rows, 1)]
+    return [plain.record(Curve, json.loads(row) | {"number": n}, f"{path}: line {n}") for n, row in enumerate(rows, 1)]
 
 
 def measure(run: Path, store: Path, out: Path) -> None:
@@ -113,7 +120,9 @@ class Probe:
         self.text = probed(lab, place.target)
         self.articles = probe_articles(self.text, lab.asked(place.task))
         [wrote] = self.written([self.task])
-        taught = replace(self.articles, examples=tuple(map(as_taught, self.articles.examples, wrote)))
+        contents = fingerprint([self.articles.fingerprint, *(o.output for o in wrote)])
+        examples = tuple(map(as_taught, self.articles.examples, wrote))
+        self.taught = taught = replace(self.articles, examples=examples, fingerprint=contents)
         writing, length = lab.study.writing, lab.study.language_training.max_input
         items = task_items(lab.backbone, taught, max_input=writing.max_input, max_target=64)
         self.asked = [items.item(k, 0, k) for k in range(min(TEXTS, len(items)))]
@@ -128,6 +137,11 @@ class Probe:
         cosine = float(inspect(self.task + self.again, vectors, ["delta"]).figures().cosines[one][other] or 0)
         self.scored: dict[tuple[str, str], float] = {}
         self.stock = 2 * cosine / (1 + cosine)  # K·c/(1 + (K − 1)·c) of K = 2
+
+    def read(self, compositions: Sequence[Combination]) -> Rows:
+        """Bits per byte of what the task expert writes."""
+        read = self.stored.written(Wanted(self.place.task + READ_TASK, self.taught, compositions))
+        return [[float(o.output) for o in outcomes] for outcomes in read]
 
     def update(self, composition: Combination) -> Update | None:
         return compose(composition, self.lab.vectors(composition.names), self.lab.study.sums.value).update()
@@ -178,6 +192,8 @@ class Probe:
             self.stored.losses(prefixes, lab.study.language_training.max_input, tried),
             [over(apart(self.by_task, self.logs(self.asked, one)), self.bare) for one in updates],
             [over(apart(self.by_language, self.logs(self.chunks, one)), self.alone) for one in updates],
+            self.read(tried),
+            *self.read([Combination()]),
             [over(self.back([o.output for o in outcomes])) for outcomes in probes],
             [[self.agreement(one, voter) for voter in (*probes, *others)] for one in probes],
             right(others),

@@ -17,7 +17,7 @@ from lingarith.store.store import Store
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Wanted
 from lingarith.study.scoring import Outcome
-from lingarith.study.study import Study, study_of
+from lingarith.study.study import READ_TASK, Study, study_of
 from lingarith.text.corpora import LEAST_HELD_OUT, PlainText
 from lingarith.text.labelled import Labelled
 
@@ -104,7 +104,10 @@ class Told:
 
     score: Callable[[Labelled, Mapping[str, float]], float] = lambda data, weights: 0.0
     kind: Callable[[Labelled, Mapping[str, float]], str] = lambda data, weights: "target"
-    loss: float = 2.0
+    text: str = ""
+    """What is written; where references are read, it is their bits per byte."""
+    bits: Callable[[Mapping[str, float]], float] = lambda weights: 1.0
+    loss: Callable[[Mapping[str, float]], float] = lambda weights: 2.0
     asked: list[Wanted] = field(default_factory=list)
     read: list[PlainText] = field(default_factory=list)
 
@@ -112,13 +115,14 @@ class Told:
         self.asked.append(wanted)
         data = wanted.examples
         return [
-            [Outcome(e.id, "", self.score(data, one.weights), self.kind(data, one.weights)) for e in data.examples]
+            [Outcome(e.id, text, self.score(data, one.weights), self.kind(data, one.weights)) for e in data.examples]
             for one in wanted.compositions
+            for text in [str(self.bits(one.weights)) if wanted.task.endswith(READ_TASK) else self.text]
         ]
 
     def losses(self, text: PlainText, length: int, compositions: Sequence[Combination]) -> list[float]:
         self.read.append(text)
-        return [self.loss] * len(compositions)
+        return [self.loss(one.weights) for one in compositions]
 
     def error(self, composition: Combination, sums: Mapping[str, Any]) -> float:
         return 0.0

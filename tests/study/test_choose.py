@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lingarith.algebra import vector
+from lingarith.algebra import Combination, vector
 from lingarith.errors import LingarithError
 from lingarith.study import choose
 from lingarith.study.choose import Pick, chosen, notes_on, protocol_of, protocols
@@ -165,29 +165,42 @@ def test_what_is_chosen_on_test_is_chosen_by_outputs(lab: Labs, told: Any) -> No
 # ---------------------------------------------------------------- unlabelled
 
 
-def test_unlabelled_is_the_share_in_the_language_times_the_probability(lab: Labs, told: Any) -> None:
-    outputs = told(kind=lambda _, weights: "target" if "news[pt]" in weights else "source")
+def test_unlabelled_is_the_likelihood_of_text_where_the_task_is_kept(lab: Labs, told: Any) -> None:
+    """Of the task 10 % are lost at λ = 0.9, and all of it at 0."""
+    outputs = told(text="Choveu.", bits=lambda w: 4 - 3 * w.get("headlines[en]", 0.0), loss=lambda w: w.get("x", 2.0))
     one = lab(space="delta")
     made = pick(one, outputs, "add", protocol="unlabelled")
-    certain = pytest.approx(100 * exp(-2.0), abs=1e-4)
-    assert (made.weight, made.value, dict(made.curve)[0.5], dict(made.curve)[1.0]) == (0.9, certain, certain, 0.0)
-    [wanted], [read] = outputs.asked, outputs.read
-    assert len(wanted.data.examples) == len(read.documents)
-    assert [example.article for example in wanted.data.examples] == list(read.documents)
-    trained = one.plain("pt").documents
-    assert not {*trained} & {*read.documents}  # on which no vector was trained
+    assert made.weight == 1.0
+    assert made.curve == [
+        *((k / 10, pytest.approx(10 * k - 100)) for k in range(10)),
+        (1.0, pytest.approx(100 * exp(-2), abs=1e-4)),
+    ]
+    wrote, read = outputs.asked
+    assert [example.article for example in wrote.data.examples] == list(outputs.read[0].documents)
+    assert {example.target for example in read.data.examples} == {"Choveu."}
+    assert (read.task, read.compositions[:2]) == ("summaries:likelihood", [vector("headlines[en]"), Combination()])
+    assert read.data.fingerprint != wrote.data.fingerprint
+    assert not {*one.plain("pt").documents} & {*outputs.read[0].documents}  # on which no vector was trained
     assert notes_on(one, "pt", "unlabelled", chosen=True) == [choose.UNGUIDED.format("pt")]
 
 
-def test_where_no_output_can_be_told_to_be_in_the_language_its_share_says_nothing(
-    lab: Labs, told: Any, tmp_path: Path
-) -> None:
-    for code in ("en", "ceb"):
-        (tmp_path / f"{code}.txt").write_text("Nindot ang panahon.\n")
-    unknown = lab(targets=("ceb",), text=f"{tmp_path}/{{language}}.txt", weights=(0.5,))
-    made = pick(unknown, told(kind=lambda *_: "other"), "add", target="ceb", protocol="unlabelled")
-    certain = pytest.approx(100 * exp(-2.0), abs=1e-4)
-    assert made.curve == [(0.5, certain), (1.0, certain)]
+def test_unlabelled_goes_as_near_to_the_language_as_the_task_allows(lab: Labs, told: Any) -> None:
+    def bits(weights: Mapping[str, float]) -> float:
+        return 4 - 3 * weights.get("headlines[en]", 0.0) + 0.11 * weights.get("news[pt]", 0.0)
+
+    made = pick(
+        lab(space="delta"),
+        told(text="Choveu.", bits=bits, loss=lambda weights: 2 - weights.get("news[pt]", 0.0)),
+        "uncoupled",
+        protocol="unlabelled",
+    )
+    assert (made.weight, made.value) == (0.5, pytest.approx(100 * exp(-1.5), abs=1e-4))
+    assert dict(made.curve)[1.0] == pytest.approx(-100 * 0.11 / 3, abs=1e-4)
+
+
+def test_where_the_task_vector_writes_nothing_it_is_left(lab: Labs, told: Any) -> None:
+    made = pick(lab(weights=(0.5,)), told(loss=lambda w: 1.0 if "news[pt]" in w else 2.0), "add", protocol="unlabelled")
+    assert made == Pick(1.0, 0.0, [(0.5, 0.0), (1.0, 0.0)])
 
 
 def test_text_that_vectors_were_trained_on_is_judged_where_there_is_no_other(

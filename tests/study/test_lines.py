@@ -366,7 +366,6 @@ def test_fingerprints_of_the_data(lab: Labs) -> None:
             {"tasks": ("questions",), "choose_by": "unlabelled"},
             "'unlabelled' has no question to ask of plain t",
         ),
-        ("table1", {"tasks": ("summaries", "topics"), "choose_by": "unlabelled"}, "those of the task 'topics' are not"),
         ("table1", {"kronecker": (3, 2), "rank": None}, "m=3 does not divide the 16 inputs"),
         ("table1", {"characters": 0}, "limit_characters is 0; it must be at least 1"),
         (

@@ -6,8 +6,8 @@
 ``sources``    each labelled source in turn plays the unseen target; the best on average
 ``others``     each other target with labelled validation data plays the unseen target; the best on
                average, where a paired test prefers it to the task vector alone
-``unlabelled`` no label: how often the output is in the target language, and how well the
-               composition predicts plain text of the target
+``unlabelled`` no label: how well the composition predicts plain text of the target, where it
+               finds what the task vector alone writes about as likely as that does
 ============== ============================================================================
 """
 

@@ -147,3 +147,41 @@ def test_steps_and_outputs_are_really_timed(
     assert again.output_seconds == made.output_seconds  # of today, on this machine
     assert again.training("news[pt]") == made.training("news[pt]")
     assert len(heard) == first
+
+
+@pytest.mark.parametrize(
+    ("steps", "chosen", "tried"),
+    [
+        ({8: 3.0, 4: 2.0, 2: 2.5}, 4, [8, 4, 2]),  # half as many are tried until it gets slower
+        ({8: 8.7, 4: 4.0, 2: 1.2, 1: 1.0}, 1, [8, 4, 2, 1]),
+        ({8: 2.0, 4: 2.5}, 8, [8, 4]),
+        ({8: 0.1}, 8, [8]),  # not worth a trial
+    ],
+)
+def test_the_quickest_number_of_threads_computes(
+    steps: dict[int, float], chosen: int, tried: list[int], forecast: Callable[..., Forecast], known: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """They are tried on 100 steps, and what was tried is said; a number that the user has set stays."""
+    seen, now = list[int](), [8]
+    monkeypatch.setattr(module.torch, "get_num_threads", lambda: now[0])
+    monkeypatch.setattr(module.torch, "set_num_threads", lambda count: now.__setitem__(0, count))
+
+    def step(*_: Any) -> float:
+        seen.append(now[0])
+        return steps[now[0]]
+
+    monkeypatch.setattr(module, "seconds_per_step", step)
+    made = forecast(steps=100)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert made.threads(made.untrained) == ""
+    assert now == [8]
+    for name in module.SET:
+        monkeypatch.delenv(name, raising=False)
+    said = made.threads(made.untrained)
+    assert (now, seen) == ([chosen], tried)
+    assert (
+        said.startswith(f"threads: {chosen}, since a step of training takes {steps[8]:.2g} s with 8, ")
+        or len(tried) == 1
+    )
+    assert made.threads([]) == ""

@@ -144,6 +144,8 @@ def _make(
             return
 
         def announce(forecast: Forecast) -> None:
+            if who.workers == 1 and (said := forecast.threads(forecast.untrained)):
+                tell(said, stderr=True)
             if planned and study.table != ADAPT and not as_json:
                 _show(forecast, planned, who, work, before=True)
 
@@ -266,6 +268,8 @@ def _trained(
     """Train the vector that is asked of a lab, alone or with the other processes of torchrun."""
     from ..model.parallel import joined
     from ..progress import quiet
+    from ..study.forecast import Forecast
+    from ..study.outputs import Counted
     from ..study.records import dose_said
 
     study = study_of("train", ADAPT, given, TYPED)
@@ -277,6 +281,8 @@ def _trained(
         if on:
             lab.put_on(parse(on))
         [name] = asked(lab, study.vectors.seeds[0]).names
+        if processes.size == 1 and (said := Forecast(lab, Counted(lab)).threads([name])):
+            tell(said, stderr=True)
         [vector] = lab.vectors([name]).values()
     if processes.rank:
         return

@@ -4,10 +4,12 @@ multiplied out."""
 from __future__ import annotations
 
 import json
+import math
+import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cached_property, partial
@@ -40,6 +42,10 @@ IRRELEVANT = ("steps", "learning_rate", "seed", "init_seed", "checkpoint_every")
 """Options of training on which the time of a step does not depend."""
 USUAL = 128
 """How many examples a split is taken to have where no limit says it."""
+MINUTES = 120.0
+"""Seconds of training from which on it is tried which number of threads is quickest."""
+SET = {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+"""Variables by which a user says how many threads compute."""
 OUTPUT_BYTES = 400
 """About what a scored output takes on the disk."""
 
@@ -111,6 +117,34 @@ class Forecast:
         facts = {"step of": type(job.data).__name__, "options": options}
         watch = self._watch(f"a step of {job.name}")
         return self._timed(facts, lambda: seconds_per_step(job, self.lab.backbone, watch)) * job.options.steps
+
+    def threads(self, names: Iterable[str]) -> str:
+        """Compute with as many threads as train vectors soonest here, if they take minutes; a word on what was tried.
+
+        Half as many as there are, and so on, are tried by a few steps as long as it gets quicker: threads wait for each
+        other, and on a busy machine more of them take longer. Where the user has set a number it stays. Sums in another
+        order round otherwise, so a training that was stopped goes on with the number that it began with.
+        """
+        first, count = next((name for name in names if not self.lab.is_there(name)), None), torch.get_num_threads()
+        if first is None or count == 1 or SET & os.environ.keys() or self.lab.backbone.device.type != "cpu":
+            return ""
+
+        def tried() -> Iterator[tuple[int, float]]:
+            soonest = math.inf
+            for number in (count >> k for k in range(count.bit_length())):
+                torch.set_num_threads(number)
+                seconds = self.training(first)
+                yield number, seconds / self.lab.job(first).options.steps
+                if seconds > soonest or seconds < MINUTES:
+                    return
+                soonest = seconds
+
+        facts = {"of": self.lab.recipe(first), "node": platform.node(), "most": count}
+        steps: dict[int, float] = dict(kept("threads", facts, tried))
+        quickest = min(steps, key=steps.__getitem__)
+        torch.set_num_threads(quickest)
+        said = ", ".join(f"{seconds:.2g} s with {number}" for number, seconds in steps.items())
+        return f"threads: {quickest}, since a step of training takes {said}" if len(steps) > 1 else ""
 
     @cached_property
     def output_seconds(self) -> float:

@@ -58,6 +58,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/together.py --only newsroom --out $(NUMBERS)/together.json
 	$(BIN)/python benchmarks/adapters.py --out $(NUMBERS)/adapters.json
 	$(BIN)/python benchmarks/compose.py --out $(NUMBERS)/compose.json
+	$(BIN)/python benchmarks/threads.py --out $(NUMBERS)/threads.json
 	$(BIN)/python benchmarks/generation.py --out $(NUMBERS)/generation.json
 	$(BIN)/python benchmarks/grid.py --examples 32 --out $(NUMBERS)/grid.json
 	$(BIN)/python benchmarks/compiled.py --only newsroom --out $(NUMBERS)/compiled.json
@@ -73,6 +74,10 @@ bench: .venv/installed
 # Operations, passes, bytes and imports against those of benchmarks/check.json: a rise fails, whatever the clock says.
 bench-check: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/check.py
+
+bench-gpu: .venv/installed
+	mkdir -p $(NUMBERS)
+	$(BIN)/python benchmarks/gpu.py --out $(NUMBERS)/gpu.json
 
 clean:
 	rm -rf .venv

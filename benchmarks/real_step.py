@@ -4,7 +4,7 @@
     python benchmarks/real_step.py --profile --only gemma
 
 Random weights and tokens in the shape of Gemma 3 270M, mT5-small and Qwen3-0.6B (no dropout), LoRA of rank 4 on
-the attention projections, rows of 250 tokens read and 15 taught, in float32, on the same batches. Each turn is a
+the attention projections, rows of 250 tokens read and 15 taught, on the same batches. Each turn is a
 process of its own, and both sides take turns; the ratio is the median over the turns. Ours runs as the command
 does, which keeps freed memory; the peer as a script does. ``--profile`` says instead where the time of one of our
 steps goes, by operation.
@@ -55,9 +55,10 @@ PARTS = {
 """Operations whose names hold one of these words are counted there; all others by their own names."""
 
 
-def backbone(case: str, layers: int | None) -> Backbone:
+def backbone(case: str, about: argparse.Namespace) -> Backbone:
     """A model in the shape of a real one."""
     model: Any
+    layers: int | None = about.layers
     torch.manual_seed(0)
     if case == "gemma":
         model = Gemma3ForCausalLM(
@@ -82,6 +83,7 @@ def backbone(case: str, layers: int | None) -> Backbone:
                 num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
             )
         )  # fmt: skip
+    model = model.to(about.device, getattr(torch, about.dtype))
     return wrap(model, load(device="cpu").tokenizer, name=case)
 
 
@@ -98,7 +100,7 @@ def measured(case: str, way: str, about: argparse.Namespace) -> dict[str, Any]:
     """One turn, in this process."""
     if way == "lingarith":
         keep_memory()
-    on, now = backbone(case, about.layers), CLOCKS[about.clock]
+    on, now = backbone(case, about), CLOCKS[about.clock]
     for parameter in on.model.parameters():
         parameter.sum()  # so that all of it is in memory
     timed = range(1, 1 + about.steps)
@@ -118,7 +120,7 @@ def measured(case: str, way: str, about: argparse.Namespace) -> dict[str, Any]:
 def profiled(case: str, about: argparse.Namespace) -> dict[str, float]:
     """Share of a step's time that goes into each kind of operation, the largest first."""
     keep_memory()
-    on = backbone(case, about.layers)
+    on = backbone(case, about)
     with tempfile.TemporaryDirectory() as folder:
         one = [training(about.rows, 1 + about.steps, Path(folder))]
         in_passes(on, one, 1, range(1), time.perf_counter)
@@ -161,6 +163,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="timed in each turn, after a first one")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the backbone")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--lines", type=int, default=16, help="of a profile")
     parser.add_argument("--out", type=Path, help="a JSON file")

@@ -147,6 +147,7 @@ def compared(case: str, about: argparse.Namespace) -> dict[str, Any]:
             command = [sys.executable, __file__, *sys.argv[1:], "--measure", case, way]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[way].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"{case} {way}, turn {number + 1}: {found[way][-1]}", flush=True)
     middle = {way: {name: median(one[name] for one in some) for name in some[0]} for way, some in found.items()}
     pairs = list(zip(found["lingarith"], found["trainer"], strict=True))
     ratios = [round(ours["tokens_per_second"] / theirs["tokens_per_second"], 3) for ours, theirs in pairs]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NUMBERS := numbers
 
-.PHONY: demo real figures test test-all attack check docs bench bench-check bench-gpu clean
+.PHONY: demo real figures test test-all attack check docs bench bench-check bench-gpu wheel-check clean
 
 demo: .venv/installed
 	$(BIN)/lingarith demo
@@ -49,6 +49,27 @@ check: .venv/installed
 # The site of docs/, in site/, with nothing from the network but the packages, once.
 docs: .venv/documented
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The wheel in environments of its own, outside of the checkout: the newest versions that its ranges allow, and the
+# lowest that they name, with which a part of the tests runs too. Torch is taken twice, so this is a matter of gigabytes.
+WHEEL_PYTHON ?= 3.11
+APART := dist/apart
+UV := $(APART)/uv/bin/uv
+TRIED := tests/algebra tests/adapters tests/vectors tests/store tests/formats tests/cli/test_composing.py \
+	tests/cli/test_training.py tests/model/test_backbone.py tests/study/test_jobs.py tests/text
+
+wheel-check:
+	rm -rf dist
+	$(PYTHON) -m venv $(APART)/uv && $(APART)/uv/bin/pip install -q uv
+	$(UV) build -q --wheel
+	test $$(stat -c %s dist/*.whl) -lt 15000000
+	unzip -l dist/*.whl | grep -q lingarith/py.typed
+	$(UV) venv -q -p $(WHEEL_PYTHON) $(APART)/newest && $(UV) pip install -q -p $(APART)/newest dist/*.whl
+	$(UV) venv -q -p $(WHEEL_PYTHON) $(APART)/lowest
+	$(UV) pip install -q -p $(APART)/lowest --resolution lowest-direct -r pyproject.toml pytest hypothesis peft scipy
+	$(UV) pip install -q -p $(APART)/lowest --no-deps dist/*.whl
+	for one in newest lowest; do tools/installed.sh $(CURDIR)/$(APART)/$$one || exit 1; done
+	OMP_NUM_THREADS=1 $(APART)/lowest/bin/python -m pytest -q -o filterwarnings=default $(TRIED)
 
 # study.py starts its peer, python benchmarks/plain_script.py, by itself.
 bench: .venv/installed

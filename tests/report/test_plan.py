@@ -49,6 +49,15 @@ def test_the_most_gain_for_an_hour_comes_first() -> None:
     assert language.evidence == "3 targets, t"
 
 
+def test_a_vector_is_paid_once_and_more_sources_count_beyond_fewer() -> None:
+    evidence = told(nearest_of_2=8.0, nearest_of_4=9.0)
+    steps = steps_of(evidence, ["yo", "so"], ["en", "ru", "ja", "ko"], "summaries", 100)
+    assert sum(step.hours for step in steps) == 1.5 * len({v for step in steps for v in step.vectors})
+    assert sorted((step.method, round(step.gain, 6)) for step in steps[1:]) == [
+        ("nearest:2", 8.0), ("nearest:2", 8.0), ("nearest:4", 1.0), ("nearest:4", 1.0),
+    ]  # fmt: skip
+
+
 def test_a_target_of_the_records_counts_by_itself() -> None:
     _, step = steps_of(told(scaled=0.0, add=2.0), ["pt"], ["en"], "summaries", 10)
     assert round(step.gain, 6) == 2.0  # 2.1 − 0.1 of scaling there

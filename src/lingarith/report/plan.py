@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from statistics import fmean, median
 
@@ -18,7 +18,7 @@ from .. import plain
 from ..errors import LingarithError
 from ..languages.related import related
 from ..study import records as r
-from ..study.records import Run, counted, name_of, shots
+from ..study.records import Run, name_of, shots
 from .answer import interval
 from .cells import scores
 from .words import signed
@@ -65,8 +65,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Step:
-    """Vectors to train, for which targets, hours, and the expected gain in points beyond what needs none of them: the
-    mean, its 95 % interval over the targets of the records, and how many they are of which runs."""
+    """Vectors to train (hours: those that no step before has), for which targets, and the gain to expect in points
+    beyond what needs none of them: the mean, its 95 % interval over the records' targets, how many of which runs."""
 
     vectors: tuple[str, ...]
     targets: tuple[str, ...]
@@ -136,44 +136,46 @@ def steps_of(evidence: Evidence, targets: Sequence[str], sources: Sequence[str],
     near = {target: [c.language for c in related(target, sources).candidates] for target in targets}
     first = max(sources, key=lambda source: sum(-order.index(source) for order in near.values()))
     steps = [Step((f"task[{first}]",), tuple(targets), r.BASELINE, cost["task"], 0.0, 0.0, 0.0, "needed by all", True)]
-    rest = [step for step in (*_languages(facts, targets, first, cost), *_more(facts, near, first, cost)) if step]
-    rest.sort(key=lambda step: (not step.worth, -step.gain * len(step.targets) / step.hours))
-    spent = steps[0].hours
-    for step in rest:
-        spent += step.hours if step.worth else 0.0
-        steps.append(step if spent <= hours or not step.worth else _beyond(step))
-        spent -= step.hours if steps[-1].worth != step.worth else 0.0
-    return sorted(steps, key=lambda step: not step.worth)
+    left, had = [*_languages(facts, targets, first), *_more(facts, near, first)], {f"task[{first}]"}
+    skipped = []
+    while left:
+        priced = [replace(step, hours=sum(cost[_kind(v)] for v in step.vectors if v not in had)) for step in left]
+        best = max(priced, key=lambda step: (step.worth, step.gain / (step.hours or 1e-9)))
+        left.pop(priced.index(best))
+        if best.worth and sum(step.hours for step in steps) + best.hours > hours:
+            best = replace(best, worth=False, evidence=f"{best.evidence}; beyond the budget")
+        (steps if best.worth else skipped).append(best)
+        had |= {*best.vectors} if best.worth else set()
+    return steps + skipped
 
 
-def _beyond(step: Step) -> Step:
-    return Step(**{**vars(step), "worth": False, "evidence": f"{step.evidence}; beyond the budget"})
+def _kind(vector: str) -> str:
+    return vector.partition("[")[0]
 
 
-def _languages(facts: Sequence[Fact], targets: Sequence[str], first: str, cost: Mapping[str, float]) -> list[Step]:
-    """The language vector of each target with that of the source if the better method needs it."""
+def _languages(facts: Sequence[Fact], targets: Sequence[str], first: str) -> list[Step]:
+    """The language vector of each target, with that of the source if the better method needs it."""
     steps = []
     for target in targets:
         tried = [step for method in LANGUAGES if (step := _step(facts, target, method, FREE))]
         if tried:
             best = max(tried, key=lambda step: step.gain)
             names = (f"language[{target}]", f"language[{first}]")[: LANGUAGES[best.method]]
-            share = 1 + (LANGUAGES[best.method] - 1) / len(targets)  # the source's vector serves all targets
-            steps.append(Step(**{**vars(best), "vectors": names, "hours": share * cost["language"]}))
+            steps.append(replace(best, vectors=names))
     return steps
 
 
-def _more(
-    facts: Sequence[Fact], near: Mapping[str, Sequence[str]], first: str, cost: Mapping[str, float]
-) -> list[Step]:
-    """The task vectors of further sources, the nearest of each target, averaged."""
+def _more(facts: Sequence[Fact], near: Mapping[str, Sequence[str]], first: str) -> list[Step]:
+    """The task vectors of further sources, the nearest of each target, averaged: what so many bring beyond fewer."""
     steps = []
     for target, order in near.items():
-        tried = [step for count in MORE if (step := _step(facts, target, f"{r.NEAREST}:{count}", ()))]
-        for step in tried:
-            others = [source for source in order[: counted(step.method)[1]] if source != first]
-            names = tuple(f"task[{source}]" for source in others)
-            steps.append(Step(**{**vars(step), "vectors": names, "hours": max(1, len(names)) * cost["task"]}))
+        fewer: tuple[str, ...] = ()
+        for count in (count for count in MORE if count <= len(order)):
+            method = f"{r.NEAREST}:{count}"
+            others = [source for source in order if source != first][: count - 1]
+            if step := _step(facts, target, method, fewer):
+                steps.append(replace(step, vectors=tuple(f"task[{source}]" for source in others)))
+                fewer = (*fewer, method)
     return steps
 
 

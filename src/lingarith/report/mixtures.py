@@ -233,6 +233,10 @@ def _draw_cost(run: Run, gains: Mapping[str, Gain], spent: Mapping[str, Spent], 
 # ---------------------------------------------------------------- the line between two vectors
 
 
+SEEN = 0.0005
+"""Bits per byte that a table shows."""
+
+
 def linearity(run: Run) -> Answer | None:
     """How far the loss between two vectors stands above the straight line of their losses."""
     lines = {
@@ -257,8 +261,8 @@ def linearity(run: Run) -> Answer | None:
                 f"{line[1.0]:.3f}",
                 f"{line[0.0]:.3f}",
                 _three(barrier(line)),
-                _three(worst) if worst > 0 else "",
-                f"{_three(lowest)} at {least:g}" if lowest < 0 else "",
+                _three(worst) if worst >= SEEN else "",
+                f"{_three(lowest)} at {least:g}" if lowest <= -SEEN else "",
             ]
         )
     note = (

@@ -79,6 +79,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/together.py --only newsroom --out $(NUMBERS)/together.json
 	$(BIN)/python benchmarks/adapters.py --out $(NUMBERS)/adapters.json
 	$(BIN)/python benchmarks/compose.py --out $(NUMBERS)/compose.json
+	$(BIN)/python benchmarks/start.py --out $(NUMBERS)/start.json
 	$(BIN)/python benchmarks/threads.py --out $(NUMBERS)/threads.json
 	$(BIN)/python benchmarks/generation.py --out $(NUMBERS)/generation.json
 	$(BIN)/python benchmarks/grid.py --examples 32 --out $(NUMBERS)/grid.json

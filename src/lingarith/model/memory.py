@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ def keep_memory() -> None:
         libc.mallopt(m_trim_threshold, never)
 
 
-def _libc() -> ctypes.CDLL | None:
+def _libc() -> Any:
     return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 

@@ -24,7 +24,7 @@ from tests.attack.kinds import KINDS, Kind
 SHORT, LONG = 1_200, int(os.environ.get("LINGARITH_ATTACK", "100000"))
 SEED = int(os.environ.get("LINGARITH_ATTACK_SEED", "0"))
 WHOLE = sum(kind.share for kind in KINDS)
-HANG = 20
+HANG = 120
 """Seconds."""
 
 

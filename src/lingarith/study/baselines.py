@@ -24,7 +24,8 @@ from ..model.options import ALL
 from ..text.labelled import Labelled
 from ..text.rows import fingerprint
 from .jobs import Job
-from .lab import Lab, Order
+from .lab import Lab
+from .orders import Order
 from .study import NAMED_TASK
 
 RUNS = 3

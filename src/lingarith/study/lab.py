@@ -6,7 +6,6 @@ it. Which training that name stands for, the lab remembers; nothing is trained u
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
+from .orders import Order, told_apart
 from .scoring import Scoring
 from .study import READ_TASK, Labels, Study, naming
 from .tracking import Tracker
@@ -47,24 +47,6 @@ SAMPLED = (
     "Vectors of this store are older than fingerprints that cover every number of a backbone: as far as fingerprints "
     "saw then it is the same one."
 )
-
-
-@dataclass(frozen=True)
-class Order:
-    """A vector that is asked for: what the store calls it, the languages of its labels, and how it is had.
-
-    ``job`` makes the training (which reads data); without one the vector is ``like`` another, and random by ``seed``,
-    or one that is in the store already, of the content hash ``content``. One that goes on from another is trained
-    ``after`` that.
-    """
-
-    stored: str
-    labels: tuple[str, ...] = ()
-    job: Callable[[], Job] | None = None
-    like: str = ""
-    after: str = ""
-    seed: int = 0
-    content: str = ""
 
 
 @dataclass
@@ -299,25 +281,10 @@ class Lab:
             check_code(spoken)
         if not self.trains:
             return self.stored(order.stored)
-        study, marks = self.study.varied(variant), ON if self.on else ""
-        marks += "".join("." + re.sub(r"\W", "", part) for part in variant.split())
-        if len(study.vectors.seeds) > 1 or options.seed not in study.vectors.seeds:
-            marks += f".seed{options.seed}"
-        if options.adapter != study.vectors.of(study.vectors.kind):
-            marks += f".{options.adapter.facts['kind']}"
-        usual = study.training(options.seed, labels=bool(order.labels), kind=str(options.adapter.facts["kind"]))
-        if options.learning_rate != usual.learning_rate:
-            marks += f".rate{options.learning_rate:g}".replace("-", "m")
-        if options.init_seed != usual.init_seed:
-            marks += f".start{options.init_seed}"
-        if options.projections != usual.projections:
-            marks += f".{options.projections}"
-        some = [code for code in order.labels if code in study.languages.sources]
-        if len(some) not in (0, 1, len(study.languages.sources)):
-            marks += "." + "_".join(code.replace("-", "") for code in some)
         if isinstance(options.adapter, Factored):
             options.adapter.check(self.backbone.shapes_of(options.projections))
-        name = f"{base}{marks}[{code}]"
+        marks = told_apart(self.study.varied(variant), options, order.labels, variant)
+        name = f"{base}{ON if self.on else ''}{marks}[{code}]"
         self.orders.setdefault(name, order)
         return vector(name)
 

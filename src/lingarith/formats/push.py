@@ -52,8 +52,7 @@ def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, upd
     With ``update`` it is there already and stays as private as it is. Raises :class:`LingarithError` for no token,
     one that may not write there, a name that is taken or can be none, and no network.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import CommitOperationAdd, HfApi, get_session, get_token
 
     token = get_token()
     if not token:

@@ -71,7 +71,7 @@ def reference_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 def share_and_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """Share of right-language outputs × exp(−loss on plain text): what the protocol ``unlabelled`` was before."""
-    return Evidence([fmean(row) * math.exp(-loss) for row, loss in zip(curve.right, curve.loss, strict=True)])
+    return Evidence([fmean(row) * math.exp(-loss) for row, loss in zip(curve.right, curve.loss, strict=False)])
 
 
 def right_language(curve: Curve, others: Sequence[Curve]) -> Evidence:
@@ -100,7 +100,7 @@ def kept_by_kl(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 
 def within(lost: Sequence[float], most: float, curve: Curve) -> Evidence:
-    return Evidence([math.exp(-loss) if gone <= most else -gone for gone, loss in zip(lost, curve.loss, strict=True)])
+    return Evidence([math.exp(-loss) if gone <= most else -gone for gone, loss in zip(lost, curve.loss, strict=False)])
 
 
 def consensus(curve: Curve, others: Sequence[Curve]) -> Evidence:
@@ -134,12 +134,12 @@ def round_trip(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 def prior(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """The mean gain over the task vector alone on labelled validation articles of other languages, each in the place
-    of the target (protocol ``others``)."""
+    of the target."""
     return gains([(other.validation, other.neutral) for other in others], len(curve.weights))
 
 
 def prior_by_loss(curve: Curve, others: Sequence[Curve]) -> Evidence:
-    """The same by how likely their references are (protocol ``others``, ``--search loss``)."""
+    """The same by how likely their references are."""
     return gains([(other.likelihood, other.neutral) for other in others], len(curve.weights))
 
 
@@ -236,9 +236,11 @@ class Judged:
     """How much more of it the choice has than the task vector alone."""
 
 
-def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bool) -> Judged:
-    """What a candidate chooses for a curve, and what that is worth."""
+def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bool) -> Judged | None:
+    """What a candidate chooses for a curve, and what that is worth; None where what it needs was not measured."""
     found = candidate(curve, others)
+    if not found.values:
+        return None
     rounded = [round(value, 6) for value in found.values]
     chosen = curve.weights.index(float(best(curve.method, list(zip(curve.weights, rounded, strict=True)))[0]))
     if gated and found.rows and found.rows[0] and not passes(found.rows[chosen], found.rows[curve.neutral]):
@@ -253,8 +255,11 @@ def judge(curve: Curve, others: Sequence[Curve], candidate: Candidate, gated: bo
     )
 
 
-def handed_over(judged: Sequence[Judged]) -> Judged:
+def handed_over(measured: Sequence[Judged | None]) -> Judged | None:
     """Of the equations of a target the one that the evidence prefers most; the task vector alone where it does none."""
+    judged = list(filter(None, measured))
+    if len(judged) < len(measured):
+        return None
     top = max(judged, key=lambda one: one.evidence)
     most = max(one.gain + one.regret for one in judged)
     gain = top.gain if top.evidence > 0 else 0.0
@@ -276,8 +281,11 @@ def tau(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in signs) / norm if norm else 0.0
 
 
-def summary(judged: Sequence[Judged]) -> str:
-    """The columns of a group of curves."""
+def summary(measured: Sequence[Judged | None]) -> str:
+    """The columns of a group of curves; of those that were not all measured none."""
+    judged = list(filter(None, measured))
+    if not judged or len(judged) < len(measured):
+        return f"{'–':>7}{'–':>8}{'–':>7}{'–':>7}{'–':>7}"
     moved, harm = (fmean(of) for of in ([j.moved for j in judged], [j.gain < -HARM for j in judged]))
     gain, regret, agreement = (fmean(getattr(j, key) for j in judged) for key in ("gain", "regret", "tau"))
     return f"{gain:>+7.1f}{regret:>8.1f}{harm:>7.0%}{moved:>7.0%}{agreement:>7.2f}"
@@ -285,23 +293,19 @@ def summary(judged: Sequence[Judged]) -> str:
 
 def table(curves: Sequence[Curve], *, gated: bool) -> None:
     """Print the table of all candidates; those without evidence by article have no gate."""
-    groups = {"looked at": lambda c: c.target in DESIGN, "not looked at": lambda c: c.target not in DESIGN}
-    targets = list(dict.fromkeys(curve.target for curve in curves))
+    groups = {"looked at": lambda target: target in DESIGN, "not looked at": lambda target: target not in DESIGN}
     print(f"{'behind the gate' if gated else 'without a gate':<20}", end="")
-    heads = [f"{name} ({sum(map(of, curves))})" for name, of in groups.items()]
+    heads = [f"{name} ({sum(of(curve.target) for curve in curves)})" for name, of in groups.items()]
     print("".join(f"{name:^36}" for name in (*heads, "handed over, not looked at")))
     print(" " * 20 + f"{'gain':>7}{'regret':>8}{'harm':>7}{'moved':>7}{'τ':>7}" * 3)
     for name, candidate in CANDIDATES.items():
-        judged = {
-            (c.target, c.method): judge(
-                c, [o for o in curves if o.method == c.method and o.target != c.target], candidate, gated
-            )
-            for c in curves
-        }
-        columns = [[judged[c.target, c.method] for c in curves if of(c)] for of in groups.values()]
-        by_target = {t: [one for (target, _), one in judged.items() if target == t] for t in targets if t not in DESIGN}
-        columns.append([handed_over(some) for some in by_target.values()])
-        print(f"{name:<20}" + "".join(summary(some) if some else " " * 36 for some in columns))
+        judged: dict[str, list[Judged | None]] = {}
+        for c in curves:
+            others = [o for o in curves if o.method == c.method and o.target != c.target]
+            judged.setdefault(c.target, []).append(judge(c, others, candidate, gated))
+        columns = [[one for t, some in judged.items() if of(t) for one in some] for of in groups.values()]
+        columns.append([handed_over(some) for t, some in judged.items() if t not in DESIGN])
+        print(f"{name:<20}" + "".join(map(summary, columns)))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,10 @@ Rows = list[list[float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """What was measured of an equation for a target; ``stock`` is Model Stock's t of the two task vectors."""
+    """What was measured of an equation for a target; ``stock`` is Model Stock's t of the two task vectors.
+
+    Rows that were left out are empty.
+    """
 
     target: str
     method: str
@@ -92,15 +95,18 @@ def read_curves(path: Path) -> list[Curve]:
     return [plain.record(Curve, json.loads(row) | {"number": n}, f"{path}: line {n}") for n, row in enumerate(rows, 1)]
 
 
-def measure(run: Path, store: Path, out: Path) -> None:
-    """Add the curves of a run to a file; those that are there are left."""
+def measure(run: Path, store: Path, out: Path, whole: Collection[str]) -> None:
+    """Add the curves of a run to a file; those that are there are left.
+
+    Of languages that are not in ``whole`` nothing is measured that only candidates need which those refuted.
+    """
     done = {(curve.target, curve.method) for curve in read_curves(out)}
     probe: Probe | None = None
     for place, method in curves_of(lab_of(run, store)):
         if (place.target, method.name) in done:
             continue
         probe = probe if probe and probe.place == place else Probe(place)
-        curve = probe.curve(method)
+        curve = probe.curve(method, whole=not whole or place.target in whole)
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(curve), ensure_ascii=False) + "\n")
         print(curve.target, curve.method, *(round(mean(row), 1) for row in curve.test), flush=True)
@@ -171,15 +177,15 @@ class Probe:
             )
         return [b - a for a, b in zip(one, other, strict=True)]
 
-    def curve(self, method: Method) -> Curve:
+    def curve(self, method: Method, *, whole: bool) -> Curve:
         place, lab = self.place, self.lab
         weights = sorted(float(weight) for weight in method.tried)
         tried = [method.tried[weight] for weight in weights]
         [name], [again] = self.task.names, self.again.names
         seeds = [Combination(tuple((again if n == name else n, c) for n, c in one.terms)) for one in tried]
         test, validation = (lab.labels(place.task, place.target, split) for split in ("test", "validation"))
-        probes, others = self.written(tried), self.written(seeds)
-        updates = [self.update(one) for one in tried]
+        probes, others = (self.written(some) for some in (tried, seeds)) if whole else ([], [])
+        updates = [self.update(one) for one in tried if whole]
         prefixes = replace(self.text, documents=[example.article for example in self.articles.examples])
         return Curve(
             place.target,
@@ -249,8 +255,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="the folder of a table1")
     parser.add_argument("--store", type=Path, default=Path("lingarith-store"), help="the store of that run")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, added to")
+    parser.add_argument("--whole", nargs="*", default=(), help="languages of which all is measured; without it, of all")
     arguments = parser.parse_args()
-    measure(arguments.run, arguments.store, arguments.out)
+    measure(arguments.run, arguments.store, arguments.out, arguments.whole)
 
 
 if __name__ == "__main__":

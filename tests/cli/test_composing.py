@@ -183,7 +183,6 @@ def test_choose(by: str, command: Command, on: tuple[str, ...]) -> None:
         (("pu",), "no vector named 'news[pu]'"),
         (("pt", "--source", "fr"), "no vector named 'headlines[fr]'"),
         (("pt", "--choose-by", "sources"), "protocol 'sources' lets each labelled source play"),
-        (("pt", "--choose-by", "others"), "protocol 'others' lets other targets with labelled validation data play pt"),
         (("pt", "--search", "los"), "'search' knows no 'los'; did you mean loss?"),
         (("pt", "--validation-limit", "0"), "validation_limit is 0"),
         (("pt", "--space", "factor"), "no space named 'factor'; did you mean factors?"),

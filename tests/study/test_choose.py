@@ -80,34 +80,6 @@ def test_a_method_from_one_source_is_played_from_that_source(lab: Labs, told: An
     assert outputs.places == {("ru", "validation")}
 
 
-# ---------------------------------------------------------------- others
-
-THREE = {"targets": ("pt", "uk", "zh")}
-
-
-@pytest.mark.parametrize("search", ["grid", "halving"])
-def test_other_targets_with_labels_play_the_target(lab: Labs, told: Any, search: str) -> None:
-    """On uk its vector scores, on zh half as much, and each alike counts: no label of the target is touched."""
-    scored = told(lambda _, weights: 20 * weights.get("news[uk]", 0.0) + 10 * weights.get("news[zh]", 0.0))
-    made = pick(lab(space="delta", validation_limit=8, search=search, **THREE), scored, "add", protocol="others")
-    assert made == Pick(0.0, pytest.approx(15.0), [(k / 10, pytest.approx(1.5 * (10 - k))) for k in range(11)])
-    assert scored.places == {("uk", "validation"), ("zh", "validation")}
-    assert {name for wanted in scored.asked for one in wanted.compositions for name in one.names} == {
-        "headlines[en]", "news[uk]", "news[zh]",
-    }  # fmt: skip
-
-
-def test_without_a_sure_gain_on_others_the_task_vector_alone_is_left(lab: Labs, told: Any) -> None:
-    """Two articles a language cannot tell; eight of one language that gains and one that loses as much cannot."""
-    few = lab(space="delta", validation_limit=2, **THREE)
-    gain = told(lambda _, weights: 10 * weights.get("news[uk]", 0.0) + 10 * weights.get("news[zh]", 0.0))
-    made = pick(few, gain, "add", protocol="others")
-    assert (made.weight, made.value, made.curve[0]) == (1.0, 0.0, (0.0, pytest.approx(10.0)))
-    mixed = told(lambda _, weights: 50 + 11 * weights.get("news[uk]", 0.0) - 10 * weights.get("news[zh]", 0.0))
-    made = pick(lab(space="delta", validation_limit=8, **THREE), mixed, "add", protocol="others")
-    assert (made.weight, made.value) == (1.0, 50.0)
-
-
 # ---------------------------------------------------------------- halving
 
 
@@ -245,15 +217,13 @@ def test_articles_under_another_prompt_are_other_data(lab: Labs) -> None:
         ({}, {"pt"}, "oracle"),
         (BOTH, {"pt", "en", "ru"}, "oracle"),
         (BOTH, {"en", "ru"}, "sources"),
-        (BOTH, {"en"}, NOT_CHOSEN),
-        ({}, {"en"}, NOT_CHOSEN),
-        ({"targets": ("pt", "uk")}, {"pt", "en"}, NOT_CHOSEN),
-        ({"tasks": ("topics",)}, {"en"}, NOT_CHOSEN),
-        (THREE, {"pt", "uk"}, "others"),
-        (THREE, {"uk"}, NOT_CHOSEN),
-        ({**THREE, **BOTH}, {"pt", "uk", "en", "ru"}, "sources"),
+        (BOTH, {"en"}, "unlabelled"),
+        ({}, {"en"}, "unlabelled"),
+        ({"targets": ("pt", "uk")}, {"pt", "en"}, "unlabelled"),
+        ({"tasks": ("topics",)}, {"en"}, "unlabelled"),
+        ({"tasks": ("questions",)}, {"en"}, NOT_CHOSEN),  # to plain text there is no question
         ({"targets": ("pt", "uk"), **BOTH}, {"pt", "en", "ru"}, "sources"),  # one for all targets
-        ({"sources": ("en", "ja"), "targets": ("si",), "related": "uriel"}, {"en", "ja"}, NOT_CHOSEN),  # one is near
+        ({"sources": ("en", "ja"), "targets": ("si",), "related": "uriel"}, {"en", "ja"}, "unlabelled"),  # one is near
         ({"choose_by": "sources", **BOTH}, {"pt", "en", "ru"}, "sources"),
         ({"choose_by": "unlabelled"}, {"pt"}, "unlabelled"),
     ],
@@ -271,20 +241,34 @@ def having(validation: set[str], lab: Lab) -> Lab:
 
 
 @pytest.mark.parametrize(
-    ("keys", "labelled", "sentence"),
+    ("table", "keys", "labelled", "sentence"),
     [
-        ({"choose_by": "oracle", "targets": ("pt", "uk")}, {"pt"}, "needs labelled validation data of uk; choose 'unl"),
-        ({"choose_by": "sources"}, {"en", "pt"}, "lets each labelled source play the target, so it needs two or more"),
-        ({"choose_by": "sources", **BOTH}, {"en"}, "two or more with labelled validation data; add a source or choose"),
-        ({"choose_by": "others", **THREE}, {"uk", "en"}, "play uk, and there are none; add a target that has labels"),
-        ({"choose_by": "others"}, {"pt", "en"}, "play pt, and there are none"),
+        (
+            "adapt",
+            {"choose_by": "oracle", "targets": ("pt", "uk")},
+            {"pt"},
+            "needs labelled validation data of uk; choose 'unl",
+        ),
+        (
+            "adapt",
+            {"choose_by": "sources"},
+            {"en", "pt"},
+            "lets each labelled source play the target, so it needs two or more",
+        ),
+        (
+            "adapt",
+            {"choose_by": "sources", **BOTH},
+            {"en"},
+            "two or more with labelled validation data; add a source or choose",
+        ),
+        ("methods", {"choose_by": "unlabelled"}, {"en"}, "'keepnorm' is judged by labels; choose protocol oracle or"),
     ],
 )
 def test_a_protocol_that_the_data_do_not_allow(
-    keys: dict[str, Any], labelled: set[str], sentence: str, lab: Labs
+    table: str, keys: dict[str, Any], labelled: set[str], sentence: str, lab: Labs
 ) -> None:
     with pytest.raises(LingarithError, match=sentence):
-        protocol_of(having(labelled, lab(**keys)))
+        protocol_of(having(labelled, lab(table, **keys)))
 
 
 def test_the_oracle_stands_beside_the_protocol_where_there_are_labels(lab: Labs) -> None:

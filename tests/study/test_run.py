@@ -379,7 +379,7 @@ def test_without_any_label_of_the_target(few: dict[str, Any], made: Any) -> None
 
 
 def test_where_nothing_is_to_choose_by_the_task_vector_alone_is_handed_over(few: dict[str, Any], made: Any) -> None:
-    alone, out = made(**few)
+    alone, out = made(**few, tasks=[{"task": "summaries", "metric": "likelihood"}])
     assert (alone.about.protocol, alone.about.protocols, alone.choices) == ("", [], [])
     assert alone.about.handed_over == {"pt": "baseline"}
     assert json.loads((out / "pt/lingarith.json").read_text())["expression"] == "summaries[en]"

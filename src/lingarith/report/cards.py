@@ -16,7 +16,7 @@ from .tables import tables_of
 from .words import PROTOCOLS, named, number
 from .writing import as_markdown
 
-ZERO_SHOT = {"oracle": False, "sources": True, "others": True, "unlabelled": True}
+ZERO_SHOT = {"oracle": False, "sources": True, "unlabelled": True}
 """Whether no label of the target was seen, by protocol."""
 
 

@@ -19,10 +19,7 @@ KIND_LABELS = {
 PROTOCOLS = {
     "oracle": "the target's own labelled validation set (uses target labels: not zero-shot)",
     "sources": "each labelled source language in turn plays the unseen target (no target label is touched)",
-    "others": "each other target with labels plays the unseen target, and a paired test must prefer the weight to the "
-    "task vector alone (no label of the target itself is touched)",
-    "unlabelled": "no labels at all: plain text of the target is predicted best among weights that keep what the task "
-    "vector writes",
+    "unlabelled": "no labels: the weight that predicts plain text of the target best, of those that keep the task",
 }
 
 

@@ -9,26 +9,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ..algebra import Combination
 from ..errors import LingarithError
 from ..scores.metrics import metric_of
 from ..scores.output import recognisable
-from ..scores.resample import group_test
 from ..text.corpora import PlainText
 from ..text.labelled import Labelled, TaskExample
 from ..text.rows import fingerprint
-from .halving import SURE, race
+from .halving import race
 from .lab import Lab
 from .options import AUTO
 from .outputs import Outputs, Wanted, mean
 from .place import Method, Place
 from .recipes import places
 from .records import Weight
-from .scoring import Outcome
 from .study import READ_TASK, Labels
-from .weights import HALVING, LOSS, NOT_CHOSEN, ON_TEST, ORACLE, OTHERS, SOURCES, UNLABELLED, Curve, best, neutral
+from .weights import HALVING, LOSS, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
 
 PROBE = 64
 """Articles of the target that the protocol ``unlabelled`` generates for, and prefixes it predicts."""
@@ -39,13 +35,12 @@ PROBED_ON_TRAINED = (
     "that text, which favours the language vector; training on fewer characters leaves some over."
 )
 UNGUIDED = (
-    "{}: λ is chosen without any label. On the newsroom that scored 11 to 13 ROUGE-2 below the task vector alone; "
-    "labelled validation examples of the target, of two other targets, or of a second source, give better grounds."
+    "{}: λ is chosen without any label, as near to the language as keeps what the task vector writes; what that gains "
+    "and risks was measured on the newsroom alone (docs/unlabelled.md)."
 )
 NO_GROUNDS = (
     "{}: there are too few labels to choose λ by, so the task vector alone is left; a few labelled validation "
-    "examples of every target, of two of them, or of two sources, give grounds (--choose-by unlabelled does without, "
-    "and did harm)."
+    "examples of every target, or of two sources, give grounds."
 )
 UNRECOGNISABLE = (
     "{}: py3langid, which tells the language of an output, does not know this one, so no output counts as being in "
@@ -73,13 +68,15 @@ Play = tuple[str, Mapping[Weight, Combination]]
 def protocol_of(lab: Lab) -> str:
     """The protocol that the study asks for or, with auto, the first that labels allow, for all its targets alike.
 
-    With auto and too few labels it is :data:`NOT_CHOSEN`: the task vector alone is tested and handed over, since
-    ``unlabelled`` is known to do worse. Raises :class:`LingarithError` when the data do not allow the protocol that
-    is asked for.
+    With auto, too few labels, and a task of which plain text alone cannot be asked it is :data:`NOT_CHOSEN`: the task
+    vector alone is tested and handed over. Raises :class:`LingarithError` when the data do not allow the protocol
+    that is asked for.
     """
     wanted = lab.study.choice.choose_by
     if wanted == AUTO:
-        return next((protocol for protocol in (ORACLE, SOURCES, OTHERS) if not _objection(lab, protocol)), NOT_CHOSEN)
+        return next(
+            (protocol for protocol in (ORACLE, SOURCES, UNLABELLED) if not _objection(lab, protocol)), NOT_CHOSEN
+        )
     if objection := _objection(lab, wanted):
         raise LingarithError(objection)
     return wanted
@@ -99,13 +96,10 @@ def _objection(lab: Lab, protocol: str) -> str:
             "protocol 'sources' lets each labelled source play the target, so it needs two or more with labelled "
             "validation data; add a source or choose another protocol"
         )
-    if protocol == OTHERS:
-        for place in places(lab):
-            if not others(lab, place.task, place.target):
-                return (
-                    f"protocol 'others' lets other targets with labelled validation data play {place.target}, and "
-                    "there are none; add a target that has labels, or choose another protocol"
-                )
+    if protocol == UNLABELLED:
+        for method in (method for place in places(lab) for method in place.methods if method.sums):
+            return f"'{method.name}' is judged by labels; choose protocol oracle or sources"
+        return next(filter(None, map(_unasked, lab.study.tasks.values())), "")
     return ""
 
 
@@ -121,59 +115,24 @@ def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pic
     """The best of a method's compositions for a target by a protocol."""
     lab, task = place.lab, place.task
     if protocol == UNLABELLED:
-        if method.sums:
-            raise LingarithError(f"'{method.name}' is judged by labels; choose protocol oracle or sources")
         curve = list(zip(method.tried, _evidence(outputs, place, method), strict=True))
         return Pick(*best(method.name, curve), curve)
-    plays = list(_plays(place, method, protocol))
+    plays = list(played(place, method)) if protocol == SOURCES else [(place.target, method.tried)]
     split = "test" if protocol == ON_TEST else "validation"
     data = [lab.labels(task, language, split) for language, _ in plays]
     weights = list(method.tried)
     search = lab.study.choice.search
     if search == LOSS and split != "test":
         task += READ_TASK
-    if search == HALVING and split != "test" and protocol != OTHERS and neutral(method.name) in method.tried:
-        return _raced(outputs, task, method, plays, data)
-    found: dict[Weight, list[list[Outcome]]] = {weight: [] for weight in weights}
-    for (_, tried), examples in zip(plays, data, strict=True):
-        wanted = Wanted(task, examples, [tried[weight] for weight in weights], sums=method.sums)
-        for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
-            found[weight].append(outcomes)
-    means = {weight: [round(mean(outcomes), 4) for outcomes in written] for weight, written in found.items()}
-    curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
-    pick = Pick(*best(method.name, curve), curve)
-    alone = neutral(method.name)
-    if protocol == OTHERS and alone in found and not _preferred(found[pick.weight], found[alone]):
-        pick = replace(pick, weight=alone, value=dict(curve)[alone])
-    return pick
-
-
-def _plays(place: Place, method: Method, protocol: str) -> Iterator[Play]:
-    """Who plays the target for a protocol: itself, each source, or each other target that has labels."""
-    if protocol == SOURCES:
-        yield from played(place, method)
-    elif protocol == OTHERS:
-        for other in others(place.lab, place.task, place.target):
-            for like in replace(place, target=other).methods:
-                if (like.name, like.source) == (method.name, method.source):
-                    yield other, like.tried
-    else:
-        yield place.target, method.tried
-
-
-def others(lab: Lab, task: str, target: str) -> list[str]:
-    """The other targets of a task that have labelled validation data."""
-    rest = [other for other in lab.study.tasks[task].targets if other != target]
-    return [other for other in rest if lab.has_labels(task, other, "validation")]
-
-
-def _preferred(ours: Sequence[Sequence[Outcome]], alone: Sequence[Sequence[Outcome]]) -> bool:
-    """Whether a paired test, each play counting alike, prefers a weight to the task vector alone."""
-    apart = [
-        np.array([one.score - other.score for one, other in zip(*pair, strict=True)])
-        for pair in zip(ours, alone, strict=True)
-    ]
-    return sum(float(play.mean()) for play in apart) > 0 and group_test(apart) < SURE
+    if search != HALVING or split == "test" or neutral(method.name) not in method.tried:
+        means: dict[Weight, list[float]] = {weight: [] for weight in weights}
+        for (_, tried), examples in zip(plays, data, strict=True):
+            wanted = Wanted(task, examples, [tried[weight] for weight in weights], sums=method.sums)
+            for weight, outcomes in zip(weights, outputs.written(wanted), strict=True):
+                means[weight].append(round(mean(outcomes), 4))
+        curve = [(weight, round(sum(scores) / len(scores), 4)) for weight, scores in means.items()]
+        return Pick(*best(method.name, curve), curve)
+    return _raced(outputs, task, method, plays, data)
 
 
 def _raced(outputs: Outputs, task: str, method: Method, plays: Sequence[Play], data: Sequence[Labelled]) -> Pick:
@@ -235,7 +194,7 @@ def _evidence(outputs: Outputs, place: Place, method: Method) -> list[float]:
     contents = fingerprint([articles.fingerprint, *(outcome.output for outcome in wrote)])
     data = replace(articles, examples=taught, fingerprint=contents)
     read = outputs.written(Wanted(place.task + READ_TASK, data, [alone, Combination(), *compositions]))
-    kept, bare, *bits = [sum(float(outcome.output) for outcome in outcomes) for outcomes in read]
+    kept, bare, *bits = [sum(float(outcome.output or 0) for outcome in outcomes) for outcomes in read]
     lost = [(each - kept) / max(bare - kept, 1e-9) for each in bits]
     return [
         round(100 * (math.exp(-loss) if share <= LOST else -share), 4) for loss, share in zip(losses, lost, strict=True)
@@ -260,18 +219,19 @@ def probe_articles(text: PlainText, labels: Labels) -> Labelled:
     return Labelled("probe", text.language, "unlabelled", text.source, examples, contents)
 
 
-def check_probes(labels: Labels) -> None:
-    """Raise :class:`LingarithError` unless plain text alone can be asked of a task that writes."""
+def _unasked(labels: Labels) -> str:
+    """Why plain text alone cannot be asked of a task; nothing where it can."""
     task = labels.task
     if set(task.fields) != {task.article}:
-        raise LingarithError(
+        return (
             f"protocol 'unlabelled' has no {' or '.join(sorted({*task.fields} - {task.article}))} to ask of plain "
             f"text for the task '{task.name}'; choose another"
         )
     if metric_of(task.metric).predicted:
-        raise LingarithError(
+        return (
             f"protocol 'unlabelled' goes by outputs, and the task '{task.name}' is judged without any; choose another"
         )
+    return ""
 
 
 def notes_on(lab: Lab, target: str, protocol: str, *, chosen: bool) -> list[str]:

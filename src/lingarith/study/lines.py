@@ -193,9 +193,6 @@ def _check(study: Study) -> None:
             f"full fine-tuning has no factors and no rank, and sums are taken in '{study.sums.value}'; set space=delta "
             f"and no rank_out or merging{leave}"
         )
-    if study.choice.choose_by == UNLABELLED:
-        for labels in study.tasks.values():
-            choose.check_probes(labels)
     if study.table == ADAPT:
         check_handed_over(study)
 

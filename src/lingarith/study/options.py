@@ -197,7 +197,7 @@ class ChoiceOptions:
 
     choose_by: Annotated[
         str,
-        "Whose data choose λ: oracle, sources, others, unlabelled; auto takes labels, or leaves the task vector alone.",
+        "Whose data choose λ: oracle, sources, unlabelled; auto takes the first that there is.",
     ] = AUTO
     search: Annotated[
         str, "How its values are searched with labels: grid, halving (fewer outputs), or loss (none)."

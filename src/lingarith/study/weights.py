@@ -4,8 +4,6 @@
 ``oracle``     the target's own labelled validation set: target labels are used, so the result
                is not zero-shot (most likely what the paper's "held-out validation data" means)
 ``sources``    each labelled source in turn plays the unseen target; the best on average
-``others``     each other target with labelled validation data plays the unseen target; the best on
-               average, where a paired test prefers it to the task vector alone
 ``unlabelled`` no label: how well the composition predicts plain text of the target, where it
                finds what the task vector alone writes about as likely as that does
 ============== ============================================================================
@@ -17,7 +15,7 @@ from collections.abc import Sequence
 
 from .records import ADD, ADD_SUBTRACT, RATES, UNCOUPLED, Choice, Weight
 
-PROTOCOLS = ORACLE, SOURCES, OTHERS, UNLABELLED = ("oracle", "sources", "others", "unlabelled")
+PROTOCOLS = ORACLE, SOURCES, UNLABELLED = ("oracle", "sources", "unlabelled")
 NOT_CHOSEN = ""
 """The protocol where there are no grounds: no weight is chosen."""
 ON_TEST = "test"

@@ -137,7 +137,7 @@ def steps_of(evidence: Evidence, targets: Sequence[str], sources: Sequence[str],
     first = max(sources, key=lambda source: sum(-order.index(source) for order in near.values()))
     steps = [Step((f"task[{first}]",), tuple(targets), r.BASELINE, cost["task"], 0.0, 0.0, 0.0, "needed by all", True)]
     left, had = [*_languages(facts, targets, first), *_more(facts, near, first)], {f"task[{first}]"}
-    skipped = []
+    skipped: list[Step] = []
     while left:
         priced = [replace(step, hours=sum(cost[_kind(v)] for v in step.vectors if v not in had)) for step in left]
         best = max(priced, key=lambda step: (step.worth, step.gain / (step.hours or 1e-9)))

@@ -178,7 +178,7 @@ def test_commands_and_their_options_exist(document: Path) -> None:
 
 
 def test_every_page_is_in_the_site() -> None:
-    pages = re.findall(r": (\w+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    pages = re.findall(r": ([\w-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
     made = {"commands.md", "architecture.md", "changelog.md"}
     assert sorted(pages) == sorted(made | {path.name for path in (ROOT / "docs").glob("*.md")})
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from lingarith.algebra import Combination
 from lingarith.cli.opening import open_lab
 from lingarith.inspection.measure import inspect
+from lingarith.newsroom import NEWSROOM
 from lingarith.progress import quiet
 from lingarith.report.figures import ALONE_LINE, COLOURS, blank, pictures
 from lingarith.study.lab import Lab
@@ -34,7 +35,7 @@ from lingarith.study.outputs import UNCHANGED, Wanted, key_of, read_outcomes, sp
 from lingarith.study.place import Method, Place
 from lingarith.study.recipes import rows
 from lingarith.study.run_folder import read_run
-from lingarith.study.study import KEYS, study_of
+from lingarith.study.study import KEYS, NEWSROOM_DEFAULTS, study_of
 from lingarith.study.weights import neutral
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def points_of(folder: Path, store: str) -> Iterator[Point]:
     """The points of a run, whose vectors and outputs the store has."""
     about = read_run(folder).about
     keys = {key: value for key, value in about.study.items() if key in KEYS}
+    if keys["backbone"] == NEWSROOM and keys["max_input"] == NEWSROOM_DEFAULTS["training"]["max_input"]:
+        del keys["max_input"]  # that of training, which for the newsroom is not that of writing
     lab = open_lab(study_of(folder.name, about.table, keys), store, quiet)
     for place, method in rows(lab):
         if not lab.has_labels(place.task, place.target, "validation"):

@@ -3,12 +3,13 @@
     python benchmarks/interference.py RUN... --store STORE --points points.jsonl.gz
 
 Each composition whose weight was tried on validation data in one of the runs is a point: the figures of its result, and
-what it scores there less than the task vector alone on the same articles. It *loses* where that is two standard errors
-of the paired differences below 0. The area under the curve (AUC) is the chance that of two compositions the one that
-loses has the higher figure: 0.5 knows nothing, and below it the lower figure foretells loss. ``within`` compares only
-compositions of one run, task and weight, since whoever chooses λ knows λ. Thresholds are chosen on all runs but one and
-tried on that one, each in turn. Compositions in which no task vector is left are left out. Points that are there are
-read and not measured again; without runs they are all.
+what it scores there less than the task vector alone on the same articles. It *loses* where that is ``--errors``
+standard errors of the paired differences below 0 (where the store lacks the outputs: :data:`UNKNOWN` for one). The area
+under the curve (AUC) is the chance that of two compositions the one that loses has the higher figure: 0.5 knows nothing,
+and below it the lower figure foretells loss. ``within`` compares only compositions of one run, task and weight, since
+whoever chooses λ knows λ. Thresholds are chosen on all runs but one and tried on that one, each in turn. Compositions in
+which no task vector is left are left out. Points that are there are read and not measured again; without runs they are
+all.
 """
 
 from __future__ import annotations
@@ -55,12 +56,15 @@ FIGURES = {
     "drift": "largest of a language vector from its start",
     "weight": "λ or β, for comparison",
 }
+UNKNOWN = 4.0
+"""The standard error of a run whose single outputs the store lacks: about that of 32 headlines."""
 Point = dict[str, Any]
 
 
 def points_of(folder: Path, store: str) -> Iterator[Point]:
     """The points of a run, whose vectors and outputs the store has."""
-    about = read_run(folder).about
+    run = read_run(folder)
+    about, curves = run.about, {(c.task, c.target, c.method, c.source, c.seed): dict(c.curve) for c in run.choices}
     keys = {key: value for key, value in about.study.items() if key in KEYS}
     if keys["backbone"] == NEWSROOM and keys["max_input"] == NEWSROOM_DEFAULTS["training"]["max_input"]:
         del keys["max_input"]  # that of training, which for the newsroom is not that of writing
@@ -68,19 +72,23 @@ def points_of(folder: Path, store: str) -> Iterator[Point]:
     for place, method in rows(lab):
         if not lab.has_labels(place.task, place.target, "validation"):
             continue
-        base = scores(lab, place, method, method.tried.get(neutral(method.name)))
+        alone = neutral(method.name)
+        base = scores(lab, place, method, method.tried.get(alone))
+        curve = curves.get((place.task, place.target, method.name, method.source, place.seed), {})
         for weight, composition in method.tried.items():
             ours = scores(lab, place, method, composition)
-            figures = measured(lab, method, composition) if base and ours and weight != neutral(method.name) else None
-            if figures is None or isinstance(weight, str):
+            if isinstance(weight, str) or weight == alone or not {weight, alone} <= curve.keys():
                 continue
-            gains = [one - other for one, other in zip(ours, base, strict=True)]
-            error = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-            gain = fmean(gains)
+            if (figures := measured(lab, method, composition)) is None:
+                continue
+            gain, error = float(curve[weight]) - float(curve[alone]), UNKNOWN
+            if ours and base:
+                gains = [one - other for one, other in zip(ours, base, strict=True)]
+                gain, error = fmean(gains), stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
             yield {
                 "run": folder.name, "task": place.task, "target": place.target, "method": method.name,
                 "source": method.source, "seed": place.seed, "weight": weight, "gain": round(gain, 3),
-                "error": round(error, 3), "loses": gain < -2 * error and gain < 0,
+                "error": round(error, 3),
                 **{name: None if value is None else round(value, 5) for name, value in figures.items()},
             }  # fmt: skip
 
@@ -198,6 +206,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--store", default="lingarith-store")
     parser.add_argument("--points", type=Path, required=True, help="a file of JSON lines, compressed: read and written")
+    parser.add_argument("--errors", type=float, default=2.0, help="standard errors below 0 that are a loss; 0: any")
     parser.add_argument("--out", type=Path, help="a folder for the figure, as SVG and PNG")
     arguments = parser.parse_args()
     points: list[Point] = []
@@ -210,6 +219,7 @@ def main() -> None:
             lines = "".join(json.dumps(point) + "\n" for point in points)
             arguments.points.write_bytes(gzip.compress(lines.encode(), mtime=0))
             print(f"{folder.name}: {len(points)} points so far", flush=True)
+    points = [point | {"loses": point["gain"] < -max(1e-9, arguments.errors * point["error"])} for point in points]
     print(f"{len(points)} compositions of {len({p['run'] for p in points})} runs, of which "
           f"{sum(p['loses'] for p in points)} lose")  # fmt: skip
     for row in [["figure", "AUC", "within", "limit", "found", "false", ""], *table(points)]:

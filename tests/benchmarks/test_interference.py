@@ -66,7 +66,7 @@ def test_points_of_a_run(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytes
     points = list(points_of(tmp_path / "run", str(tmp_path / "store")))
     # At λ = 0 nothing of the task is left, and at λ = 1 nothing else.
     assert [(p["method"], p["weight"]) for p in points] == [("add", 0.5), ("add_subtract", 0.5), ("uncoupled", 0.5)]
-    assert all({*FIGURES} <= p.keys() for p in points)
+    assert all({*FIGURES, "gain", "error"} <= p.keys() for p in points)
     method = next(m for m in place_of(lab, "summaries", "pt", 0).methods if m.name == "uncoupled")
     figures = measured(lab, method, method.tried[0.5])
     assert figures

@@ -2,14 +2,14 @@
 
     python benchmarks/interference.py RUN... --store STORE --points points.jsonl.gz
 
-Each composition whose weight was tried on validation data in one of the runs is a point: the figures of its result, and
-what it scores there less than the task vector alone on the same articles. It *loses* where that is ``--errors``
-standard errors of the paired differences below 0 (where the store lacks the outputs: :data:`UNKNOWN` for one). The area
-under the curve (AUC) is the chance that of two compositions the one that loses has the higher figure: 0.5 knows nothing,
-and below it the lower figure foretells loss. ``within`` compares only compositions of one run, task and weight, since
-whoever chooses λ knows λ. Thresholds are chosen on all runs but one and tried on that one, each in turn. Compositions in
-which no task vector is left are left out. Points that are there are read and not measured again; without runs they are
-all.
+Each composition whose weight was tried on validation data in one of the runs is a point: the figures of its result,
+and what it scores there less than the task vector alone on the same articles. It *loses* where that is ``--errors``
+standard errors of the paired differences below 0 (where the store lacks the outputs: :data:`UNKNOWN` for one). The
+area under the curve (AUC) is the chance that of two compositions the one that loses has the higher figure: 0.5 knows
+nothing, and below it the lower figure foretells loss. ``within`` compares only compositions of one run, task and
+weight, since whoever chooses λ knows λ. Thresholds are chosen on all runs but one and tried on that one, each in
+turn. Compositions in which no task vector is left are left out. Points that are there are read and not measured
+again; without runs they are all.
 """
 
 from __future__ import annotations

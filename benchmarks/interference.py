@@ -195,8 +195,8 @@ def drawing(points: Sequence[Point]) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.grid(axis="x")
-    axis.set_xlabel("area under the curve: 0.5 foretells nothing")
-    axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.3, -0.12), ncols=2)
+    axis.set_xlabel("AUC")
+    axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.2, -0.12), ncols=2)
     return figure
 
 

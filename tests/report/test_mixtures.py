@@ -88,7 +88,7 @@ def test_cost_says_where_a_vector_pays(tmp_path: Any) -> None:
     run = made("cost", scores, lines={"ingredients": vectors})
     answer = answer_of(run)
     assert answer
-    [grid] = answer.grids
+    [grid, _] = answer.grids
     facts = {row[0]: row[1:3] for row in grid.rows}
     assert facts == {
         "as the study has it": ["30.0", "20.0"], "language_steps=25": ["8.0", "10.0"],

@@ -149,19 +149,45 @@ def cost(run: Run) -> Answer | None:
     note = (
         f"{metric}, mean over {', '.join(run.about.targets)}. Seconds: of training one vector. Dose: bits per byte of "
     )
-    note += "held-out text that it saves, in hundredths. Gains: over the task vector alone, and over λ · task alone. "
+    note += "held-out text that it saves, in hundredths. "
+    note += "Gains on test, each with its own λ: over the task vector alone, and over λ · task alone. "
     note += (
         f"Break-even: {_short(cheapest)}, the cheapest that gains over λ · task alone (p < 0.05)."
         if cheapest
         else "Break-even: none; no vector gains over λ · task alone, which costs nothing (p < 0.05)."
     )
     heads = ["Language vector", "Seconds", "Dose", metric, "Over task", "Over λ·task", "95 %", "p"]
-    text = (
-        f"What Eq. 1 gains in {metric} over λ · task alone, with 95 % intervals, by steps, characters and rank of the "
+    equal = _at_equal(run)
+    weights = sorted({w for line in equal.values() for w in line})
+    same = [
+        ["as the study has it" if m == ADD else _short(m), *(signed(line.get(w)) for w in weights)]
+        for m, line in equal.items()
+    ]
+    note_of_same = f"The same at equal λ for all, on the validation examples ({metric}): over λ · task alone."
+    text = f"What Eq. 1 gains in {metric} over λ · task alone, by steps, characters and rank of the language vector. "
+    text += (
+        "Blue: on test, each with the λ that was chosen for it, with 95 % intervals. Orange: at equal λ on validation "
     )
-    text += "language vector; below, its dose. Dotted: as much as λ · task alone, which needs no language vector."
-    charts = {"cost": lambda: _draw_cost(run, over_scaled, spent, metric)}
-    return Answer([Grid("What a language vector costs", heads, rows, note)], charts, {"cost": text})
+    text += (
+        "examples, the mean over λ < 1. Dotted: as much as λ · task alone, which needs no language vector. Below: dose."
+    )
+    grids = [
+        Grid("What a language vector costs", heads, rows, note),
+        Grid("At equal λ", ["Language vector", *(f"λ = {w:g}" for w in weights)], same, note_of_same),
+    ]
+    return Answer(grids, {"cost": lambda: _draw_cost(run, over_scaled, spent, metric)}, {"cost": text})
+
+
+def _at_equal(run: Run) -> dict[str, dict[float, float]]:
+    """By method and λ < 1: the validation value over that of λ · task alone, mean over targets and seeds."""
+    curves = {(place[1], seed, place[2]): dict(c.curve) for (place, seed), c in chosen(run).items()}
+    gains: dict[str, dict[float, list[float]]] = {}
+    for (target, seed, method), curve in curves.items():
+        alone = curves.get((target, seed, SCALED), {})
+        for weight in curve.keys() & alone.keys() if method != SCALED else ():
+            if isinstance(weight, float | int) and weight < 1:
+                gains.setdefault(method, {}).setdefault(weight, []).append(curve[weight] - alone[weight])
+    return {method: {w: fmean(some) for w, some in sorted(line.items())} for method, line in gains.items()}
 
 
 class Spent(NamedTuple):
@@ -205,6 +231,7 @@ def _draw_cost(run: Run, gains: Mapping[str, Gain], spent: Mapping[str, Spent], 
     own = {k: v for k, v in study.items() if k in ("language_steps", "characters")} | {
         "rank": run.about.adapter.get("rank")
     }
+    equal = _at_equal(run)
     keys = [key for key in own if any(m.startswith(f"{key}=") for m in spent)]
     figure = blank(2.1 * max(1, len(keys)), 3.2)
     rows = figure.subplots(2, max(1, len(keys)), sharey="row", sharex="col", squeeze=False, height_ratios=[3, 1.4])
@@ -217,8 +244,8 @@ def _draw_cost(run: Run, gains: Mapping[str, Gain], spent: Mapping[str, Spent], 
             list(at), [g.gain for g in some], [[g.gain - g.low for g in some], [g.high - g.gain for g in some]],
             fmt="o-", color=COLOURS["add"], markersize=4, linewidth=1.2, elinewidth=0.8,
         )  # fmt: skip
-        if RANDOM in gains:
-            above.axhline(gains[RANDOM].gain, color=COLOURS["muted"], linestyle="--", linewidth=1)
+        means = {value: fmean(equal[m].values()) for value, m in at.items() if m in equal}
+        above.plot(list(means), list(means.values()), "D--", color=COLOURS["add-subtract"], markersize=4, linewidth=1.2)
         learnt = {value: -100 * s for value, m in at.items() if (s := spent[m].learnt) is not None}
         below.plot(list(learnt), list(learnt.values()), "s-", color=COLOURS["uncoupled"], markersize=4, linewidth=1.2)
         below.set_xscale("log")

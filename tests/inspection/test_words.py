@@ -72,6 +72,21 @@ def test_a_flip_in_some_projections_is_told() -> None:
     )
 
 
+def test_too_little_of_the_task() -> None:
+    pairs: dict[str, Pair] = {"task": ([1.0, 0.0], [1.0, 0.0]), "there": ([1.0, 0.0], [0.0, 0.1])}
+    both = vectors(**pairs)
+    both["task"] = Vector("task", both["task"].terms, 1.0, {"init_hash": "0", "kind": "task"})
+
+    def told(expression: str) -> list[str]:
+        return [said for said in warnings(inspect(parse(expression), both, ["factors", "delta"])) if "left" in said]
+
+    assert told("0.3*task + 0.7*there") == [
+        "in factors, 0.30 of the task vector is left; sums with so little mostly lost",
+        "in delta, 0.30 of the task vector is left; sums with so little mostly lost",
+    ]
+    assert told("0.5*task + 0.5*there") == told("0.3*task") == told("there - 0.3*task") == []
+
+
 def test_what_leaves_nothing() -> None:
     one: Pair = ([1.0, 0.0], [1.0, 0.0])
     said = warnings(inspected("x - y", x=one, y=([1.0, 0.0], [0.0, 1.0])))

@@ -39,13 +39,15 @@ FAR = 3.5
 class Inspection:
     """What was measured of a combination: its projections, and the spaces that were refused with the reason.
 
-    ``unmeasured`` names the other parameters that full fine-tuning changes; no figure knows of them."""
+    ``unmeasured`` names the other parameters that full fine-tuning changes; no figure knows of them. ``tasks`` names
+    the task vectors."""
 
     combination: Combination
     paths: Sequence[str]
     sums: Sums
     refused: Mapping[str, str]
     unmeasured: Sequence[str] = ()
+    tasks: Sequence[str] = ()
 
     def figures(self, paths: Iterable[str] | None = None) -> Figures:
         """The figures over these projections together; over all if None."""
@@ -99,7 +101,8 @@ def inspect(
     # Padded with 0: beyond its exact rank a projection loses nothing.
     everywhere = {cut: pad_sequence(rows, True) for cut, rows in tails.items() if len(rows) == len(gram)}
     sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
-    return Inspection(combination, exact.paths, sums, refused, list(exact.rest))
+    tasks = [name for name in combination.names if vectors[name].origin.get("kind") == "task"]
+    return Inspection(combination, exact.paths, sums, refused, list(exact.rest), tasks)
 
 
 def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:

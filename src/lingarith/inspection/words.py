@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 FLIPPED = -0.005
 """A share below this is a flipped sign and no rounding."""
-MANY, ELSEWHERE, FAINT, STILL = 0.1, 0.5, 0.1, 0.01
-"""What is warned of: signs flipped in this part of the projections, a cosine to the exact sum below this,
-a norm below this part of the exact one, and a vector that moved less than this part of its start."""
+MANY, ELSEWHERE, FAINT, STILL, LEFT = 0.1, 0.5, 0.1, 0.01, 0.4
+"""What is warned of: signs flipped in this part of the projections, a cosine to the exact sum below this, a norm below
+this part of the exact one, a vector that moved less than this part of its start, and less than this of the task vector
+in the result: of what is known before generation the one thing that foretold loss (docs/open-questions.md)."""
 
 MOST = 6
 """More spaces than that have no columns of their own beside the vectors."""
@@ -102,6 +103,9 @@ def warnings(inspection: Inspection) -> list[str]:
             sentences.append(f"{space} leaves nearly nothing: {two(result.ratio)} of the exact sum's norm")
         elif result.cosine is not None and result.cosine < ELSEWHERE:
             sentences.append(f"{space} points elsewhere: its cosine to the exact sum is {two(result.cosine)}")
+        left = sum(weights[name] * (result.shares[name] or 0.0) for name in inspection.tasks)
+        if len(weights) > 1 and sum(weights[name] for name in inspection.tasks) > 0 and 0 < left < LEFT:
+            sentences.append(f"in {space}, {two(left)} of the task vector is left; sums with so little mostly lost")
     for name, drift in figures.drift.items():
         norms = {path: part.summands[name] for path, part in zip(inspection.paths, parts, strict=True)}
         sentences += idle(name, norms)

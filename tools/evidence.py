@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
 import tempfile
 from pathlib import Path
@@ -45,16 +46,23 @@ def pack(
 
 
 def without(lines: str, fields: tuple[str, ...]) -> str:
-    """JSON lines with these fields empty.
+    """JSON lines with these fields empty, but for numbers, such as the bits that a reference takes.
 
-    >>> without('{"id": "a", "output": "Sismo"}', ("output",))
-    '{"id": "a", "output": ""}\\n'
+    >>> without('{"id": "a", "output": "Sismo"}', ("output",)), without('{"output": "2.5"}', ("output",))
+    ('{"id": "a", "output": ""}\\n', '{"output": "2.5"}\\n')
     """
     if not fields:
         return lines
     rows = [json.loads(line) for line in lines.splitlines()]
-    blank = [row | {field: type(row[field])() for field in fields if field in row} for row in rows]
+    blank = [row | {key: type(row[key])() for key in fields if key in row and not _number(row[key])} for row in rows]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in blank)
+
+
+def _number(value: object) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 @app.command()

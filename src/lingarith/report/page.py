@@ -76,7 +76,7 @@ def render(template: str, **values: Any) -> str:
     loader = PackageLoader("lingarith", ".")
     options: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, undefined=StrictUndefined, **options)
-    numbers = (words.number, words.two, words.signed, words.percent, words.grouped)
+    numbers = (words.number, words.beside, words.two, words.signed, words.percent, words.grouped)
     functions = (*numbers, words.plain, language_name, direction)
     environment.filters |= {function.__name__: function for function in functions}
     return environment.get_template(template).render(values)

@@ -18,7 +18,7 @@ from .words import AVERAGE
 
 MEASURES = ("syntactic", "geographic")
 """The URIEL distances by which the paper selects languages."""
-DOSE, WRONG = "dose in the target, bits per byte", "wrong-language outputs of the baseline, %"
+DOSE, WRONG = "dose in the target, bits per byte", "baseline in a wrong language, %"
 FEWEST = 5
 """Pairs of source and target: fewer show nothing of likeness, and have no correlation."""
 FEW = 2

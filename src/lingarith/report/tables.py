@@ -10,7 +10,7 @@ from .answers import answer_of
 from .cells import Cell, mark_of
 from .paper import CITATION, METRICS, printed
 from .retention import retention
-from .words import AVERAGE, number, p_text, percent, plain_weights, signed
+from .words import AVERAGE, BITS, beside, number, p_text, percent, plain_weights, signed
 
 MOST_ROWS = 24
 """With more results than this, a table has a column for each method in place of a row for each result."""
@@ -113,7 +113,7 @@ def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
     if all(cell.kinds for cell in cells):
         columns["Right"] = lambda cell: percent(cell.kinds["target"])
     for name in cells[0].beside:
-        columns[name] = lambda cell, name=name: number(cell.beside.get(name))  # type: ignore[misc]
+        columns[name] = lambda cell, name=name: beside(cell.beside.get(name), name)  # type: ignore[misc]
     if has_oracle(cells):
         columns["Oracle"] = oracle_text
     crowded = len(columns) > 6  # more than 80 columns of a terminal hold beside longer names
@@ -148,8 +148,12 @@ def _matrices(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     rows = [[name_of(cell.method).short, *(text(cell) for text in columns.values())] for cell in averages]
     yield Grid("", ["Average", *(head.strip() for head in columns)], rows, f"Gain: over {reference}.")
     for name in cells[0].beside:
-        notes = f"{name} of the outputs above, 0 to 100."
-        yield _matrix(f"{title}: {name}", methods, cells, lambda cell, name=name: number(cell.beside.get(name)), notes)  # type: ignore[misc]
+
+        def figure(cell: Cell, name: str = name) -> str:
+            return beside(cell.beside.get(name), name)
+
+        notes = f"{name} of the outputs above{', 0 to 100' if name != BITS else ''}."
+        yield _matrix(f"{title}: {name}", methods, cells, figure, notes)
 
 
 def _matrix(title: str, methods: Sequence[str], cells: Sequence[Cell], text: Callable[[Cell], str], notes: str) -> Grid:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..study.records import RATES, UNCOUPLED, Weight, name_of
 
 AVERAGE = "average"
+BITS = "Bits per byte"
+"""A figure beside a metric that needs more decimals than the others."""
 NO_TEST = "No test records: nothing was evaluated on a test split, so there is no table."
 KIND_LABELS = {
     "target": "right language",
@@ -68,6 +70,15 @@ def number(value: float | None, decimals: int = 1) -> str:
     ('41.2', '0.0', '−1.2', '–')
     """
     return "–" if value is None else f"{value:z.{decimals}f}".replace("-", "−")
+
+
+def beside(value: float | None, name: str) -> str:
+    """A figure that stands beside a metric, of that name.
+
+    >>> beside(2.4489, "Bits per byte"), beside(29.61, "Corpus chrF")
+    ('2.449', '29.6')
+    """
+    return number(value, 3 if name == BITS else 1)
 
 
 def two(value: float | None) -> str:

@@ -1,0 +1,49 @@
+"""Vectors that are asked for: what each is called, and how it is had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..model.options import TrainOptions
+from .jobs import Job
+from .study import Study
+
+
+@dataclass(frozen=True)
+class Order:
+    """A vector that is asked for: what the store calls it, the languages of its labels, and how it is had.
+
+    ``job`` makes the training (which reads data); without one the vector is ``like`` another, and random by ``seed``,
+    or one that is in the store already, of the content hash ``content``. One that goes on from another is trained
+    ``after`` that.
+    """
+
+    stored: str
+    labels: tuple[str, ...] = ()
+    job: Callable[[], Job] | None = None
+    like: str = ""
+    after: str = ""
+    seed: int = 0
+    content: str = ""
+
+
+def told_apart(study: Study, options: TrainOptions, labels: Sequence[str], variant: str) -> str:
+    """What tells the name of a vector in a study from that of the study's usual one: a mark for each difference."""
+    marks = "".join("." + re.sub(r"\W", "", part) for part in variant.split())
+    if len(study.vectors.seeds) > 1 or options.seed not in study.vectors.seeds:
+        marks += f".seed{options.seed}"
+    if options.adapter != study.vectors.of(study.vectors.kind):
+        marks += f".{options.adapter.facts['kind']}"
+    usual = study.training(options.seed, labels=bool(labels), kind=str(options.adapter.facts["kind"]))
+    if options.learning_rate != usual.learning_rate:
+        marks += f".rate{options.learning_rate:g}".replace("-", "m")
+    if options.init_seed != usual.init_seed:
+        marks += f".start{options.init_seed}"
+    if options.projections != usual.projections:
+        marks += f".{options.projections}"
+    some = [code for code in labels if code in study.languages.sources]
+    if len(some) not in (0, 1, len(study.languages.sources)):
+        marks += "." + "_".join(code.replace("-", "") for code in some)
+    return marks

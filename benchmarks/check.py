@@ -4,7 +4,7 @@
     python benchmarks/check.py --write    where a rise is wanted, or other versions of libraries count otherwise
 
 Operations, forward passes, tokens and logits of training and of generation on the newsroom's backbone; files opened and
-bytes read by listings and a composition; modules that commands import. All are the same at every run.
+bytes read by listings and a composition; modules of others that commands import. All are the same at every run.
 """
 
 from __future__ import annotations
@@ -100,14 +100,14 @@ def reading(what: str, counts: Counts) -> Iterator[None]:
     """While open, files that are opened are counted, and bytes that are read where the system tells them."""
     opened: list[str] = []
     _watched.append(opened)
-    before = _read()
+    before, own = _read()
     try:
         yield
     finally:
         _watched.remove(opened)
     counts[f"{what}: files opened"] = len(opened)
     if before:
-        counts[f"{what}: bytes read"] = _read() - before
+        counts[f"{what}: bytes read"] = _read()[0] - before - own
 
 
 _watched: list[list[str]] = []
@@ -119,9 +119,11 @@ def _hear(event: str, arguments: Any) -> None:
             opened.append(str(arguments[0]))
 
 
-def _read() -> int:
+def _read() -> tuple[int, int]:
+    """Bytes that this process has read so far (0 where the system does not say), and those that finding it out takes."""
     io = Path("/proc/self/io")
-    return int(io.read_text().split()[1]) if io.exists() else 0
+    told = io.read_text() if io.exists() else "rchar: 0"
+    return int(told.split()[1]), len(told)
 
 
 def of_the_model() -> Counts:
@@ -183,10 +185,10 @@ def of_a_store(folder: Path) -> Counts:
 
 
 def of_starting(store: Path) -> Counts:
-    """Modules that commands import."""
-    counts = Counts()
+    """Modules of others, Python's own among them, that commands import."""
+    counts, told = Counts(), "print(sum(not name.startswith('lingarith') for name in sys.modules))"
     for what, code in STARTS.items():
-        ends = f"import sys, atexit; STORE = {str(store)!r}\natexit.register(lambda: print(len(sys.modules)))\n{code}"
+        ends = f"import sys, atexit; STORE = {str(store)!r}\natexit.register(lambda: {told})\n{code}"
         done = subprocess.run([sys.executable, "-c", ends], capture_output=True, text=True, check=True)
         counts[f"{what}: modules"] = int(done.stdout.split()[-1])
     return counts

@@ -120,7 +120,7 @@ def _hear(event: str, arguments: Any) -> None:
 
 
 def _read() -> tuple[int, int]:
-    """Bytes that this process has read so far (0 where the system does not say), and those that finding it out takes."""
+    """Bytes that this process has read so far (0 where the system says none), and those that finding it out takes."""
     io = Path("/proc/self/io")
     told = io.read_text() if io.exists() else "rchar: 0"
     return int(told.split()[1]), len(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..algebra import Combination, add, add_subtract, average
@@ -33,7 +34,7 @@ def mixed(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     own, *_ = parts
     for kind, (task, *_) in parts.items():
         yield alone(r.BASELINE if kind == own else f"{kind} alone", task)
-    cuts = [{"rank_out": CUT}]
+    cuts: list[dict[str, Any]] = [{"rank_out": CUT}]
     for m, n in (adapters[variant].kronecker for kind, variant in kinds.items() if kind in first[1:]):
         cuts.append({"rank_out": 2, "kronecker_out": (m, n)})
     for kind, (task, *_) in parts.items():
@@ -71,7 +72,7 @@ def cost(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield alone(r.BASELINE, task)
     for variant in ("", *v.study.vectors.variants):
         there = v.language_vector(v.target, variant)
-        yield weighed(v.study, variant or r.ADD, lambda lam, there=there: add(task, there, lam))
+        yield weighed(v.study, variant or r.ADD, partial(add, task, there))
     yield from controls(v, sources, task, 0 * task, lambda rate: v.task_vector(sources[0], rate=rate))
 
 
@@ -94,5 +95,9 @@ def linearity(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield alone(r.BASELINE, task)
     for (what, start), end in ends.items():
         for space in ("delta", "factors" if start == ONE_START else "peft-linear"):
-            line = weighed(v.study, f"{what}, {start}, {space}", lambda w, end=end: w * task + (1 - w) * end)
+            line = weighed(v.study, f"{what}, {start}, {space}", partial(_between, task, end))
             yield replace(line, sums={"space": space})
+
+
+def _between(one: Combination, other: Combination, w: float) -> Combination:
+    return w * one + (1 - w) * other

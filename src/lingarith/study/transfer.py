@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from random import Random
 
@@ -41,19 +42,13 @@ def some_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:
             tasks = [v.task_vector(source) for source in order[:count]]
             away = [v.language_vector(source) for source in order[:count]]
             yield alone(f"{name}:{count}", average(tasks))
-            yield weighed(v.study, f"{name}+:{count}", _related(tasks, there, away))
+            yield weighed(v.study, f"{name}+:{count}", partial(add_subtract_related, tasks, there, away))
             if order is near and r.SCALED in v.controls:
                 yield weighed(v.study, f"{r.SCALED}:{count}", _scaled(average(tasks)))
     tasks, away = [v.task_vector(s) for s in sources], [v.language_vector(s) for s in sources]
     for method in controls(v, sources, average(tasks), average(away), lambda rate: v.task_vector(*sources, rate=rate)):
         if method.name != r.SCALED:
             yield method
-
-
-def _related(
-    tasks: Sequence[Combination], there: Combination, away: Sequence[Combination]
-) -> Callable[[float], Combination]:
-    return lambda lam: add_subtract_related(tasks, there, away, lam)
 
 
 def _scaled(task: Combination) -> Callable[[float], Combination]:
@@ -70,16 +65,14 @@ def parts(v: Place, sources: Sequence[str]) -> Iterator[Method]:
         others = [other for other in sources if other != source]
         made = [
             alone(r.BASELINE, task),
-            weighed(v.study, r.ADD, lambda lam, s=task, t=there: add(s, t, lam)),
-            weighed(v.study, r.SUBTRACT, lambda lam, s=task, a=away: add_subtract(s, Combination(), a, lam)),
-            weighed(v.study, r.ADD_SUBTRACT, lambda lam, s=task, t=there, a=away: add_subtract(s, t, a, lam)),
+            weighed(v.study, r.ADD, partial(add, task, there)),
+            weighed(v.study, r.SUBTRACT, partial(add_subtract, task, Combination(), away)),
+            weighed(v.study, r.ADD_SUBTRACT, partial(add_subtract, task, there, away)),
             weighed(v.study, r.SCALED, _scaled(task)),
         ]
         if others:
             other = v.language_vector(max(others, key=lambda code: far(source, code)))
-            made.append(
-                weighed(v.study, r.SUBTRACT_OTHER, lambda lam, s=task, t=there, o=other: add_subtract(s, t, o, lam))
-            )
+            made.append(weighed(v.study, r.SUBTRACT_OTHER, partial(add_subtract, task, there, other)))
         yield from (replace(method, source=source) for method in made)
 
 

@@ -8,8 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..scores.resample import difference_of_groups
-from ..study.mixtures import kind_of
-from ..study.records import ADD, BASELINE, RANDOM, SCALED, Choice, Grid, Ingredient, Run, dose, name_of
+from ..study.records import ADD, BASELINE, RANDOM, SCALED, Choice, Grid, Ingredient, Run, dose, kind_of, name_of
 from .answer import DRAWS, Answer
 from .cells import scores
 from .figures import ALONE_LINE, COLOURS, blank

@@ -3,14 +3,13 @@ the line between two vectors. docs/open-questions.md has the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..algebra import Combination, add, add_subtract, average
 from . import records as r
-from .options import LORA
 from .paper import controls
 from .place import Method, Place, alone, weighed
 
@@ -23,7 +22,7 @@ def mixed(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Eq. 2 from the first source with task and language vectors of any two kinds: the study's own adapter, that of
     each variant, and ``both``, the mean of the first two; what mixes the first two exact and cut."""
     adapters = {variant: v.study.varied(variant).vectors for variant in ("", *v.study.vectors.variants)}
-    kinds = {kind_of(vectors.of(vectors.kind).facts): variant for variant, vectors in adapters.items()}
+    kinds = {r.kind_of(vectors.of(vectors.kind).facts): variant for variant, vectors in adapters.items()}
     parts = {
         kind: [v.task_vector(sources[0], variant=variant)]
         + [v.language_vector(code, variant) for code in (v.target, sources[0])]
@@ -55,15 +54,6 @@ def mixed(v: Place, sources: Sequence[str]) -> Iterator[Method]:
                     yield replace(method, name=f"{name} ({str(space).partition(', ')[2]})", sums=cut)
     task, _, away = parts[own]
     yield from controls(v, sources, task, away, lambda rate: v.task_vector(sources[0], rate=rate))
-
-
-def kind_of(adapter: Mapping[str, Any]) -> str:
-    """What an adapter of these facts is called in the rows of a table.
-
-    >>> kind_of({"kind": "lora", "rank": 4}), kind_of({"kind": "kronecker", "m": 48, "n": 32})
-    ('LoRA 4', 'Kron 48×32')
-    """
-    return f"LoRA {adapter['rank']}" if adapter["kind"] == LORA else "Kron {m}×{n}".format(**adapter)
 
 
 def cost(v: Place, sources: Sequence[str]) -> Iterator[Method]:

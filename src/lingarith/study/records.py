@@ -96,6 +96,15 @@ def counted(method: str) -> tuple[str, int, bool]:
     return which.removesuffix("+"), int(count) if known else 0, which.endswith("+")
 
 
+def kind_of(adapter: Mapping[str, Any]) -> str:
+    """What an adapter of these facts is called in the rows of a table.
+
+    >>> kind_of({"kind": "lora", "rank": 4}), kind_of({"kind": "kronecker", "m": 48, "n": 32})
+    ('LoRA 4', 'Kron 48×32')
+    """
+    return f"LoRA {adapter['rank']}" if adapter["kind"] == LORA else "Kron {m}×{n}".format(**adapter)
+
+
 def name_of(method: str) -> Name:
     """What a method is called at three lengths.
 

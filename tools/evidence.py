@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EVIDENCE = Path(__file__).parents[1] / "evidence"
 FILES = ("run.json", "examples.jsonl", "records.jsonl", "choices.jsonl", "vectors.jsonl")
+HERE, EVERY = "*.tar.xz", "**/*.tar.xz"
+"""Runs on the newsroom; and those in folders too, of other backbones, whose gains and costs are no facts of `plan`."""
 TEXTS = {"examples.jsonl": ("input", "reference", "alternatives"), "records.jsonl": ("output",)}
 """What makes files large and no table needs but chrF's corpus figures: articles and outputs."""
 
@@ -32,8 +34,8 @@ def pack(
     run: Path, name: str = "", texts: Annotated[bool, typer.Option(help="Keep articles and outputs.")] = True
 ) -> None:
     """Pack the folder of a run."""
-    EVIDENCE.mkdir(exist_ok=True)
     path = EVIDENCE / f"{name or run.name.removesuffix('-newsroom')}.tar.xz"
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:xz", preset=9) as packed:
         for file in FILES:
             if (run / file).exists():
@@ -46,7 +48,7 @@ def pack(
 
 
 def without(lines: str, fields: tuple[str, ...]) -> str:
-    """JSON lines with these fields empty, but for numbers, such as the bits that a reference takes.
+    """JSON lines with these fields empty, but for one that holds numbers alone, as where references were predicted.
 
     >>> without('{"id": "a", "output": "Sismo"}', ("output",)), without('{"output": "2.5"}', ("output",))
     ('{"id": "a", "output": ""}\\n', '{"output": "2.5"}\\n')
@@ -54,7 +56,8 @@ def without(lines: str, fields: tuple[str, ...]) -> str:
     if not fields:
         return lines
     rows = [json.loads(line) for line in lines.splitlines()]
-    blank = [row | {key: type(row[key])() for key in fields if key in row and not _number(row[key])} for row in rows]
+    texts = [key for key in fields if not all(_number(row.get(key)) for row in rows)]
+    blank = [row | {key: type(row[key])() for key in texts if key in row} for row in rows]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in blank)
 
 
@@ -71,7 +74,7 @@ def figures(out: Path = Path("figures")) -> None:
     from lingarith.report.findings import findings
     from lingarith.report.writing import write_report
 
-    for name, run in runs().items():
+    for name, run in runs(EVERY).items():
         page, *_ = write_report({name: findings(run)}, out / name)
         typer.echo(f"{name}: {page}")
 
@@ -86,13 +89,13 @@ def facts() -> None:
     typer.echo(f"{path}: {path.stat().st_size:,} bytes")
 
 
-def runs() -> dict[str, Run]:
-    """Everything in ``evidence/`` by its name."""
+def runs(which: str = HERE) -> dict[str, Run]:
+    """What is kept by its name: on the newsroom, or everything."""
     from lingarith.report.runs import read_runs
 
     read = {}
-    for path in sorted(EVIDENCE.glob("*.tar.xz")):
-        name = path.name.removesuffix(".tar.xz")
+    for path in sorted(EVIDENCE.glob(which)):
+        name = path.relative_to(EVIDENCE).as_posix().removesuffix(".tar.xz")
         with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as packed:
             packed.extractall(Path(folder) / name, filter="data")
             [read[name]] = read_runs([Path(folder) / name]).values()

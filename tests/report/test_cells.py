@@ -218,3 +218,17 @@ def test_what_stands_beside_a_metric() -> None:
     [cell] = cells(replace(made(lines, tasks={TASK: "F1"}), examples=examples), draws=10)
     assert cell.beside == {"Exact match": 25.0}
     assert cells(made(lines), draws=10)[0].beside == {}  # ROUGE-2 has none
+
+
+def test_texts_that_are_not_kept_have_no_figures_beside_the_metric(make_run):
+    """Scores and kinds stand in the lines; what is counted over whole outputs is left out, and is not 0."""
+    whole = make_run(n=4, tasks={"summaries": "chrF"})
+    bare = replace(
+        whole,
+        examples=[replace(e, input="", reference="") for e in whole.examples],
+        records=[replace(r, output="") for r in whole.records],
+    )
+    for kept, without in zip(cells(whole, draws=10), cells(bare, draws=10), strict=True):
+        assert kept.beside and not without.beside
+        assert (without.score, without.kinds, without.right) == (kept.score, kept.kinds, kept.right)
+        assert without.among.keys() == ({"chrF"} if kept.among else set())

@@ -256,15 +256,11 @@ def _facts(run: Run, tested: Outputs) -> dict[Place, dict[str, Any]]:
     facts = {}
     for place, by_seed in tested.items():
         kinds = [r.kind for by_id in by_seed.values() for r in by_id.values()]
-        # An output whose example has no line is left out.
-        seeds = [
-            [(r.output, right[r.task, r.target, r.id]) for r in by_id.values() if (r.task, r.target, r.id) in right]
-            for by_id in by_seed.values()
-        ]
+        seeds = [_pairs(by_id.values(), right) for by_id in by_seed.values()]
         metric = run.about.tasks.get(place[0], "")
         beside = beside_of(metric) if all(seeds) else {}
         among = [r for by_id in by_seed.values() for r in by_id.values() if r.kind == "target"]
-        pairs_among = [(r.output, right[r.task, r.target, r.id]) for r in among if (r.task, r.target, r.id) in right]
+        pairs_among = _pairs(among, right)
         together = {
             name: fmean(float(figure(*zip(*pairs, strict=True))) for pairs in seeds) for name, figure in beside.items()
         }
@@ -278,9 +274,17 @@ def _facts(run: Run, tested: Outputs) -> dict[Place, dict[str, Any]]:
             "kinds": shares(kinds) if any(kinds) else {},
             "beside": together,
             "right": len(among) if any(kinds) else None,
-            "among": {metric: fmean(r.score for r in among)} | right_alone if among and pairs_among else {},
+            "among": {metric: fmean(r.score for r in among)} | right_alone if among else {},
         } | oracle.get(place, {})
     return facts
+
+
+def _pairs(
+    records: Iterable[Record], right: Mapping[tuple[str, str, str], list[str]]
+) -> list[tuple[str, Sequence[str]]]:
+    """Outputs and their references; without those whose example has no line, or whose texts are not kept."""
+    pairs = [(r.output, right.get((r.task, r.target, r.id), [])) for r in records]
+    return [(output, references) for output, references in pairs if references and (output or any(references))]
 
 
 def _weights(run: Run, protocol: str | None = None) -> dict[Place, tuple[Weight, ...]]:

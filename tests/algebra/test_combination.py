@@ -139,7 +139,8 @@ def test_steps_between_change_nothing(c, k, power):
     scale = 10.0**power
     if 1e-290 < abs(c) < 1e290 and 1e-290 < abs(c * scale) < 1e290:
         assert one * scale / scale == one
-    assert one / k * k == one or abs(c) < 1e-290
+    if abs(c) > 1e-290:  # else what is left of it may be 0, which is refused
+        assert one / k * k == one
     assert one - one == Combination()
     assert vector("b") + one - vector("b") == one
     assert parse(f"{c!r}*a") == one

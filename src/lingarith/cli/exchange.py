@@ -54,7 +54,7 @@ def import_(
     `lingarith import chat-model --minus base-model --rank 64 --name 'chat[en]'`
     """
     from ..adapters.terms import norm
-    from ..formats.imported import backbone_of, on_backbone, open_adapter
+    from ..formats.imported import open_adapter
     from ..store.small import check_name
     from ..vectors.outline import idle, outliers
 
@@ -69,19 +69,9 @@ def import_(
     if rank is not None or error is not None:
         raise LingarithError("--rank and --error cut a difference of two models; name the other one by --minus BASE")
     vector, shelf = open_adapter(folder, name), open_store(store)
-    if backbone:
-        from ..model.loading import load
-        from ..model.memory import prepare
-
-        prepare()
-        model = load(backbone)
-        reason, placed = "as --backbone says", on_backbone(vector, model.facts, model.linear_shapes, model.parts)
-    else:
-        facts, projections, reason = backbone_of(vector, shelf, like)
-        placed = on_backbone(vector, facts, projections)
+    placed, reason = _bound(vector, shelf, backbone, like)
     digest = shelf.put(placed)
-    norms = {path: norm(vector.scaled(path)) for path in vector.terms}
-    warnings = [*outliers(vector.terms), *idle(name, norms)]
+    warnings = [*outliers(vector.terms), *idle(name, {path: norm(vector.scaled(path)) for path in vector.terms})]
     for sentence in warnings:
         warn(f"{sentence}; the adapter may be damaged")
     bound, base = placed.origin["backbone"], placed.origin["base"]
@@ -97,6 +87,21 @@ def import_(
         tell(f"bound by the ends of its paths: {placed.origin['renamed']}")
     named = f"; its folder names {base}" if base not in (None, bound["name"]) else ""
     tell(f"backbone {bound['name']} ({bound['fingerprint'][:8]}), {reason}{named}")
+
+
+def _bound(vector: Vector, shelf: Store, backbone: str | None, like: str | None) -> tuple[Vector, str]:
+    """An adapter on the backbone that the user names, or that of a vector of the store; and why that one."""
+    from ..formats.imported import backbone_of, on_backbone
+
+    if not backbone:
+        facts, projections, reason = backbone_of(vector, shelf, like)
+        return on_backbone(vector, facts, projections), reason
+    from ..model.loading import load
+    from ..model.memory import prepare
+
+    prepare()
+    model = load(backbone)
+    return on_backbone(vector, model.facts, model.linear_shapes, model.parts), "as --backbone says"
 
 
 def _import_difference(

@@ -56,15 +56,7 @@ def load(
     """
     if dtype not in DTYPES:
         raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
-    where = _place(name, revision, progress)
-    quantised: dict[str, Any] = {}
-    if bits is not None:
-        if bits not in (4, 8):
-            raise LingarithError(f"bits={bits} is not known; choose 4 or 8, or leave it out")
-        from transformers import BitsAndBytesConfig
-
-        packing: Any = BitsAndBytesConfig
-        quantised = {"quantization_config": packing(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+    where, packed = _place(name, revision, progress), _packed(bits)
     try:
         # Without this False, transformers asks on the terminal whether to run a repository's code.
         folder = sound(where, revision)
@@ -75,7 +67,7 @@ def load(
         with _without_bar():
             model, report = kind.from_pretrained(
                 where, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True,
-                ignore_mismatched_sizes=True, **common, **quantised,  # mismatches are said below, in one sentence
+                ignore_mismatched_sizes=True, **common, **packed,  # mismatches are said below, in one sentence
             )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except (LingarithError, MemoryError):
@@ -100,6 +92,18 @@ def load(
         model.to(device)
     commit = getattr(config, "_commit_hash", None) or revision
     return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
+
+
+def _packed(bits: int | None) -> dict[str, Any]:
+    """How transformers is told to pack weights into so many bits."""
+    if bits is None:
+        return {}
+    if bits not in (4, 8):
+        raise LingarithError(f"bits={bits} is not known; choose 4 or 8, or leave it out")
+    from transformers import BitsAndBytesConfig
+
+    packing: Any = BitsAndBytesConfig
+    return {"quantization_config": packing(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from ..errors import LingarithError, optional
@@ -21,6 +22,9 @@ CSS = """
 textarea, .prose p {unicode-bidi: plaintext; text-align: start}
 .output small {color: var(--body-text-color); opacity: .8}
 """
+
+Does = Callable[..., Iterator[dict[Any, Any]]]
+"""What changes in the page, part by part."""
 
 
 def gradio() -> Any:
@@ -40,95 +44,111 @@ def said(sentence: object, wrong: bool = False) -> str:
     return f'<pre role="status"{" class=wrong" * wrong}>{html.escape(str(sentence))}</pre>'
 
 
+def _laid_out(gr: Any, desk: Desk, space: str) -> SimpleNamespace:
+    """The parts of the page, put where they stand."""
+    targets = desk.targets()
+    begin = next(iter(targets.values()))
+    gr.Markdown("# Add and subtract\nOne frozen backbone, and a sum of small vectors on it. Type it, or move it.")
+    at = SimpleNamespace(number=gr.State(0), names=gr.State([]))
+    with gr.Row():
+        with gr.Column():
+            at.target = gr.Dropdown(list(targets.items()), value=begin, label="Target language")
+            at.kin = gr.Markdown()
+            at.start = gr.Radio([], label="Begin with")
+            at.expression = gr.Textbox(label="Expression", max_lines=3)
+            at.about = gr.HTML(elem_classes="said")
+            at.where = gr.Radio(list(SPACES), value=space, label="Space of the sum")
+            at.sliders = [gr.Slider(LOWEST, HIGHEST, step=0.01, visible=False, interactive=True) for _ in range(MOST)]
+        with gr.Column():
+            at.article = gr.Textbox(label="Article", lines=6, max_lines=12)
+            at.another = gr.Button("Another article of the newsroom")
+            at.reference = gr.Markdown()
+            with gr.Row():
+                with gr.Column(min_width=200):
+                    gr.Markdown(f"### {ALONE}")
+                    at.alone = gr.HTML(elem_classes="output")
+                with gr.Column(min_width=200):
+                    gr.Markdown("### The sum")
+                    at.composed = gr.HTML(elem_classes="output")
+    return at
+
+
 def page(desk: Desk, space: str) -> Any:
     """The page as Gradio's blocks, which ``launch`` serves with :data:`CSS`."""
     gr = gradio()
-    targets = desk.targets()
-    begin = next(iter(targets.values()))
     with gr.Blocks(title="lingarith play", analytics_enabled=False) as blocks:
-        gr.Markdown("# Add and subtract\nOne frozen backbone, and a sum of small vectors on it. Type it, or move it.")
-        number, names = gr.State(0), gr.State([])
-        with gr.Row():
-            with gr.Column():
-                target = gr.Dropdown(list(targets.items()), value=begin, label="Target language")
-                kin = gr.Markdown()
-                start = gr.Radio([], label="Begin with")
-                expression = gr.Textbox(label="Expression", max_lines=3)
-                about = gr.HTML(elem_classes="said")
-                where = gr.Radio(list(SPACES), value=space, label="Space of the sum")
-                sliders = [gr.Slider(LOWEST, HIGHEST, step=0.01, visible=False, interactive=True) for _ in range(MOST)]
-            with gr.Column():
-                article = gr.Textbox(label="Article", lines=6, max_lines=12)
-                another = gr.Button("Another article of the newsroom")
-                reference = gr.Markdown()
-                with gr.Row():
-                    with gr.Column(min_width=200):
-                        gr.Markdown(f"### {ALONE}")
-                        alone = gr.HTML(elem_classes="output")
-                    with gr.Column(min_width=200):
-                        gr.Markdown("### The sum")
-                        composed = gr.HTML(elem_classes="output")
+        at = _laid_out(gr, desk, space)
 
         def answer(text: str, space: str, read: str, code: str, *, move: bool = True) -> Iterator[dict[Any, Any]]:
             """What is said of an expression, with its sliders if they are to ``move``; then what is written with it."""
             try:
                 combination = desk.heard(text)
-                changes: dict[Any, Any] = {about: said(desk.figures(combination, space))}
+                changes: dict[Any, Any] = {at.about: said(desk.figures(combination, space))}
                 if move:
                     weights = list(combination.weights.items())[:MOST]
-                    changes |= {names: [name for name, _ in weights]}
-                    for slider, (name, weight) in zip(sliders, weights, strict=False):
+                    changes |= {at.names: [name for name, _ in weights]}
+                    for slider, (name, weight) in zip(at.sliders, weights, strict=False):
                         low, high = min(LOWEST, weight), max(HIGHEST, weight)
                         changes[slider] = gr.Slider(low, high, value=weight, label=name, visible=True)
-                    changes |= {slider: gr.Slider(visible=False) for slider in sliders[len(weights) :]}
+                    changes |= {slider: gr.Slider(visible=False) for slider in at.sliders[len(weights) :]}
                 yield changes
                 texts = [desk.written(one, space, read, code) for one in (desk.alone(combination), combination)]
-                yield dict(zip((alone, composed), map(shown, texts), strict=True))
+                yield dict(zip((at.alone, at.composed), map(shown, texts), strict=True))
             except LingarithError as mistake:
-                yield {about: said(mistake, wrong=True)}
+                yield {at.about: said(mistake, wrong=True)}
 
         def moved(space: str, read: str, code: str, held: list[str], *weights: float) -> Iterator[dict[Any, Any]]:
             terms = (f"{weight!r}*{name}" for name, weight in zip(held, weights, strict=False))
             text = str(desk.heard(" + ".join(terms)))
-            yield {expression: text}
+            yield {at.expression: text}
             yield from answer(text, space, read, code, move=False)
 
         def begun(name: str, space: str, read: str, code: str) -> Iterator[dict[Any, Any]]:
             text = str(desk.sums(code)[name])
-            yield {expression: text}
+            yield {at.expression: text}
             yield from answer(text, space, read, code)
 
         def turned(space: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
             sums, (text, headline) = desk.sums(code), desk.article(code, count)
             name = list(sums)[min(1, len(sums) - 1)]
             yield {
-                kin: desk.kin(code),
-                start: gr.Radio(list(sums), value=name),
-                article: text,
-                reference: f"The newsroom's own headline:\n\n{headline}",
+                at.kin: desk.kin(code),
+                at.start: gr.Radio(list(sums), value=name),
+                at.article: text,
+                at.reference: f"The newsroom's own headline:\n\n{headline}",
             }
             yield from begun(name, space, text, code)
 
         def another_one(text: str, space: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
             read, headline = desk.article(code, count + 1)
-            yield {article: read, reference: f"The newsroom's own headline:\n\n{headline}", number: count + 1}
+            yield {at.article: read, at.reference: f"The newsroom's own headline:\n\n{headline}", at.number: count + 1}
             yield from answer(text, space, read, code)
 
-        changed = [kin, start, expression, about, article, reference, alone, composed, number, names, *sliders]
-        # Of the events that come while one is answered the last counts, and the backbone serves one at a time.
-        usual = {"trigger_mode": "always_last", "concurrency_id": "backbone", "show_progress": "hidden"}
-        # A dropdown says `input` when it is left, chosen or not, and `select` to the mouse alone.
-        four = [expression, where, article, target]
-        for trigger, does, takes in (
-            (blocks.load, turned, [where, target, number]),
-            (target.change, turned, [where, target, number]),
-            (start.input, begun, [start, where, article, target]),
-            (another.click, another_one, [expression, where, target, number]),
-            *((field.input, answer, four) for field in (expression, where, article)),
-            *((slider.input, moved, [where, article, target, names, *sliders]) for slider in sliders),
-        ):
-            trigger(does, takes, changed, **usual)
+        _listen(blocks, at, answer, begun, moved, turned, another_one)
     return blocks
+
+
+def _listen(
+    blocks: Any, at: SimpleNamespace, answer: Does, begun: Does, moved: Does, turned: Does, another_one: Does
+) -> None:
+    """What is done when the page is opened, and when somebody types, moves or chooses."""
+    changed = [
+        at.kin, at.start, at.expression, at.about, at.article, at.reference, at.alone, at.composed, at.number,
+        at.names, *at.sliders,
+    ]  # fmt: skip
+    # Of the events that come while one is answered the last counts, and the backbone serves one at a time.
+    usual = {"trigger_mode": "always_last", "concurrency_id": "backbone", "show_progress": "hidden"}
+    # A dropdown says `input` when it is left, chosen or not, and `select` to the mouse alone.
+    four = [at.expression, at.where, at.article, at.target]
+    for trigger, does, takes in (
+        (blocks.load, turned, [at.where, at.target, at.number]),
+        (at.target.change, turned, [at.where, at.target, at.number]),
+        (at.start.input, begun, [at.start, at.where, at.article, at.target]),
+        (at.another.click, another_one, [at.expression, at.where, at.target, at.number]),
+        *((field.input, answer, four) for field in (at.expression, at.where, at.article)),
+        *((slider.input, moved, [at.where, at.article, at.target, at.names, *at.sliders]) for slider in at.sliders),
+    ):
+        trigger(does, takes, changed, **usual)
 
 
 def serve(desk: Desk, space: str, host: str, port: int) -> None:

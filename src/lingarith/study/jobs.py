@@ -168,19 +168,10 @@ def obtain_all(
     vectors = {recipe: job.made(store, recipe) for recipe, job in wanted.items()}
     hashes: dict[str, str] = {}
     with ExitStack() as locks:
-        locks_of = {
-            recipe: locks.enter_context(ExitStack())
-            for recipe, held in vectors.items()
-            if held is None or (inside(store.folder, _folder(recipe))).exists()
-        }
-        if locks_of and not processes().rank:
-            store.catch_up()
-        for recipe in sorted(locks_of):  # in one order, so that no two processes wait for each other
-            if not processes().rank:  # the first one locks for those that train with it
-                sentence = f"waiting for another process, which trains {wanted[recipe].name}"
-                locks_of[recipe].enter_context(
-                    alone(inside(store.folder, _folder(recipe)), partial(progress, sentence, 0, 1))
-                )
+        unfinished = [
+            recipe for recipe, held in vectors.items() if not held or inside(store.folder, _folder(recipe)).exists()
+        ]
+        locks_of = _locked(locks, {recipe: wanted[recipe] for recipe in unfinished}, store, progress)
         processes().meet()
         # Another process may have made it meanwhile.
         vectors |= {recipe: wanted[recipe].made(store, recipe) for recipe in locks_of}
@@ -214,6 +205,18 @@ def obtain_all(
             if vector.rest and not processes().rank:  # as large as its backbone: it is left on the disk
                 vectors[missing[position]] = store.by_recipe(missing[position])
     return [(held, hashes[recipe], recipe in missing) for recipe in recipes if (held := vectors[recipe])]
+
+
+def _locked(locks: ExitStack, jobs: Mapping[str, Job], store: Store, progress: Progress) -> dict[str, ExitStack]:
+    """A lock on the training of each recipe, which whoever has its vector opens; the others that have it wait."""
+    locks_of = {recipe: locks.enter_context(ExitStack()) for recipe in jobs}
+    if locks_of and not processes().rank:
+        store.catch_up()
+    for recipe in sorted(locks_of):  # in one order, so that no two processes wait for each other
+        if not processes().rank:  # the first one locks for those that train with it
+            waits = partial(progress, f"waiting for another process, which trains {jobs[recipe].name}", 0, 1)
+            locks_of[recipe].enter_context(alone(inside(store.folder, _folder(recipe)), waits))
+    return locks_of
 
 
 def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progress: Progress) -> Vector:

@@ -17,7 +17,7 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +84,13 @@ def in_turns(
     return made, seconds
 
 
+def keep(asked: argparse.Namespace, facts: Mapping[str, Any]) -> None:
+    """Write what was asked and what came of it as JSON, where ``--out`` says where."""
+    if asked.out:
+        about = {**vars(asked), "out": str(asked.out), "threads": torch.get_num_threads()}
+        asked.out.write_text(json.dumps({**about, **facts}, indent=1) + "\n")
+
+
 def main() -> None:
     """Print one line; write the same facts as JSON."""
     parser = argparse.ArgumentParser(description="generation: lingarith against transformers and PEFT")
@@ -128,9 +135,7 @@ def main() -> None:
         f"{arguments.backbone}, {len(inputs)} articles: PEFT + generate {best['PEFT']:.2f} s, lingarith"
         f" {best['lingarith']:.2f} s, ratio {best['PEFT'] / best['lingarith']:.2f}; {differ} outputs differ"
     )
-    if arguments.out:
-        facts = {**vars(arguments), "out": str(arguments.out), "threads": torch.get_num_threads()}
-        arguments.out.write_text(json.dumps({**facts, "seconds": seconds, "differ": differ}, indent=1) + "\n")
+    keep(arguments, {"seconds": seconds, "differ": differ})
 
 
 if __name__ == "__main__":

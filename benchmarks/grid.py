@@ -12,15 +12,13 @@ may have other work. How many outputs differ from those one after another is pri
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from generation import in_turns, theirs
+from generation import in_turns, keep, theirs
 from generation import vector as random_vector
 from peft import PeftModel
 from together import CASES, backbone
@@ -97,9 +95,7 @@ def main() -> None:
         f"ratio {best['peft'] / best['beside']:.2f}; "
         f"{differ['beside']} and {differ['peft']} of {len(flat['in_turn'])} outputs differ"
     )
-    if asked.out:
-        facts = {**vars(asked), "out": str(asked.out), "threads": torch.get_num_threads()}
-        asked.out.write_text(json.dumps({**facts, "seconds": seconds, "differ": differ}, indent=1) + "\n")
+    keep(asked, {"seconds": seconds, "differ": differ})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ nothing).
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from generation import in_turns, vector
+from generation import in_turns, keep, vector
 
 from lingarith.adapters.kronecker import Kronecker
 from lingarith.algebra import Combination, parse
@@ -117,9 +116,7 @@ def main() -> None:
             f"{name:24} {rows[-1]['tokens_per_second']:8.0f} tokens/s, {ratio:.2f} times the backbone's time a token, "
             f"{held.get(name, 0) / 1e6:.2f} MB beside it ({tokens:,} tokens)"
         )
-    if arguments.out:
-        facts = {**vars(arguments), "out": str(arguments.out), "threads": torch.get_num_threads()}
-        arguments.out.write_text(json.dumps({**facts, "sides": rows, "seconds": turns}, indent=1) + "\n")
+    keep(arguments, {"sides": rows, "seconds": turns})
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from together import CLOCKS, by_trainer, in_passes
+from together import CLOCKS, by_trainer, in_passes, keep
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -40,7 +40,7 @@ from lingarith.adapters.lora import Lora
 from lingarith.model.backbone import Backbone
 from lingarith.model.batches import TaskItems
 from lingarith.model.loading import load, wrap
-from lingarith.model.members import Training, versions
+from lingarith.model.members import Training
 from lingarith.model.memory import keep_memory, peak, reset_peak, used
 from lingarith.model.options import TrainOptions
 
@@ -192,10 +192,7 @@ def main() -> None:
             f"{case:<6} {one['ratio']:.2f} times as fast ({one['ratios']}), {one['memory']:.2f} of the memory",
             flush=True,
         )
-    if about.out:
-        asked = {name: value for name, value in vars(about).items() if name not in ("out", "measure")}
-        facts = {"versions": versions(), "threads": torch.get_num_threads(), "asked": asked, "results": results}
-        about.out.write_text(json.dumps(facts, indent=1) + "\n")
+    keep(about, results)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -260,6 +260,14 @@ def compared(case: str, together: int, about: argparse.Namespace) -> dict[str, A
     return result
 
 
+def keep(about: argparse.Namespace, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write what was asked and what came of it as JSON, where ``--out`` says where."""
+    if about.out:
+        asked = {name: value for name, value in vars(about).items() if name not in ("out", "measure")}
+        facts = {"versions": versions(), "threads": torch.get_num_threads(), "asked": asked, "results": results}
+        about.out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
 def main() -> None:
     """Print a small table; write the same facts, and what they were measured with, as JSON."""
     parser = argparse.ArgumentParser(description="vectors together, apart, and by PEFT with transformers' Trainer")
@@ -296,10 +304,7 @@ def main() -> None:
                         f"{one['peak_bytes'] / 1e6:>8.0f} {one['padding']:>8.1%} {one['utilisation']:>8.1%}  {ratio}",
                         flush=True,
                     )
-    if about.out:
-        asked = {name: value for name, value in vars(about).items() if name not in ("out", "measure")}
-        facts = {"versions": versions(), "threads": torch.get_num_threads(), "asked": asked, "results": results}
-        about.out.write_text(json.dumps(facts, indent=1) + "\n")
+    keep(about, results)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..disk.files import write_atomically
 from ..errors import LingarithError
 from ..languages.codes import SEEN, language
 from .opening import Json, print_json, print_table, say
@@ -55,6 +56,6 @@ def plan(
         print_table(heads, rows, ("Time", "In all", "Gain", "95 %"))
         say([planning.stop(steps, hours, budget), labels])
     if out is not None:
-        out.write_text(planning.study_file(steps, wanted, task), encoding="utf-8")
+        write_atomically(out, planning.study_file(steps, wanted, task))
         if not as_json:
             tell(f"study:    {out} (lingarith run {out})")

@@ -88,7 +88,7 @@ Outputs = Mapping[Place, Mapping[int, Mapping[str, Record]]]
 def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
     """The cells of a run: by task and method, its targets and their average; see :func:`scores` for what counts."""
     about, tested = run.about, outputs(run)
-    by_place, rights, facts = _rows(tested), _rows(tested, _is_right), _facts(run, tested)
+    by_place, rights, facts = _rows(tested), _rows(tested, _of_kind("target")), _facts(run, tested)
     cells: list[Cell] = []
     for task, method in product(about.tasks, about.methods):
         row = []
@@ -111,10 +111,6 @@ def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
         if len(row) > 1 and not about.by_source:
             cells.append(_average(row, by_place, rights, about.reference, draws))
     return cells
-
-
-def _is_right(record: Record) -> float:
-    return 100.0 * (record.kind == "target")
 
 
 def _rights(ours: Sequence[Scores], base: Sequence[Scores], draws: int) -> dict[str, Any]:
@@ -140,7 +136,11 @@ def scores(run: Run, protocol: str | None = None) -> dict[Place, Scores]:
 
 def rights(run: Run, kind: str = "target") -> dict[Place, Scores]:
     """The same of whether an output is of a kind, such as in the right language: 100 or 0."""
-    return _rows(outputs(run), lambda record: 100.0 * (record.kind == kind))
+    return _rows(outputs(run), _of_kind(kind))
+
+
+def _of_kind(kind: str) -> Callable[[Record], float]:
+    return lambda record: 100.0 * (record.kind == kind)
 
 
 def _rows(
@@ -167,7 +167,7 @@ def compared(
 
     With ``right`` not in score, but in outputs of a hundred that are in the right language.
     """
-    by_place = _rows(outputs(run), _is_right) if right else scores(run)
+    by_place = rights(run) if right else scores(run)
     targets = run.about.targets if cell.target == AVERAGE else [cell.target]
     pairs = [((cell.task, t, cell.method, ""), (cell.task, t, other.method, "")) for t in targets]
     pairs = [pair for pair in pairs if by_place.keys() >= set(pair)]

@@ -8,6 +8,8 @@ from itertools import product
 from statistics import fmean
 
 from ..study.records import BASELINE, Grid, Run, adapter_folder, name_of
+from .answer import Answer
+from .answers import answer_of
 from .cells import DRAWS, SIGNIFICANT, Cell, cells, compared
 from .runs import chosen
 from .tables import tables
@@ -36,6 +38,8 @@ class Findings:
     verdict: Sequence[Finding] = ()
     cells: Sequence[Cell] = ()
     tables: Sequence[Grid] = ()
+    answer: Answer | None = None
+    """Of a study of an open question: worked out once, since it rests on many draws."""
 
     @property
     def sentences(self) -> list[str]:
@@ -54,7 +58,8 @@ def findings(run: Run, *, draws: int = DRAWS) -> Findings:
         verdict = [_of_target(run, results, task, target) for task in run.about.tasks for target in run.about.targets]
     else:
         verdict = list(_of_pairs(run, results) if run.about.by_source else _of_methods(run, results, draws))
-    return Findings(run, verdict, results, tables(run, results))
+    answer = answer_of(run)
+    return Findings(run, verdict, results, tables(run, results, answer), answer)
 
 
 def handed_over(run: Run, task: str, target: str) -> str | None:

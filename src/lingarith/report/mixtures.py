@@ -286,9 +286,9 @@ def linearity(run: Run) -> Answer | None:
                 space,
                 f"{line[1.0]:.3f}",
                 f"{line[0.0]:.3f}",
-                _three(barrier(line)),
-                _three(worst) if worst >= SEEN else "",
-                f"{_three(lowest)} at {least:g}" if lowest <= -SEEN else "",
+                number(barrier(line), 3),
+                number(worst, 3) if worst >= SEEN else "",
+                f"{number(lowest, 3)} at {least:g}" if lowest <= -SEEN else "",
             ]
         )
     note = (
@@ -319,10 +319,6 @@ def barrier(line: Mapping[float, float]) -> float:
     (1.5, 0.0)
     """
     return max(0.0, *(loss - (w * line[1.0] + (1 - w) * line[0.0]) for w, loss in line.items()))
-
-
-def _three(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−").removeprefix("+")
 
 
 def _draw_lines(lines: Mapping[str, Mapping[float, float]]) -> Figure:

@@ -11,7 +11,7 @@ from typing import Any
 from ..languages.codes import language_name
 from ..study.records import Choice, Fixed, Grid, Run, name_of
 from . import figures, scatter, words
-from .answers import answer_of
+from .answer import Answer
 from .cells import Cell, kinds
 from .examples import Shown, direction, examples
 from .findings import Findings
@@ -85,24 +85,23 @@ def render(template: str, **values: Any) -> str:
 def chapter(results: Findings, prefix: str = "") -> Chapter:
     """All about a run; ``prefix`` makes the identifiers in its charts unique on a page."""
     run = results.run
-    sections = [
-        section(run, task, [cell for cell in results.cells if cell.task == task], f"{prefix}{place}-")
-        for place, task in enumerate(run.about.tasks)
-    ]
+    sections = [section(results, task, f"{prefix}{place}-") for place, task in enumerate(run.about.tasks)]
     several = run.about.by_source or len(run.about.seeds) > 1
     legends = figures.legends(figures.drawn(run), several=several, prefix=prefix)
-    return Chapter(results, sections, legends, _answered(run, prefix))
+    return Chapter(results, sections, legends, _answered(results.answer, prefix))
 
 
-def _answered(run: Run, prefix: str) -> dict[str, str]:
+def _answered(answer: Answer | None, prefix: str) -> dict[str, str]:
     """The figures of a study's answer by their captions; none where it has no answer."""
-    answer = answer_of(run)
-    drawn = figures.charts(lambda name: answer.charts[name](), answer.charts, prefix, "{}") if answer else {}
-    return {answer.captions[name]: svg for name, svg in drawn.items()} if answer else {}
+    if answer is None:
+        return {}
+    drawn = figures.charts(lambda name: answer.charts[name](), answer.charts, prefix, "{}")
+    return {answer.captions[name]: svg for name, svg in drawn.items()}
 
 
-def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Section:
-    """All about one task of a run, from its cells."""
+def section(results: Findings, task: str, prefix: str = "") -> Section:
+    """All about one task of a run."""
+    run, cells = results.run, [cell for cell in results.cells if cell.task == task]
     points = scatter.points(run, cells)
     correlations = [
         f"{label}: ρ = {correlation:.2f} over {len(at)} points".replace("-", "−")
@@ -115,7 +114,7 @@ def section(run: Run, task: str, cells: Sequence[Cell], prefix: str = "") -> Sec
         metric=run.about.tasks[task],
         title=task if len(run.about.tasks) > 1 else "",
         # The page has a table or a heat map of its own in place of the first one.
-        grids=[] if answer_of(run) else grids[1:] if few(cells) or run.about.by_source else grids,
+        grids=[] if results.answer else grids[1:] if few(cells) or run.about.by_source else grids,
         cells=cells,
         caption=caption(run, task, cells),
         curves=figures.curves(run, task, prefix=prefix),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from ..study.records import BEST_ON_TEST, DOSE_CAPTION, DOSE_HEADS, NO_DOSE, Grid, Run, dose, dose_texts, name_of
-from .answers import answer_of
+from .answer import Answer
 from .cells import Cell, mark_of
 from .paper import CITATION, METRICS, printed
 from .retention import retention
@@ -18,12 +18,12 @@ PAPER = "Paper"
 ORACLE = " Oracle: the weight that the target's own labels would have chosen, and its score."
 
 
-def tables(run: Run, cells: Sequence[Cell]) -> list[Grid]:
+def tables(run: Run, cells: Sequence[Cell], answer: Answer | None = None) -> list[Grid]:
     """The tables of a run: a listing as it is; every source with every target; or for each task its results,
-    in blocks where they are few, and beside the paper's where it has any."""
+    in blocks where they are few, and beside the paper's where it has any; or those of a study's answer."""
     if run.about.grid is not None:
         return [_listed(run, run.about.grid)]
-    if answer := answer_of(run):
+    if answer:
         return [*answer.grids, *doses(run)]
     grids = [grid for task in run.about.tasks for grid in tables_of(run, task, [c for c in cells if c.task == task])]
     return [*grids, *doses(run)]

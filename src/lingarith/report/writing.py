@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ..disk.files import write_atomically
 from ..study.records import Grid
-from .answers import answer_of
 from .figures import pictures
 from .findings import Findings
 from .page import page
@@ -54,7 +53,7 @@ def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    charts = {name: draw for one in results.values() if (a := answer_of(one.run)) for name, draw in a.charts.items()}
+    charts = {name: draw for one in results.values() if one.answer for name, draw in one.answer.charts.items()}
     return [*(folder / name for name in contents), *pictures(charts, folder)]
 
 

@@ -97,8 +97,9 @@ def _objection(lab: Lab, protocol: str) -> str:
             "validation data; add a source or choose another protocol"
         )
     if protocol == UNLABELLED:
-        for method in (method for place in places(lab) for method in place.methods if method.sums):
-            return f"'{method.name}' is judged by labels; choose protocol oracle or sources"
+        named = next((method.name for place in places(lab) for method in place.methods if method.sums), "")
+        if named:
+            return f"'{named}' is judged by labels; choose protocol oracle or sources"
         return next(filter(None, map(_unasked, lab.study.tasks.values())), "")
     return ""
 

@@ -34,7 +34,7 @@ from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
-from .orders import Order, told_apart
+from .orders import Order, marks_of
 from .scoring import Scoring
 from .study import READ_TASK, Labels, Study, naming
 from .tracking import Tracker
@@ -97,8 +97,7 @@ class Lab:
         """A task under the prompt that suits the backbone: its kind's, in its chat template if wanted.
 
         ``summaries:named`` is the same under a prompt that names the language, ``summaries:likelihood`` judged by how
-        likely references are. Raises :class:`LingarithError` where a
-        chat template is wanted and there is none.
+        likely references are. Raises :class:`LingarithError` where a chat template is wanted and there is none.
         """
         study, (name, colon, how) = self.study, task.partition(":")
         asked = study.tasks[name].task
@@ -283,7 +282,7 @@ class Lab:
             return self.stored(order.stored)
         if isinstance(options.adapter, Factored):
             options.adapter.check(self.backbone.shapes_of(options.projections))
-        marks = told_apart(self.study.varied(variant), options, order.labels, variant)
+        marks = marks_of(self.study.varied(variant), options, order.labels, variant)
         name = f"{base}{ON if self.on else ''}{marks}[{code}]"
         self.orders.setdefault(name, order)
         return vector(name)

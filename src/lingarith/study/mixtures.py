@@ -41,13 +41,7 @@ def mixed(v: Place, sources: Sequence[str]) -> Iterator[Method]:
             if kind != other and "both" in (kind, other):
                 continue
             name = kind if kind == other else f"{kind} + {other}"
-
-            def at(
-                lam: float, task: Combination = task, there: Combination = there, away: Combination = away
-            ) -> Combination:
-                return add_subtract(task, there, away, lam)
-
-            yield (method := weighed(v.study, name, at))
+            yield (method := weighed(v.study, name, partial(add_subtract, task, there, away)))
             if {kind, other} <= {*first, "both"} and name not in first:
                 for cut in cuts:
                     space = replace(v.study.sums, **cut).value

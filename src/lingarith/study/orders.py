@@ -29,7 +29,7 @@ class Order:
     content: str = ""
 
 
-def told_apart(study: Study, options: TrainOptions, labels: Sequence[str], variant: str) -> str:
+def marks_of(study: Study, options: TrainOptions, labels: Sequence[str], variant: str) -> str:
     """What tells the name of a vector in a study from that of the study's usual one: a mark for each difference."""
     marks = "".join("." + re.sub(r"\W", "", part) for part in variant.split())
     if len(study.vectors.seeds) > 1 or options.seed not in study.vectors.seeds:

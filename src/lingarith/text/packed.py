@@ -46,8 +46,8 @@ def must_begin_as_text(path: Path) -> None:
     Reading it line by line would find that out as well, after as many lines as a part of :data:`SMALL` bytes can have.
     """
     with opened(path) as file:
-        unpacked = 0
-        while is_packed(file) and unpacked <= SMALL and (piece := file.read(PIECE)):
-            unpacked += len(piece)
-        if unpacked:
-            must_be_text(path, file.raw.fileobj.tell(), unpacked)  # type: ignore[attr-defined]  # so far, not the whole
+        packed, unpacked = 0, 0
+        # What took more than this is allowed to be SMALL, so an ordinary file is not unpacked twice.
+        while is_packed(file) and max(packed * DENSEST, unpacked) <= SMALL and (piece := file.read(PIECE)):
+            packed, unpacked = file.raw.fileobj.tell(), unpacked + len(piece)  # type: ignore[attr-defined]
+        must_be_text(path, packed, unpacked)

@@ -19,7 +19,7 @@ from lingarith.errors import LingarithError
 from lingarith.inspection import measure as module
 from lingarith.inspection.figures import Figures
 from lingarith.inspection.measure import inspect, place
-from lingarith.inspection.words import warnings
+from lingarith.report.inspected import warnings
 from lingarith.vectors.composition import SPACES, Space, realise
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash

@@ -23,7 +23,7 @@ from lingarith.formats.merged import write_merged
 from lingarith.formats.peft import write_peft
 from lingarith.formats.serving import write_serving
 from lingarith.inspection.measure import inspect
-from lingarith.inspection.words import warnings
+from lingarith.report.inspected import warnings
 from lingarith.store.objects import vector_hash
 from lingarith.store.store import Store
 from lingarith.vectors.composition import Composition, Space, realise

@@ -124,8 +124,8 @@ def inspect(
     """
     from ..adapters.merging import MERGINGS, Merging
     from ..inspection.measure import inspect as measured
-    from ..inspection.page import page as drawn
-    from ..inspection.words import as_text, facts
+    from ..report.heat_maps import page as drawn
+    from ..report.inspected import as_text, facts
     from ..vectors.composition import SPACES, Space
 
     combination = parse(expression)

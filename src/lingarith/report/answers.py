@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..study.records import Run
-from . import mixtures, transfer
+from . import interference, mixtures, transfer
 from .answer import Answer
 
 ANSWERS: Mapping[str, Callable[[Run], Answer | None]] = {
@@ -13,6 +13,7 @@ ANSWERS: Mapping[str, Callable[[Run], Answer | None]] = {
     "tasks": transfer.tasks,
     "subtraction": transfer.subtraction,
     "similarity": transfer.similarity,
+    "interference": interference.interference,
     "mixed": mixtures.mixed,
     "cost": mixtures.cost,
     "linearity": mixtures.linearity,

@@ -299,14 +299,14 @@ def similarity(run: Run) -> Answer | None:
     metric, targets = run.about.tasks[task], targets_of(run, task)
     curves = {(c.method, c.target): {str(w): v for w, v in c.curve} for c in run.choices if c.task == task}
     targets = [t for t in targets if {(m, t) for m in (r.BEST_ON_TEST, r.BEST_PAIR)} <= curves.keys()]
-    if len(targets) < 2 or not run.about.distances:
+    if len(targets) < 2 or not run.about.measured:
         return None
     regret: dict[str, tuple[list[float], list[float]]] = {}
     order: dict[str, list[float]] = {}
     for t in targets:
         one, two = curves[r.BEST_ON_TEST, t], curves[r.BEST_PAIR, t]
         picks: dict[str, Sequence[str]] = {}
-        for measure, of in run.about.distances.items():
+        for measure, of in run.about.measured.items():
             known = {s: of[f"{s}/{t}"] for s in one if f"{s}/{t}" in of}
             picks[measure] = sorted(known, key=lambda s: known[s])
             order.setdefault(measure, []).append(spearman([-d for d in known.values()], [one[s] for s in known]))

@@ -110,8 +110,8 @@ class Table:
     controls: tuple[str, ...] = r.CONTROLS
     own_labels: bool = False
     tests: bool = True
-    measures: bool = False
-    """Whether the run says how far sources and targets are from each other, by all measures."""
+    measures: Callable[[Lab, Iterable[tuple[Place, Method]]], dict[str, dict[str, float]]] | None = None
+    """What the run says beside its records, of its places and methods: measure → what is measured → value."""
 
 
 def alone(name: str, composition: Combination) -> Method:

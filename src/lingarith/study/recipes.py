@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from . import mixtures, paper, transfer
+from . import interference, mixtures, paper, transfer
 from . import records as r
 from .lab import Lab
 from .place import Method, Place, Table
@@ -82,6 +82,16 @@ TABLES: Mapping[str, Table] = {
         (r.ADD, r.SUBTRACT, r.SUBTRACT_OTHER, r.SCALED),
         controls=(),
     ),
-    "similarity": Table("Which measure of similarity", transfer.every_set, r.BEST, (), controls=(), measures=True),
+    "similarity": Table(
+        "Which measure of similarity", transfer.every_set, r.BEST, (), controls=(), measures=transfer.distances
+    ),
+    "interference": Table(
+        "What foretells a loss",
+        paper.one_source,
+        r.BASELINE,
+        ONE_SOURCE,
+        controls=MOVED,
+        measures=interference.measured,
+    ),
     "vectors": Table("Language vectors", paper.vectors_alone, "", (), own_labels=True),
 }

@@ -307,8 +307,8 @@ class About:
     """Versions of the libraries."""
     command: str = ""
     handed_over: dict[str, str] = field(default_factory=dict)
-    distances: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By measure, of "source/target", where sources are chosen by them."""
+    measured: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What the table measures beside its records: distances of "source/target", or figures of compositions."""
     grid: Grid | None = None
 
 

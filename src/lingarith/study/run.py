@@ -26,7 +26,6 @@ from .run_folder import RunFolder, read_run
 from .runners.here import Here
 from .runners.units import Runner, Work
 from .study import ADAPT
-from .transfer import distances
 
 
 def run(
@@ -54,7 +53,7 @@ def run(
     folder = RunFolder(out)
     about = _about(lab, planned, command, notes)
     with folder.alone(lambda: lab.progress(f"waiting for another command, which writes into {out}", 0, 1)):
-        folder.open(about)
+        before = folder.open(about).about
         lab.store.catch_up()
         forecast = Forecast(lab, planned.counted)
         announce(forecast)
@@ -65,8 +64,9 @@ def run(
         folder.add([*(line for line in lines if not isinstance(line, Fixed)), *vectors])
         handed = hand_over(lab, lines, planned.protocol, out, command, format) if lab.study.table == ADAPT else {}
         grid = None if TABLES[lab.study.table].reference else _vectors(vectors)
-        far = distances(lab) if TABLES[lab.study.table].measures else {}
-        folder.close(replace(about, fixed=fixed, handed_over=handed, distances=far, grid=grid))
+        measures = TABLES[lab.study.table].measures
+        measured = before.measured or (measures(lab, rows(lab)) if measures else {})
+        folder.close(replace(about, fixed=fixed, handed_over=handed, measured=measured, grid=grid))
         return read_run(out)
 
 

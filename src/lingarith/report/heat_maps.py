@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
-from ..report.page import render
-from ..report.words import two
-from .measure import Inspection
-from .words import FLIPPED, grid, signs, steps, warnings
+from ..inspection.measure import Inspection
+from .inspected import FLIPPED, grid, signs, steps, warnings
+from .page import render
+from .words import two
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def page(inspection: Inspection) -> str:
     """The page: no script, nothing loaded from elsewhere, everything escaped, readable in black and white."""
     figures = inspection.figures()
     return render(
-        "inspection/page.html",
+        "report/heat_maps.html",
         expression=str(inspection.combination),
         weights=inspection.combination.weights,
         count=len(inspection.paths),

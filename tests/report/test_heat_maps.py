@@ -11,7 +11,7 @@ import torch
 from lingarith.adapters.lora import LoraTerm
 from lingarith.algebra import parse
 from lingarith.inspection.measure import Inspection, inspect
-from lingarith.inspection.page import Cell, Map, page, sections
+from lingarith.report.heat_maps import Cell, Map, page, sections
 from lingarith.vectors.vector import Vector
 
 T5 = {

@@ -11,7 +11,7 @@ from rich.console import Console
 from lingarith.adapters.lora import Lora, LoraTerm
 from lingarith.algebra import parse
 from lingarith.inspection.measure import Inspection, inspect
-from lingarith.inspection.words import as_text, facts, grid, warnings
+from lingarith.report.inspected import as_text, facts, grid, warnings
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 

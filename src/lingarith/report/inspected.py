@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..inspection.figures import Figures
+from ..inspection.measure import Inspection
 from ..model.projections import ATTENTIONS
-from ..report.words import percent, two
 from ..vectors.merged import place
 from ..vectors.outline import idle
-from .figures import Figures
-from .measure import Inspection
+from .words import percent, two
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

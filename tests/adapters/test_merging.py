@@ -263,6 +263,7 @@ def test_what_is_typed_and_printed() -> None:
     [
         ("tvs", "no way to merge is named 'tvs'; did you mean tsv?"),
         ("add_subtract", "no way to merge is named 'add_subtract'"),
+        ("regmean", "'regmean' weighs updates by the inputs of each projection on the data of each vector"),
         ("wudi:ridge=0", "ridge=0 of 'wudi' cannot be; it must be above 0"),
         ("wudi:ridge=-1", "ridge=-1 of 'wudi' cannot be"),
         ("wudi:ridge=nan", "ridge=nan of 'wudi' cannot be"),

@@ -248,6 +248,11 @@ MERGINGS: Mapping[str, Method] = {
     "dare": Method(dare, {"density": Number(0.5, 0, 1, above=True), "seed": Number(0, 0, 2**31)}),
 }  # fmt: skip
 """The ways to merge, by their names."""
+REFUSED = {
+    "regmean": "weighs updates by the inputs of each projection on the data of each vector, which vectors do not carry; "
+    "take wudi, the same least squares with the vectors themselves in the place of these inputs"
+}
+"""Ways that others have, and why they are none here (docs/methods.md)."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +273,8 @@ class Merging:
         Raises :class:`LingarithError` for an unknown name or key, and for a value out of its range.
         """
         name, _, given = text.partition(":")
+        if name in REFUSED:
+            raise LingarithError(f"'{name}' {REFUSED[name]}")
         if name not in MERGINGS:
             raise LingarithError(f"no way to merge is named '{name}'{did_you_mean(name, MERGINGS)}")
         parameters = MERGINGS[name].parameters

@@ -101,6 +101,30 @@ def test_cost_says_where_a_vector_pays(tmp_path: Any) -> None:
     assert pictures(answer.charts, tmp_path)
 
 
+def test_addition_compares_equal_sums(tmp_path: Any) -> None:
+    equation, cut = "LoRA 4, Eq. 1, delta", "LoRA 4, Eq. 1, delta, rank 4"
+    scores = {
+        "baseline": 40.0, "scaled": 44.0, equation: 45.0, cut: 45.0, "LoRA 8 frozen, task": 30.0,
+        "LoRA 8 frozen, Eq. 1, delta": 40.0, "language on task, Eq. 1, delta": 50.0,
+    }  # fmt: skip
+    curve: Any = [(0.5, 10.0), (1.0, 20.0)]
+    choices = [Choice(t, cut, "oracle", 1.0, 20.0, "", curve, TASK, error=0.5) for t in TARGETS]
+    run = made("addition", scores, lines={"choices": choices}, space="delta")
+    run.records[:] = [r if r.method != cut else Record(**{**_fields(r), "weight": 1.0}) for r in run.records]
+    answer = answer_of(run)
+    assert answer
+    [grid, tried] = answer.grids
+    rows = {tuple(row[:3]): row[3:] for row in grid.rows}
+    assert rows["LoRA 4", "task", ""][1:] == ["", "", "", "", ""]
+    assert rows["LoRA 4", "λ · task alone", ""][2] == ""
+    gains = {kind: rows[kind, "Eq. 1", "delta"][2] for kind in ("LoRA 4", "LoRA 8 frozen", "language on task")}
+    assert gains["LoRA 4"] == ""
+    assert (-6, 4) < (float(gains["LoRA 8 frozen"].replace("−", "-")), float(gains["language on task"])) < (-4, 6)
+    assert -11 < float(rows["LoRA 8 frozen", "task", ""][2].replace("−", "-")) < -9
+    assert tried.rows == [["LoRA 4", "Eq. 1", "delta, rank 4", "10.0", "20.0"]]
+    assert [path.suffix for path in pictures(answer.charts, tmp_path)] == [".svg", ".png"]
+
+
 def test_linearity_measures_barriers(tmp_path: Any) -> None:
     def choice(method: str, losses: Mapping[float, float]) -> Choice:
         curve: Any = [(w, 100 * 2**-loss) for w, loss in losses.items()]
@@ -121,6 +145,6 @@ def test_linearity_measures_barriers(tmp_path: Any) -> None:
     assert pictures(answer.charts, tmp_path)
 
 
-@pytest.mark.parametrize("table", ["mixed", "cost", "linearity"])
+@pytest.mark.parametrize("table", ["mixed", "cost", "addition", "linearity"])
 def test_too_little_to_answer(table: str) -> None:
     assert answer_of(made(table, {"baseline": 40.0})) is None

@@ -1,4 +1,4 @@
-"""The studies mixed, cost and linearity: what stands in them, and that they run whole on a tiny backbone."""
+"""The studies mixed, cost, addition and linearity: what stands in them, and that they run whole on a tiny backbone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
+from lingarith.store.objects import vector_hash
+from lingarith.store.store import Store
+from lingarith.study import records as r
 from lingarith.study.lab import Lab
 from lingarith.study.mixtures import CUT
 from lingarith.study.place import Method
 from lingarith.study.recipes import place_of
 from lingarith.study.run import run
+from lingarith.vectors.composition import compose
+from lingarith.vectors.vector import Vector
 
 Labs = Callable[..., Lab]
 SMALL = {"weights": (0.0, 0.5, 1.0), "validation_limit": 2, "test_limit": 2}
@@ -52,6 +58,50 @@ def test_cost_changes_the_language_vector_alone(lab: Labs) -> None:
         methods(lab("cost", **SMALL, variants=("characters=9000",)))
 
 
+def test_addition_holds_vectors_that_are_made_for_it_against_usual_ones(lab: Labs) -> None:
+    one = lab("addition", **SMALL, space="delta", variants=("freeze_a=true rank=4",))
+    made = methods(one)
+    usual, frozen = ("LoRA 2", "LoRA 4 frozen")
+    assert [name for name in made if "Eq. 2" in name] == [
+        *(f"{usual}, Eq. 2, {space}" for space in ("delta", "anchored", "delta, rank 2")),
+        *(f"{frozen}, Eq. 2, {space}" for space in ("delta", "anchored")),
+        "task on language, Eq. 2, delta", "language on task, Eq. 2, delta",
+    ]  # fmt: skip
+    assert {f"{frozen}, task", f"{frozen}, scaled", f"{frozen}, random", "baseline", "scaled", "random"} <= {*made}
+    on_task, on_language = (made[f"{word}, whole task, delta"].tried[0.0] for word in (r.LANGUAGE_ON, r.TASK_ON))
+    assert on_task == parse("headlines[en] + news.on_headlines_en[pt]")
+    assert on_language == parse("headlines.on_news_en[en] + news[pt]")
+    one.vectors(name for method in made.values() for each in method.tried.values() for name in each.names)
+    sums = {
+        space: compose(
+            made[f"{frozen}, Eq. 2, {space}"].tried[0.5],
+            one.vectors(made[f"{frozen}, Eq. 2, delta"].tried[0.5].names), space
+        ).update()
+        for space in ("delta", "anchored")
+    }  # fmt: skip
+    for path, terms in sums["delta"].terms.items():
+        [term] = sums["anchored"].terms[path]
+        assert min(term.a.shape) == 4  # the rank of each vector, and the sum is exact
+        torch.testing.assert_close(term.delta(), sum(other.delta() for other in terms), atol=1e-6, rtol=1e-4)
+
+
+def test_a_vector_on_top_of_another_is_the_same_by_a_study_and_by_hand(lab: Labs, tmp_path: Path) -> None:
+    one, again = (lab("addition", **SMALL, space="delta", place=Store(tmp_path)) for _ in range(2))
+    by_study, found = (_over_the_task(each) for each in (one, again))
+    other = lab("addition", **SMALL, space="delta", place=one.store)
+    other.put_on(parse("headlines[en]"))
+    [by_hand] = other.vectors(other.language(0, "pt").names).values()
+    assert (by_study.name, vector_hash(by_study)) == (by_hand.name, vector_hash(by_hand))
+    assert vector_hash(found) == vector_hash(by_study)
+    assert not again.trained
+
+
+def _over_the_task(lab: Lab) -> Vector:
+    [task] = lab.task("summaries", 0, "en").names
+    [vector] = lab.vectors(lab.language(0, "pt", over=task).names).values()
+    return vector
+
+
 def test_linearity_leads_from_the_task_vector_to_others(lab: Labs) -> None:
     one = lab("linearity", **SMALL, sources=("en", "ru"))
     made = methods(one)
@@ -69,6 +119,7 @@ def test_linearity_leads_from_the_task_vector_to_others(lab: Labs) -> None:
     [
         ("mixed", {"space": "delta", "variants": ("kronecker=4x2",)}),
         ("cost", {"space": "delta", "variants": ("characters=2000", "rank=1")}),
+        ("addition", {"space": "delta", "variants": ("freeze_a=true rank=4",)}),
         ("linearity", {"tasks": ({"task": "summaries", "metric": "likelihood"},)}),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..study.records import Run
-from . import interference, mixtures, transfer
+from . import addition, interference, mixtures, transfer
 from .answer import Answer
 
 ANSWERS: Mapping[str, Callable[[Run], Answer | None]] = {
@@ -16,6 +16,7 @@ ANSWERS: Mapping[str, Callable[[Run], Answer | None]] = {
     "interference": interference.interference,
     "mixed": mixtures.mixed,
     "cost": mixtures.cost,
+    "addition": addition.addition,
     "linearity": mixtures.linearity,
 }
 """By the table of a run; None where its records are too few to say anything."""

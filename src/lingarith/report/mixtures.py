@@ -16,6 +16,7 @@ from .runs import chosen, targets_of
 from .words import number, p_text, percent, signed
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -38,7 +39,7 @@ def _p(p: float) -> str:
     return p_text(p).removeprefix("p ").removeprefix("= ")
 
 
-def _gains(run: Run, over: str) -> dict[str, Gain]:
+def gains_over(run: Run, over: str) -> dict[str, Gain]:
     """The methods of a run with one task, against another one of them; none where that was not tested."""
     found, targets = scores(run), targets_of(run, task := next(iter(run.about.tasks)))
     places = {
@@ -60,7 +61,7 @@ def _gains(run: Run, over: str) -> dict[str, Gain]:
 
 def mixed(run: Run) -> Answer | None:
     """The score of each combination of kinds beside the pure ones, and what cuts lose."""
-    gains, errors = _gains(run, BASELINE), _errors(run)
+    gains, errors = gains_over(run, BASELINE), errors_of(run)
     if len(gains) < 2:
         return None
     metric = next(iter(run.about.tasks.values()))
@@ -85,7 +86,7 @@ def _short(method: str) -> str:
     return name_of(method).short
 
 
-def _errors(run: Run) -> dict[str, float]:
+def errors_of(run: Run) -> dict[str, float]:
     """The mean error of the cuts that were chosen, by method."""
     errors: dict[str, list[float]] = {}
     for (place, _), choice in chosen(run).items():
@@ -105,8 +106,7 @@ def _draw_mixed(gains: Mapping[str, Gain], errors: Mapping[str, float], metric: 
         colour = "kind-other" if method in errors else "add-subtract" if mixes else "add"
         colour = "muted" if name_of(method).full != method else colour
         mark = "s" if method in errors else "D" if mixes else "o"
-        left.plot([gain.low, gain.high], [y, y], color=COLOURS[colour], linewidth=1)
-        left.plot([gain.gain], [y], mark, color=COLOURS[colour], markersize=4.5)
+        drawn_interval(left, y, gain, COLOURS[colour], mark)
         if method in errors:
             right.barh(y, 100 * errors[method], height=0.6, color=COLOURS[colour])
     left.set_yticks(range(len(names)), [_short(method) for method in reversed(names)], fontsize=7)
@@ -119,12 +119,18 @@ def _draw_mixed(gains: Mapping[str, Gain], errors: Mapping[str, float], metric: 
     return figure
 
 
+def drawn_interval(axis: Axes, y: float, gain: Gain, colour: str, mark: str) -> None:
+    """Draw a gain with its interval at a height."""
+    axis.plot([gain.low, gain.high], [y, y], color=colour, linewidth=1)
+    axis.plot([gain.gain], [y], mark, color=colour, markersize=4.5)
+
+
 # ---------------------------------------------------------------- what a language vector costs
 
 
 def cost(run: Run) -> Answer | None:
     """Gain of language vectors against what they cost, with their dose; and the cheapest that pays."""
-    over_task, over_scaled, spent = _gains(run, BASELINE), _gains(run, SCALED), _spent(run)
+    over_task, over_scaled, spent = gains_over(run, BASELINE), gains_over(run, SCALED), _spent(run)
     if ADD not in over_scaled:
         return None
     metric = next(iter(run.about.tasks.values()))

@@ -166,7 +166,7 @@ def played(place: Place, method: Method) -> Iterator[Play]:
         for like in list(place.table.methods(replace(place, target=held_out), others)):
             if (like.name, like.source) == (method.name, method.source):
                 needed = {name for composition in like.tried.values() for name in composition.names}
-                needed |= {lab.orders[name].like for name in needed}
+                needed |= {other for name in needed for other in (lab.orders[name].like, lab.orders[name].after)}
                 orders |= {name: order for name, order in lab.orders.items() if name in needed}
                 yield held_out, like.tried
         lab.orders = orders  # what the other methods would need is asked for by nobody

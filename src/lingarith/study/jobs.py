@@ -45,8 +45,8 @@ class Job:
     ``validation`` is more of the same that is not trained on: its loss stands in the log. ``on`` is what is added to
     the backbone meanwhile, as its origin says it (expression, space, parents). ``mixed`` is plain text among labelled
     examples, and the steps of the options that it would take by itself. ``start`` is the training that this one goes on
-    from, ``begun`` the vector that it gave. ``label`` stands in brackets in the name, where that is not the language of
-    the data.
+    from, ``begun`` the vector that it gave; ``beneath`` the training of the vector that ``on`` is, where that is not
+    there yet. ``label`` stands in brackets in the name, where that is not the language of the data.
     """
 
     data: Labelled | PlainText
@@ -56,6 +56,7 @@ class Job:
     mixed: tuple[PlainText, int] | None = None
     start: Job | None = None
     begun: Vector | None = None
+    beneath: Job | None = None
     label: str = ""
 
     @property
@@ -86,6 +87,13 @@ class Job:
         on = {"on": dict(self.on)} if self.on else {}
         return {"kind": "task" if task else "language", "language": self.data.language, "data": about, **on}
 
+    def upon(self, vector: Vector) -> Job:
+        """The same now that the vector is there from which it goes on, or on top of which it is trained."""
+        if not self.beneath:
+            return replace(self, begun=vector)
+        parents = {vector.name: vector_hash(vector)}
+        return replace(self, on={"expression": vector.name, "space": "delta", "parents": parents})
+
     def recipe(self, backbone: Backbone) -> str:
         """Hash of all that the trained tensors depend on; equal recipes are trained once."""
         adapter = self.options.adapter.facts
@@ -97,6 +105,8 @@ class Job:
         else:  # validation is looked at, and changes nothing
             del settings["validate_every"], settings["patience"]
         facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint}
+        if self.beneath:  # stands for `on`, which is known later
+            facts |= {"origin": replace(self, on=None)._facts(), "beneath": self.beneath.recipe(backbone)}
         if self.start:
             facts["start"] = self.start.recipe(backbone)
         read = [self.data, self.validation] if self.options.patience else [self.data]

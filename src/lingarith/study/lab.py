@@ -34,7 +34,7 @@ from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
-from .orders import Order, marks_of
+from .orders import Order, marks_of, over_mark
 from .scoring import Scoring
 from .study import READ_TASK, Labels, Study, naming
 from .tracking import Tracker
@@ -192,10 +192,12 @@ class Lab:
         projections: str = "",
         start: int | None = None,
         variant: str = "",
+        over: str = "",
     ) -> Combination:
         """The task vector of a language; of several, the one that is trained on all their labels together.
 
-        ``start`` is the seed whose factors it begins with, if another; ``variant`` says other keys of its training.
+        ``start`` is the seed whose factors it begins with, if another; ``variant`` says other keys of its training,
+        and ``over`` names the vector on top of which it is trained.
         """
         labels, study = self.asked(task), self.study.varied(variant)
         spoken: str | Sequence[str] = languages[0] if len(languages) == 1 else languages
@@ -205,13 +207,11 @@ class Lab:
             split = "{split}" in labels.source or not is_path(labels.source)  # else they would be the training data
             alone = isinstance(spoken, str) and split and self.has_labels(task, spoken, "validation")
             validation = self.labels(task, spoken, "validation") if alone else None
-            return Job(self.labels(task, spoken, "train"), options, validation, self.on and self.on[1])
+            return self._job(self.labels(task, spoken, "train"), options, validation, over)
 
-        base = labels.task.vector_name(labels.source)
         code = spoken if isinstance(spoken, str) else SEVERAL
-        return self.ordered(
-            self.task_name(task), code, options, Order(self._called(base, code), languages, job), variant
-        )
+        order = Order(self._called(labels.task.vector_name(labels.source), code, over), languages, job, after=over)
+        return self.ordered(self.task_name(task) + over_mark(over), code, options, order, variant)
 
     def task_name(self, task: str) -> str:
         """What vectors of a task are called here: as in the store, with the task where another has that name."""
@@ -221,8 +221,9 @@ class Lab:
         names = [other.task.vector_name(other.source) for other in others]
         return base + (f".{task}" if base in (*names, text_name(self.study.data.text), RANDOM) else "")
 
-    def language(self, seed: int, code: str, variant: str = "") -> Combination:
-        """The vector of a language; ``variant`` says other keys of its training, of which more text is none."""
+    def language(self, seed: int, code: str, variant: str = "", over: str = "") -> Combination:
+        """The vector of a language; ``variant`` says other keys of its training, of which more text is none, and
+        ``over`` names the vector on top of which it is trained."""
         study, base = self.study.varied(variant), text_name(self.study.data.text)
         options = study.training(seed, labels=False)
         if study.data.characters > self.study.data.characters:
@@ -232,16 +233,20 @@ class Lab:
             )
 
         def job() -> Job:
-            return Job(self.plain(code, study.data.characters), options, self.held_out(code), self.on and self.on[1])
+            return self._job(self.plain(code, study.data.characters), options, self.held_out(code), over)
 
-        return self.ordered(base, code, options, Order(self._called(base, code), (), job), variant)
+        order = Order(self._called(base, code, over), (), job, after=over)
+        return self.ordered(base + over_mark(over), code, options, order, variant)
 
-    def _called(self, base: str, code: str) -> str:
-        return f"{base}{ON if self.on else ''}[{code}]"
+    def _job(self, data: Labelled | PlainText, options: TrainOptions, more: Labelled | PlainText | None, o: str) -> Job:
+        return Job(data, options, more, self.on and self.on[1], beneath=self.job(o) if o else None)
 
-    def random(self, seed: int, code: str) -> Combination:
+    def _called(self, base: str, code: str, over: str) -> str:
+        return f"{base}{ON if self.on or over else ''}[{code}]"
+
+    def random(self, seed: int, code: str, variant: str = "") -> Combination:
         """A random vector as large as the language vector."""
-        (like,) = self.language(seed, code).names
+        (like,) = self.language(seed, code, variant).names
         name = like.replace(text_name(self.study.data.text), RANDOM, 1)
         self.orders[name] = Order(f"{RANDOM}[{code}]", like=like, seed=seed)
         return vector(name)
@@ -324,15 +329,18 @@ class Lab:
         bases = [self.orders[name].like or name for name in lacking]
         trained = [name for name in dict.fromkeys(bases) if self.orders[name].job and name not in self._vectors]
         missing = [name for name in trained if not self._take(name)]
-        on, track = self.on and self.on[0], self.track
-        for later in (False, True):  # what goes on from another vector is trained when that is there
-            some = [name for name in missing if bool(self.orders[name].after) == later]
-            begun = self.vectors((self.orders[name].after for name in some), together) if later and some else {}
-            jobs = [replace(self.job(name), begun=begun.get(self.orders[name].after)) for name in some]
-            if jobs:
-                had = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on, track=track)
-                self._vectors |= {name: vector for name, (vector, *_) in zip(some, had, strict=True)}
-                self.trained |= {name for name, (*_, now) in zip(some, had, strict=True) if now}
+        groups: dict[tuple[str, bool], list[str]] = {}
+        for name in missing:
+            groups.setdefault((self.orders[name].after, bool(self.job(name).beneath)), []).append(name)
+        for (after, beneath), some in sorted(groups.items()):  # what needs another vector comes when that is there
+            jobs, on, track = [self.job(name) for name in some], self.on and self.on[0], self.track
+            if after:
+                begun = self.vectors([after], together)
+                on = compose(vector(after), begun, "delta").update() if beneath else on
+                jobs = [job.upon(begun[after]) for job in jobs]
+            had = obtain_all(jobs, self.backbone, self.store, self.progress, together=together, on=on, track=track)
+            self._vectors |= {name: held for name, (held, *_) in zip(some, had, strict=True)}
+            self.trained |= {name for name, (*_, now) in zip(some, had, strict=True) if now}
         for name in dict.fromkeys([*bases, *lacking]):
             order = self.orders[name]
             if order.content and name not in self._vectors:

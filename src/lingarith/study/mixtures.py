@@ -1,15 +1,16 @@
-"""What the paper leaves open about mixtures of vectors: kinds of adapters in one sum, what a language vector costs, and
-the line between two vectors. docs/open-questions.md has the answers."""
+"""What the paper leaves open about mixtures of vectors: kinds of adapters in one sum, what a language vector costs,
+vectors that are made to be added, and the line between two vectors. docs/open-questions.md has the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..algebra import Combination, add, add_subtract, average
 from . import records as r
+from .outputs import UNCHANGED
 from .paper import controls
 from .place import Method, Place, alone, weighed
 
@@ -58,6 +59,49 @@ def cost(v: Place, sources: Sequence[str]) -> Iterator[Method]:
         there = v.language_vector(v.target, variant)
         yield weighed(v.study, variant or r.ADD, partial(add, task, there))
     yield from controls(v, sources, task, 0 * task, lambda rate: v.task_vector(sources[0], rate=rate))
+
+
+def addition(v: Place, sources: Sequence[str]) -> Iterator[Method]:
+    """Sums of vectors that are made to be added, beside those of the study's own: each variant (such as A frozen), and
+    vectors that are trained on top of those they are added to, the target's language on the task, the task on its own
+    language.
+
+    Eq. 1 and 2 in the study's space; vectors that share a start in ``anchored`` too, and cut to their own rank unless A
+    is frozen; and the whole task vector with (1 − λ)·language. All from the first source.
+    """
+    source, own = sources[0], v.study.vectors.of(v.study.vectors.kind).facts
+    for variant in ("", *v.study.vectors.variants):
+        study = v.study.varied(variant)
+        adapter, frozen = study.vectors.of(study.vectors.kind).facts, study.task_training.freeze_a
+        kind = r.kind_of(adapter) + (r.FROZEN if frozen else "")
+        task, (there, away) = v.task_vector(source, variant=variant), _pair(v, source, variant)
+        yield alone(f"{kind}, task" if variant else r.BASELINE, task)
+        for control in controls(v, [source], task, away, lambda rate: v.task_vector(source, rate=rate), variant):
+            yield replace(control, name=f"{kind}, {control.name}") if variant else control
+        cut = [] if frozen or adapter["kind"] != r.LORA else [{"rank_out": adapter["rank"]}]
+        for sums in ({}, {"space": "anchored"}, *cut):
+            yield from _equations(v, kind, task, there, away, sums)
+    task, (there, away) = v.task_vector(source), _pair(v, source)
+    on, (above, below) = v.task_vector(source, over=away.names[0]), _pair(v, source, over=task.names[0])
+    yield alone(f"{r.TASK_ON}, task", on)
+    yield from _equations(v, r.TASK_ON, on, there, away)
+    yield from _equations(v, r.LANGUAGE_ON, task, above, below)
+    for kind, one, language in ((r.kind_of(own), task, there), (r.TASK_ON, on, there), (r.LANGUAGE_ON, task, above)):
+        weights = sorted({0.0, *v.study.weights_of(kind)})
+        yield Method(f"{kind}, whole task, {v.study.sums.value}", {w: one + (1 - w) * language for w in weights})
+
+
+def _pair(v: Place, source: str, variant: str = "", over: str = "") -> list[Combination]:
+    """The language vectors of target and source."""
+    return [v.language_vector(code, variant, over) for code in (v.target, source)]
+
+
+def _equations(
+    v: Place, kind: str, task: Combination, there: Combination, away: Combination, sums: Mapping[str, Any] = UNCHANGED
+) -> Iterator[Method]:
+    space = replace(v.study.sums, **sums).value
+    for name, at in (("Eq. 1", partial(add, task, there)), ("Eq. 2", partial(add_subtract, task, there, away))):
+        yield replace(weighed(v.study, f"{kind}, {name}, {space}", at), sums=sums)
 
 
 def linearity(v: Place, sources: Sequence[str]) -> Iterator[Method]:

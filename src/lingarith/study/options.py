@@ -126,7 +126,8 @@ class VectorOptions:
     )
 
     variants: Annotated[
-        tuple[str, ...], "Of the studies mixed and cost: vectors by other keys, such as rank=1 or kronecker=6x4."
+        tuple[str, ...],
+        "Of the studies mixed, cost and addition: vectors by other keys, such as rank=1 or kronecker=6x4.",
     ] = ()
 
     def __post_init__(self) -> None:

@@ -29,6 +29,15 @@ class Order:
     content: str = ""
 
 
+def over_mark(over: str) -> str:
+    """What tells the name of a vector that is trained on top of another.
+
+    >>> over_mark("headlines.seed1[en]"), over_mark("")
+    ('.on_headlines_seed1_en', '')
+    """
+    return "_".join([".on", *re.findall(r"\w+", over)]) if over else ""
+
+
 def marks_of(study: Study, options: TrainOptions, labels: Sequence[str], variant: str) -> str:
     """What tells the name of a vector in a study from that of the study's usual one: a mark for each difference."""
     marks = "".join("." + re.sub(r"\W", "", part) for part in variant.split())

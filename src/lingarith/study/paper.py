@@ -15,13 +15,18 @@ from .study import NAMED_TASK
 
 
 def controls(
-    v: Place, sources: Sequence[str], task: Combination, away: Combination, swept: Callable[[float], Combination]
+    v: Place,
+    sources: Sequence[str],
+    task: Combination,
+    away: Combination,
+    swept: Callable[[float], Combination],
+    variant: str = "",
 ) -> Iterator[Method]:
     """The controls of the study, and the baselines that it names among them (:mod:`.baselines`).
 
     ``task`` and ``away`` are what the arithmetic adds and subtracts, in whose place comes nothing (``scaled``), and
     for the target's language vector that of another language (``wrong``) or a random one (``random``). ``swept`` gives
-    the task vector without arithmetic at a learning rate.
+    the task vector without arithmetic at a learning rate. ``variant`` says other keys of the other language vector.
     """
 
     def instead(language: Combination) -> Callable[[float], Combination]:
@@ -33,7 +38,7 @@ def controls(
         elif name == r.SCALED:
             yield weighed(v.study, r.SCALED, lambda lam: lam * task)
         elif name == r.RANDOM:
-            yield weighed(v.study, r.RANDOM, instead(v.lab.random(v.seed, v.target)))
+            yield weighed(v.study, r.RANDOM, instead(v.lab.random(v.seed, v.target, variant)))
         elif name == r.JOINT:
             yield alone(name, baselines.joint(v.lab, v.task, v.seed, sources, v.target))
         elif name == r.NAMED:
@@ -46,7 +51,7 @@ def controls(
         elif count := r.shots(name):
             yield alone(name, baselines.few(v.lab, v.task, v.seed, sources, v.target, count))
         elif wrong := wrong_language(v):
-            yield weighed(v.study, r.WRONG, instead(v.language_vector(wrong)))
+            yield weighed(v.study, r.WRONG, instead(v.language_vector(wrong, variant)))
 
 
 def wrong_language(v: Place) -> str | None:

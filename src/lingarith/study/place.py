@@ -51,14 +51,14 @@ class Place:
     table: Table = field(repr=False, compare=False)
 
     def task_vector(
-        self, *languages: str, rate: float | None = None, adapter: str = "", variant: str = ""
+        self, *languages: str, rate: float | None = None, adapter: str = "", variant: str = "", over: str = ""
     ) -> Combination:
-        """Of a language; of several, the one that is trained on all their labels together."""
-        return self.lab.task(self.task, self.seed, *languages, rate=rate, adapter=adapter, variant=variant)
+        """Of a language; of several, the one that is trained on all their labels together; ``over`` another vector."""
+        return self.lab.task(self.task, self.seed, *languages, rate=rate, adapter=adapter, variant=variant, over=over)
 
-    def language_vector(self, code: str, variant: str = "") -> Combination:
-        """Of the target, or of another language."""
-        return self.lab.language(self.seed, code, variant)
+    def language_vector(self, code: str, variant: str = "", over: str = "") -> Combination:
+        """Of the target, or of another language; trained on top of the vector named ``over``, if given."""
+        return self.lab.language(self.seed, code, variant, over)
 
     @property
     def study(self) -> Study:

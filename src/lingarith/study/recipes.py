@@ -61,6 +61,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "mixed": Table("Kinds of adapters in one sum", mixtures.mixed, r.BASELINE, (), controls=MOVED),
     "cost": Table("What a language vector costs", mixtures.cost, r.BASELINE, (r.ADD,), controls=(r.SCALED, r.RANDOM)),
+    "addition": Table("Vectors made to be added", mixtures.addition, r.BASELINE, (), controls=(r.SCALED, r.RANDOM)),
     "linearity": Table(
         "The line between two vectors", mixtures.linearity, r.BASELINE, (), own_labels=True, controls=()
     ),

@@ -28,6 +28,8 @@ SUBTRACT, SUBTRACT_OTHER, LANGUAGE, BEST_PAIR = "subtract", "subtract_other", "l
 NEAREST, DRAWN = "nearest", "drawn"
 """Before ``:L``: the average over so many sources (Eq. 3); with a ``+``, which follows, Eq. 4 over them."""
 FEW = "few:"
+FROZEN, TASK_ON, LANGUAGE_ON = " frozen", "task on language", "language on task"
+"""Of vectors that are made to be added: behind a kind whose A is frozen, and what was trained on top of what."""
 RETENTION = "retention"
 """The split of records about a source's own test data, which ``source`` names."""
 
@@ -102,7 +104,8 @@ def kind_of(adapter: Mapping[str, Any]) -> str:
     >>> kind_of({"kind": "lora", "rank": 4}), kind_of({"kind": "kronecker", "m": 48, "n": 32})
     ('LoRA 4', 'Kron 48×32')
     """
-    return f"LoRA {adapter['rank']}" if adapter["kind"] == LORA else "Kron {m}×{n}".format(**adapter)
+    said = {LORA: "LoRA {rank}", KRONECKER: "Kron {m}×{n}"}
+    return said.get(adapter["kind"], adapter["kind"]).format(**adapter)
 
 
 def name_of(method: str) -> Name:

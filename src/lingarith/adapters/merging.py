@@ -249,7 +249,7 @@ MERGINGS: Mapping[str, Method] = {
 }  # fmt: skip
 """The ways to merge, by their names."""
 REFUSED = {
-    "regmean": "weighs updates by the inputs of each projection on the data of each vector, which vectors do not carry; "
+    "regmean": "weighs updates by the inputs of each projection on the data of each vector, which no vector carries; "
     "take wudi, the same least squares with the vectors themselves in the place of these inputs"
 }
 """Ways that others have, and why they are none here (docs/methods.md)."""

@@ -238,8 +238,10 @@ class Lab:
         order = Order(self._called(base, code, over), (), job, after=over)
         return self.ordered(base + over_mark(over), code, options, order, variant)
 
-    def _job(self, data: Labelled | PlainText, options: TrainOptions, more: Labelled | PlainText | None, o: str) -> Job:
-        return Job(data, options, more, self.on and self.on[1], beneath=self.job(o) if o else None)
+    def _job(
+        self, data: Labelled | PlainText, options: TrainOptions, more: Labelled | PlainText | None, over: str
+    ) -> Job:
+        return Job(data, options, more, self.on and self.on[1], beneath=self.job(over) if over else None)
 
     def _called(self, base: str, code: str, over: str) -> str:
         return f"{base}{ON if self.on or over else ''}[{code}]"

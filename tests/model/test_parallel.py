@@ -1,6 +1,6 @@
 """Two processes on a vector, against one: the same within rounding. Stopped, two go on to the same bits.
 
-Run as a script, this file is one of the processes.
+Run as a script, this file is ``torchrun --standalone``, whose processes are forks: torch is imported once for all.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ def test_shares() -> None:
 
 def started(folder: Path, family: str, *, count: int = 2, stop: int = STEPS) -> None:
     """A training of three vectors by ``count`` processes."""
-    run = ["--standalone", "--nproc-per-node", str(count), __file__, str(folder), family, str(stop)]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *run],
+        [sys.executable, __file__, str(folder), family, str(stop), str(count)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -115,12 +114,21 @@ def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def work(folder: Path, on: Backbone, stop: int) -> None:
+    """What each of the processes does."""
+    with joined():
+        train_in(folder, on, stop)
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     from conftest import a_model, a_tokenizer  # type: ignore[import-not-found]
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from lingarith.model.loading import wrap
 
-    with joined():
-        on = wrap(a_model(sys.argv[2]), a_tokenizer(sys.argv[2]), name=sys.argv[2])
-        train_in(Path(sys.argv[1]), on, int(sys.argv[3]))
+    family, stop, count = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    on = wrap(a_model(family), a_tokenizer(family), name=family)
+    here = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "test"}
+    launch = LaunchConfig(1, 1, count, start_method="fork", max_restarts=0, monitor_interval=0.1, **here)
+    elastic_launch(launch, work)(Path(sys.argv[1]), on, stop)

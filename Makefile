@@ -32,8 +32,10 @@ figures: .venv/installed
 	$(BIN)/python benchmarks/interference.py --points evidence/interference.jsonl.gz --out figures/interference
 
 # Models of the tests are too small for more than one thread, which only wait for each other; two processes do not.
+# Files keep their order: sorted by how many tests they hold, those of few long ones would come last, to one process.
+# What one process compiles the other and those of the tests need not, whatever the environment says of bytecode.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not attack"

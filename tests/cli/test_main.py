@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -211,15 +212,17 @@ def test_threads_wait_without_spinning_unless_the_user_wants_it(own: dict[str, s
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])
-def test_letters_that_stdout_has_not(encoding: str) -> None:
+def test_letters_that_stdout_has_not(
+    encoding: str, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A redirect on Windows, a terminal of long ago: letters are replaced, and JSON has them all."""
 
     def said(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "lingarith", *words],
-            capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": encoding},
-        )  # fmt: skip
-        return done.stdout.decode(encoding)
+        written = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", io.TextIOWrapper(written, encoding))
+            assert command(*words).code == 0
+            return written.getvalue().decode(encoding)
 
     assert ("λ" if encoding == "utf-8" else "?") in said("choose", "--help")
     assert ("Volap?k" if encoding == "ascii" else "Volapük") in said("languages", "vo")

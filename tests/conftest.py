@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 BESIDE = Path(__file__).parents[2] / "shared"
 """Where real data lie unless LINGARITH_REAL_DATA names another folder."""
+
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, and not wrong
+settings.load_profile("any machine")
+gc.disable()  # while files are imported: almost all that they make stays
+
+
+def pytest_collection_finish() -> None:
+    """Libraries and tests are here, and stay: garbage is not looked for among them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,9 +14,9 @@ import pytest
 
 FIRST = """
 import multiprocessing, os, time
-from lingarith.study.runners.processes import _begin
 
 def work(devices, told):
+    from lingarith.study.runners.processes import _begin  # the first needs none of it
     _begin(devices, 1)
     told.put(os.getpid())
     time.sleep(60)

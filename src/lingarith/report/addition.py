@@ -66,12 +66,12 @@ def _draw(gains: Mapping[str, Gain], parts: Mapping[str, tuple[str, str, str]], 
     figure = blank(6.2, 0.9 + 0.2 * len(gains))
     axis = figure.subplots()
     axis.axvline(0, **ALONE_LINE)
-    for y, (method, gain) in enumerate(reversed(gains.items())):
+    methods = list(gains)[::-1]
+    for y, method in enumerate(methods):
         kind, _, space = parts[method]
         made = "uncoupled" if kind in (TASK_ON, LANGUAGE_ON) else "add-subtract" if kind.endswith(FROZEN) else "add"
-        drawn_interval(axis, y, gain, COLOURS[made if space else "muted"], "o")
-    labels = [", ".join(filter(None, parts[method])) for method in reversed(gains)]
-    axis.set_yticks(range(len(gains)), labels, fontsize=7)
+        drawn_interval(axis, y, gains[method], COLOURS[made if space else "muted"], "o")
+    axis.set_yticks(range(len(methods)), [", ".join(filter(None, parts[method])) for method in methods], fontsize=7)
     axis.set_xlabel(f"gain in {metric}")
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)

@@ -104,8 +104,8 @@ def kind_of(adapter: Mapping[str, Any]) -> str:
     >>> kind_of({"kind": "lora", "rank": 4}), kind_of({"kind": "kronecker", "m": 48, "n": 32})
     ('LoRA 4', 'Kron 48×32')
     """
-    said = {LORA: "LoRA {rank}", KRONECKER: "Kron {m}×{n}"}
-    return said.get(adapter["kind"], adapter["kind"]).format(**adapter)
+    kind = str(adapter["kind"])
+    return {LORA: "LoRA {rank}", KRONECKER: "Kron {m}×{n}"}.get(kind, kind).format(**adapter)
 
 
 def name_of(method: str) -> Name:

@@ -85,6 +85,11 @@ def test_addition_holds_vectors_that_are_made_for_it_against_usual_ones(lab: Lab
         torch.testing.assert_close(term.delta(), sum(other.delta() for other in terms), atol=1e-6, rtol=1e-4)
 
 
+def test_addition_names_what_else_a_variant_changes(lab: Labs) -> None:
+    made = methods(lab("addition", **SMALL, space="delta", variants=("freeze_a=true", "freeze_a=true steps=2")))
+    assert {"LoRA 2 frozen, Eq. 1, anchored", "LoRA 2 frozen steps=2, Eq. 1, anchored"} <= {*made}
+
+
 def test_a_vector_on_top_of_another_is_the_same_by_a_study_and_by_hand(lab: Labs, tmp_path: Path) -> None:
     one, again = (lab("addition", **SMALL, space="delta", place=Store(tmp_path)) for _ in range(2))
     by_study, found = (_over_the_task(each) for each in (one, again))

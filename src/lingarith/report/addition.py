@@ -69,7 +69,7 @@ def _draw(gains: Mapping[str, Gain], parts: Mapping[str, tuple[str, str, str]], 
     methods = list(gains)[::-1]
     for y, method in enumerate(methods):
         kind, _, space = parts[method]
-        made = "uncoupled" if kind in (TASK_ON, LANGUAGE_ON) else "add-subtract" if kind.endswith(FROZEN) else "add"
+        made = "uncoupled" if kind in (TASK_ON, LANGUAGE_ON) else "add-subtract" if FROZEN in kind else "add"
         drawn_interval(axis, y, gains[method], COLOURS[made if space else "muted"], "o")
     axis.set_yticks(range(len(methods)), [", ".join(filter(None, parts[method])) for method in methods], fontsize=7)
     axis.set_xlabel(f"gain in {metric}")

@@ -73,7 +73,8 @@ def addition(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     for variant in ("", *v.study.vectors.variants):
         study = v.study.varied(variant)
         adapter, frozen = study.vectors.of(study.vectors.kind).facts, study.task_training.freeze_a
-        kind = r.kind_of(adapter) + (r.FROZEN if frozen else "")
+        others = [part for part in variant.split() if part.partition("=")[0] not in ("freeze_a", "rank", "kronecker")]
+        kind = " ".join([r.kind_of(adapter) + (r.FROZEN if frozen else ""), *others])
         task, (there, away) = v.task_vector(source, variant=variant), _pair(v, source, variant)
         yield alone(f"{kind}, task" if variant else r.BASELINE, task)
         for control in controls(v, [source], task, away, lambda rate: v.task_vector(source, rate=rate), variant):

@@ -17,7 +17,7 @@ from lingarith.study.recipes import TABLES, place_of
 from lingarith.study.records import MERGED, METHODS, counted
 
 TRIED = {"weights": (0.5,), "betas": (0.5,), "learning_rates": (0.1,), "targets": ("pt", "uk"), "kronecker": (4, 2)}
-BY_VARIANT = ("mixed", "cost", "linearity")
+BY_VARIANT = ("mixed", "cost", "addition", "linearity")
 """Their rows are named by adapters, keys and ends of lines."""
 Labs = Callable[..., Lab]
 

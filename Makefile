@@ -69,7 +69,8 @@ wheel-check:
 	unzip -l dist/*.whl | grep -q lingarith/py.typed
 	$(UV) venv -q -p $(WHEEL_PYTHON) $(APART)/newest && $(UV) pip install -q -p $(APART)/newest dist/*.whl
 	$(UV) venv -q -p $(WHEEL_PYTHON) $(APART)/lowest
-	$(UV) pip install -q -p $(APART)/lowest --resolution lowest-direct -r pyproject.toml pytest hypothesis peft scipy
+	$(UV) pip install -q -p $(APART)/lowest --resolution lowest-direct -r pyproject.toml
+	$(UV) pip install -q -p $(APART)/lowest pytest hypothesis 'peft<0.22' scipy gguf
 	$(UV) pip install -q -p $(APART)/lowest --no-deps dist/*.whl
 	for one in newest lowest; do tools/installed.sh $(CURDIR)/$(APART)/$$one || exit 1; done
 	OMP_NUM_THREADS=1 $(APART)/lowest/bin/python -m pytest -q -o filterwarnings=default $(TRIED)

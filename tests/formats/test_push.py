@@ -123,7 +123,8 @@ def test_a_folder_becomes_a_private_repository(hub: type[Hub], adapter: Path) ->
     files = files_of(adapter, "me/new")
     url = push(files, "me/new")
     assert url.endswith("me/new/commit/1")
-    assert hub.created["me/new"]["visibility"] == "private"
+    wanted = hub.created["me/new"]
+    assert wanted.get("visibility") == "private" or wanted["private"] is True  # as huggingface_hub 1.4 says it
     there = hub.taken["me/new"]
     ours = {"README.md", "adapter_config.json", "lingarith.json", WEIGHTS, ".eval_results/lingarith.yaml"}
     assert there.keys() == ours

@@ -172,6 +172,11 @@ class _Checked(LogitsProcessor):
         return scores
 
 
+def _cache_name(model: Any) -> str:
+    """What a model calls its cache: ``cache`` from transformers 5.24 on, which warns of the name before."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
 class _Encoded:
     """An encoder-decoder in the middle of its outputs: inputs are encoded once, the rest is cached."""
 
@@ -180,6 +185,7 @@ class _Encoded:
         self.mask: Tensor = batch["attention_mask"]
         self.encoded = self.model.get_encoder()(input_ids=batch["input_ids"], attention_mask=self.mask)[0]
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.cached = {_cache_name(self.model): self.cache}
         start = self.model.generation_config.decoder_start_token_id
         self.last = torch.full_like(batch["input_ids"][:, :1], start)
 
@@ -189,8 +195,8 @@ class _Encoded:
             encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
             attention_mask=self.mask,
             decoder_input_ids=self.last,
-            past_key_values=self.cache,
             use_cache=True,
+            **self.cached,
         ).logits[:, -1]
         return logits
 
@@ -211,6 +217,7 @@ class _Prefix:
         self.model = cast(Any, backbone.model)
         self.mask: Tensor = batch["attention_mask"]
         self.cache = DynamicCache(config=self.model.config)
+        self.cached = {_cache_name(self.model): self.cache}
         self.last: Tensor = batch["input_ids"]
         taken = inspect.signature(self.model.forward).parameters
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
@@ -223,8 +230,8 @@ class _Prefix:
         logits: Tensor = self.model(
             input_ids=self.last,
             attention_mask=self.mask,
-            past_key_values=self.cache,
             use_cache=True,
+            **self.cached,
             **self.last_only,
             **({"position_ids": places} if self.placed else {}),
         ).logits[:, -1]

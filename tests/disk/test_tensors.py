@@ -152,6 +152,26 @@ def test_a_file_that_changes_while_it_is_in_use(tmp_path: Path) -> None:
         file["other"]
 
 
+def test_small_tensors_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any order what comes back is what was written, in memory of its own."""
+    chance = torch.Generator().manual_seed(0)
+    sizes = [0, 3, 1, 40, 7, 2, 16, 5]
+    written = {f"t{k}": torch.randn(size, generator=chance) for k, size in enumerate(sizes)}
+    write_safetensors(tmp_path / "x.safetensors", written)
+    places: list[int] = []
+    read = tensors._read
+    monkeypatch.setattr(tensors, "_read", lambda *about: places.append(about[2]) or read(*about))
+    for ahead, most in ((2**19, 1), (64, 5), (8, 8)):
+        monkeypatch.setattr(tensors, "AHEAD", ahead)
+        file = TensorFile(tmp_path / "x.safetensors")
+        places.clear()
+        assert equal({name: file[name] for name in sorted(written)}, written)
+        assert len(places) <= most
+        for name in reversed(written):
+            file[name].add_(1)
+        assert equal(dict(file), written)
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="where open files are listed")
 def test_files_are_open_only_while_they_are_read(tmp_path: Path) -> None:
     """A sum has as many vectors as somebody likes, and a process may have 256 files open."""

@@ -222,7 +222,7 @@ def test_columns_stand_for_a_projection(monkeypatch: pytest.MonkeyPatch) -> None
         for name, b in columns.items()
     }
     whole = inspect(parse("x + y"), vectors, []).figures()
-    monkeypatch.setattr(module, "COLUMNS", 3)
+    monkeypatch.setattr(module, "ENTRIES", 9)
     part = inspect(parse("x + y"), vectors, []).figures()
     assert (part.conflicts, part.cancelled) == pytest.approx((whole.conflicts, whole.cancelled))
     close(whole.conflicts, 8 / (24 + 16))

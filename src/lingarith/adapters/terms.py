@@ -69,14 +69,23 @@ def collected(terms: Sequence[Term]) -> tuple[Term, ...]:
     products = [term for term in terms if isinstance(term, KroneckerTerm)]
     sums: list[Term] = []
     if lora:
-        sums.append(LoraTerm(torch.cat([term.a for term in lora]), torch.cat([term.b for term in lora], dim=1)))
+        sums.append(LoraTerm(_joined([term.a for term in lora]), _joined([term.b for term in lora], dim=1)))
     for size in sorted({(term.m, term.n) for term in products}):
         alike = [term for term in products if (term.m, term.n) == size]
-        sums.append(KroneckerTerm(torch.cat([term.a for term in alike]), torch.cat([term.b for term in alike])))
+        sums.append(KroneckerTerm(_joined([term.a for term in alike]), _joined([term.b for term in alike])))
     dense = [term.change for term in terms if isinstance(term, DenseTerm)]
     if dense:
         sums.append(DenseTerm(torch.stack(dense).sum(0) if len(dense) > 1 else dense[0]))
     return tuple(sums)
+
+
+def _joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors beside each other; of outlines an outline, for which torch's ``cat`` would load its compiler."""
+    if not parts[0].is_meta:
+        return torch.cat(list(parts), dim)
+    shape = [*parts[0].shape]
+    shape[dim] = sum(part.shape[dim] for part in parts)
+    return parts[0].new_empty(shape)
 
 
 def exact_rank(terms: Sequence[Term]) -> int:

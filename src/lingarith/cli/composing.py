@@ -130,7 +130,7 @@ def inspect(
 
     combination = parse(expression)
     shelf = open_store(store)
-    vectors = {name: shelf.get(name) for name in combination.names}
+    vectors = {name: shelf.open(name) for name in combination.names}
     spaces = [] if {"space", "merging"} & {*given} else [Space(name) for name in SPACES]
     if methods:
         spaces = [Space("delta", merging=Merging.of(name)) for name in MERGINGS]

@@ -29,6 +29,8 @@ LONGEST_HEADER = 16 * 2**20
 MOST_TENSORS = 65_536
 LONGEST_NAME = 512
 MOST_DIMENSIONS = 8
+AHEAD = 2**19
+"""Bytes that are read at a time where tensors are smaller: those that lie beside each other are asked for together."""
 NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 """Paths of modules: no slash, no empty part, nothing that a terminal would act on."""
 
@@ -59,22 +61,41 @@ class TensorFile(Mapping[str, Tensor]):
     def __init__(self, path: Path, mend: str = MEND) -> None:
         self.path, self.mend = path, mend
         self._state: tuple[int, int] | None = None
+        self._ahead: tuple[int, memoryview] = 0, memoryview(b"")
+        """The last bytes that were read together, and where they begin."""
+        self._finite: set[str] = set()
+        """Tensors that were looked at."""
         if path.suffix.lower() in PICKLES:
             raise _pickle(path)
         with self._opened() as handle:
             size = os.fstat(handle).st_size
             self.places, self.metadata = _header(handle, size, path, mend)
+        self._size = size
 
     def __getitem__(self, name: str) -> Tensor:
         place = self.places[name]
         tensor = torch.empty(place.shape, dtype=place.dtype)
         memory = _memory(tensor)
+        if len(memory) > AHEAD // 2:
+            self._fill(memory, place.start)
+        else:
+            begin, held = self._ahead
+            if not begin <= place.start <= begin + len(held) - len(memory):
+                begin, held = place.start, memoryview(bytearray(min(AHEAD, self._size - place.start)))
+                self._fill(held, begin)
+                self._ahead = begin, held
+            memory[:] = held[place.start - begin :][: len(memory)]
+        if name not in self._finite:
+            must_be_finite(name, tensor, self.path, self.mend)
+            self._finite.add(name)
+        return tensor
+
+    def _fill(self, memory: memoryview, start: int) -> None:
+        """Read as many bytes as the memory has, from there."""
         with self._opened() as handle:
             done = 0
-            while done < len(memory) and (count := _read(handle, memory[done:], place.start + done)):
+            while done < len(memory) and (count := _read(handle, memory[done:], start + done)):
                 done += count  # the system gives 2 GB at most
-        must_be_finite(name, tensor, self.path, self.mend)
-        return tensor
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -27,8 +27,8 @@ from .figures import Figures, Sums
 
 RANKS = 64
 """A cut is described up to this rank."""
-COLUMNS = 256
-"""Signs are compared in so many columns of a projection at most, drawn with one seed."""
+ENTRIES = 2**18
+"""Signs are compared in so many entries of a projection at most: in whole columns, drawn with one seed."""
 FORMED = 512
 """Singular values of larger sums that must be formed are those of a randomised range finder."""
 FAR = 3.5
@@ -112,8 +112,22 @@ def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:
 
 def _products(rows: Sequence[Sequence[Term]], columns: Sequence[Sequence[Term]]) -> Tensor:
     """The inner products of updates at a projection."""
+    one, other = _stacked(rows), _stacked(columns)
+    if one and other:  # all pairs in two products, then the sums of their blocks
+        (a, b, own), (a2, b2, own2) = one, other
+        return own.T @ ((a @ a2.T) * (b.T @ b2)) @ own2
     products = [[sum(inner(one, other) for one in row for other in column) for column in columns] for row in rows]
     return torch.tensor(products, dtype=torch.float64)
+
+
+def _stacked(rows: Sequence[Sequence[Term]]) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The factors of LoRA terms side by side (R × in, out × R), and whose each is (R × rows); None for others."""
+    terms = [(term, k) for k, row in enumerate(rows) for term in row if isinstance(term, LoraTerm)]
+    if not terms or len(terms) < sum(map(len, rows)):
+        return None
+    whose = torch.cat([torch.full((len(term.a),), k) for term, k in terms])
+    a, b = torch.cat([term.a for term, _ in terms]).double(), torch.cat([term.b for term, _ in terms], 1).double()
+    return a, b, torch.nn.functional.one_hot(whose, len(rows)).double()
 
 
 def _compared(composition: Composition) -> Tensor:
@@ -128,8 +142,8 @@ def _compared(composition: Composition) -> Tensor:
 def _signs(summands: Sequence[Sequence[Term]]) -> Tensor:
     """Entries in conflict, entries, ‖sum‖₁ and Σ‖·‖₁ of one projection, or scaled up from its columns drawn."""
     present = [terms for terms in summands if terms]
-    inputs = present[0][0].size[1]
-    columns = torch.randperm(inputs, generator=torch.Generator().manual_seed(0))[:COLUMNS]
+    out, inputs = present[0][0].size
+    columns = torch.randperm(inputs, generator=torch.Generator().manual_seed(0))[: -(-ENTRIES // out)]
     units = torch.nn.functional.one_hot(columns, inputs).float()
     dense = (torch.stack([term.apply(units) for term in terms]).sum(0) for terms in present)
     up = down = torch.zeros(())

@@ -77,6 +77,8 @@ class Forecast:
     lab: Lab
     counted: Counted
     _rates: dict[str, float] = field(default_factory=dict, init=False)
+    _sizes: dict[object, int] = field(default_factory=dict, init=False)
+    """Bytes of vectors, by their adapter and where it sits."""
 
     @property
     def _trained(self) -> list[str]:
@@ -89,11 +91,11 @@ class Forecast:
 
     def stages(self) -> list[Stage]:
         """The work by kinds, in their order."""
-        lab = self.lab
+        lab, lacking = self.lab, {*self.untrained}
         stages = []
         for what, labels in (("task vectors", True), ("language vectors", False)):
             names = [name for name in self._trained if bool(lab.orders[name].labels) == labels]
-            left = [name for name in names if name in self.untrained]
+            left = [name for name in names if name in lacking]
             if names:
                 seconds, size = sum(map(self.training, left)), sum(map(self._bytes, left))
                 stages.append(Stage(what, len(names), len(left), seconds, size))
@@ -190,8 +192,11 @@ class Forecast:
         adapter = options.adapter
         if not isinstance(adapter, Factored):
             return 4 * int(backbone.facts["parameters"])
-        start = adapter.init(backbone.shapes_of(options.projections), 0).values()
-        return 4 * sum(factor.numel() for term in start for factor in adapter.factors(term))
+        kind = adapter, options.projections
+        if kind not in self._sizes:  # what thousands of vectors have in common
+            start = adapter.init(backbone.shapes_of(options.projections), 0).values()
+            self._sizes[kind] = 4 * sum(factor.numel() for term in start for factor in adapter.factors(term))
+        return self._sizes[kind]
 
 
 def seconds_per_step(job: Job, backbone: Backbone, watch: Watch) -> float:

@@ -32,7 +32,7 @@ from lingarith.vectors.vector import Vector, content_hash
 SHAPES = {"7b": (32, 4096, 4096), "70b": (80, 8192, 1024)}
 """Layers, width, and how wide keys and values are."""
 MEGABYTE = 2**20
-LOADED = ("lingarith.formats.gguf", "lingarith.formats.peft", "lingarith.inspection.words")
+LOADED = ("lingarith.formats.gguf", "lingarith.formats.peft", "lingarith.report.inspected")
 
 
 def fill(store: Store, shape: str, count: int) -> None:

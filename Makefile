@@ -83,6 +83,9 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/together.py --only newsroom --out $(NUMBERS)/together.json
 	$(BIN)/python benchmarks/adapters.py --out $(NUMBERS)/adapters.json
 	$(BIN)/python benchmarks/compose.py --out $(NUMBERS)/compose.json
+	$(BIN)/python benchmarks/large.py --shapes 7b --vectors 3 --out $(NUMBERS)/large.json
+	$(BIN)/python benchmarks/time_to_loss.py --languages pt --seeds 0 --out $(NUMBERS)/time_to_loss.jsonl
+	$(BIN)/python benchmarks/growth.py --only rows length vectors study --out $(NUMBERS)/growth.json
 	$(BIN)/python benchmarks/start.py --out $(NUMBERS)/start.json
 	$(BIN)/python benchmarks/threads.py --out $(NUMBERS)/threads.json
 	$(BIN)/python benchmarks/generation.py --out $(NUMBERS)/generation.json

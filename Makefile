@@ -29,7 +29,7 @@ real/backbone/backbone.json: .venv/gemma
 # Tables and figures of the studies of open questions (docs/open-questions.md) from their records; nothing is trained.
 figures: .venv/installed
 	$(BIN)/python -m tools.evidence figures --out figures
-	$(BIN)/python benchmarks/interference.py --points evidence/interference.jsonl.gz --out figures/interference
+	$(BIN)/python benchmarks/interference.py --points evidence/interference.jsonl.gz --out figures/interference-of-others
 
 # Models of the tests are too small for more than one thread, which only wait for each other; two processes do not.
 # Files keep their order: sorted by how many tests they hold, those of few long ones would come last, to one process.

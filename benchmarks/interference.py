@@ -12,34 +12,27 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from lingarith.cli.opening import open_lab
 from lingarith.newsroom import NEWSROOM
 from lingarith.progress import quiet
 from lingarith.report.figures import pictures
-from lingarith.report.interference import ERRORS, Point, drawing, losing, table
+from lingarith.report.interference import ERRORS, Point, drawing, losing, points_of, table
 from lingarith.study.interference import measured
 from lingarith.study.recipes import rows
 from lingarith.study.run_folder import read_run
 from lingarith.study.study import KEYS, NEWSROOM_DEFAULTS, study_of
 
 
-def points_of(folder: Path, store: str) -> Iterator[Point]:
+def points_of_run(folder: Path, store: str) -> list[Point]:
     """The points of a run, whose vectors the store has; outputs that it lacks are made."""
     about = read_run(folder).about
     keys = {key: value for key, value in about.study.items() if key in KEYS}
     if keys["backbone"] == NEWSROOM and keys["max_input"] == NEWSROOM_DEFAULTS["training"]["max_input"]:
         del keys["max_input"]  # that of training, which for the newsroom is not that of writing
     lab = open_lab(study_of(folder.name, about.table, keys), store, quiet)
-    points: dict[str, Point] = {}
-    for name, values in measured(lab, rows(lab)).items():
-        for at, value in values.items():
-            task, target, method, source, seed, weight = at.split("/")
-            known = {"task": task, "target": target, "method": method, "source": source, "seed": int(seed)}
-            points.setdefault(at, {"run": folder.name, **known, "weight": float(weight)})[name] = value
-    yield from points.values()
+    return [{"run": folder.name, **point} for point in points_of(measured(lab, rows(lab)))]
 
 
 def main() -> None:
@@ -57,7 +50,7 @@ def main() -> None:
             points = [json.loads(line) for line in lines]
     for folder in arguments.runs:
         if folder.name not in {point["run"] for point in points}:
-            points += points_of(folder, arguments.store)
+            points += points_of_run(folder, arguments.store)
             lines = "".join(json.dumps(point) + "\n" for point in points)
             arguments.points.write_bytes(gzip.compress(lines.encode(), mtime=0))
             print(f"{folder.name}: {len(points)} points so far", flush=True)

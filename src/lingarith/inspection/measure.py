@@ -112,7 +112,8 @@ def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:
 
 def _products(rows: Sequence[Sequence[Term]], columns: Sequence[Sequence[Term]]) -> Tensor:
     """The inner products of updates at a projection."""
-    one, other = _stacked(rows), _stacked(columns)
+    one = _stacked(rows)
+    other = one if columns is rows else _stacked(columns)
     if one and other:  # all pairs in two products, then the sums of their blocks
         (a, b, own), (a2, b2, own2) = one, other
         return own.T @ ((a @ a2.T) * (b.T @ b2)) @ own2

@@ -7,7 +7,7 @@ number of tokens, out of which rows leave when they have ended. Beams are left t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -172,9 +172,9 @@ class _Checked(LogitsProcessor):
         return scores
 
 
-def _cache_name(model: Any) -> str:
-    """What a model calls its cache: ``cache`` from transformers 5.24 on, which warns of the name before."""
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+def _named(cache: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """A cache by its name among what a model takes: ``cache`` from transformers 5.24 on, which warns of the other."""
+    return {"cache" if "cache" in taken else "past_key_values": cache}
 
 
 class _Encoded:
@@ -185,7 +185,7 @@ class _Encoded:
         self.mask: Tensor = batch["attention_mask"]
         self.encoded = self.model.get_encoder()(input_ids=batch["input_ids"], attention_mask=self.mask)[0]
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self.cached = {_cache_name(self.model): self.cache}
+        self.cached = _named(self.cache, inspect.signature(self.model.forward).parameters)
         start = self.model.generation_config.decoder_start_token_id
         self.last = torch.full_like(batch["input_ids"][:, :1], start)
 
@@ -217,9 +217,9 @@ class _Prefix:
         self.model = cast(Any, backbone.model)
         self.mask: Tensor = batch["attention_mask"]
         self.cache = DynamicCache(config=self.model.config)
-        self.cached = {_cache_name(self.model): self.cache}
         self.last: Tensor = batch["input_ids"]
         taken = inspect.signature(self.model.forward).parameters
+        self.cached = _named(self.cache, taken)
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self.placed = "position_ids" in taken
 

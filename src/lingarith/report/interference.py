@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -45,13 +45,7 @@ Point = dict[str, Any]
 
 def interference(run: Run) -> Answer | None:
     """Which figures foretell a loss, over the compositions of a run; None where all of them lose, or none."""
-    points: dict[str, Point] = {}
-    for name, values in run.about.measured.items():
-        for at, value in values.items():
-            task, target, *_, weight = at.split("/")
-            point = points.setdefault(at, {"task": task, "target": target, "weight": float(weight)})
-            point[name] = value
-    known = [losing(point) for point in points.values() if {"gain", "error"} <= point.keys()]
+    known = [losing(point) for point in points_of(run.about.measured)]
     lost = sum(point["loses"] for point in known)
     if not 0 < lost < len(known):
         return None
@@ -68,6 +62,19 @@ def interference(run: Run) -> Answer | None:
         [Grid("What foretells a loss", heads, table(known, "target"), caption)],
         {"interference": lambda: drawing(known)}, {"interference": text},
     )  # fmt: skip
+
+
+def points_of(measured: Mapping[str, Mapping[str, float]]) -> list[Point]:
+    """The compositions that a study has measured, of which its keys say what they are."""
+    points: dict[str, Point] = {}
+    for name, values in measured.items():
+        for at, value in values.items():
+            if at not in points:
+                task, target, method, source, seed, weight = at.split("/")
+                points[at] = {"task": task, "target": target, "method": method, "source": source}
+                points[at] |= {"seed": int(seed), "weight": float(weight)}
+            points[at][name] = value
+    return list(points.values())
 
 
 def losing(point: Point, errors: float = ERRORS) -> Point:

@@ -35,8 +35,9 @@ def _points(lab: Lab, rows: Iterable[tuple[Place, Method]]) -> Iterator[tuple[st
         alone, weights = neutral(method.name), [weight for weight in method.tried if isinstance(weight, float)]
         if alone not in weights or len(weights) < 2 or not lab.has_labels(place.task, place.target, "validation"):
             continue
-        data = lab.labels(method.asks or place.task, place.target, "validation")
-        wanted = Wanted(method.asks or place.task, data, [method.tried[weight] for weight in weights], sums=method.sums)
+        task = method.asks or place.task
+        data = lab.labels(task, place.target, "validation")
+        wanted = Wanted(task, data, [method.tried[weight] for weight in weights], sums=method.sums)
         scores = [[outcome.score for outcome in outcomes] for outcomes in Stored(lab).written(wanted)]
         base = scores[weights.index(alone)]
         for weight, ours in zip(weights, scores, strict=True):

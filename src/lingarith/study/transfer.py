@@ -103,7 +103,7 @@ def every_set(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield Method(r.BEST_PAIR, pairs, by="test")
 
 
-def distances(lab: Lab, _: object = None) -> dict[str, dict[str, float]]:
+def distances(lab: Lab, _: object) -> dict[str, dict[str, float]]:
     """How far each source is from each target by every measure of ``related``, where known, by "source/target"."""
     study = lab.study
     sources, targets = study.languages.sources, [t for labels in study.tasks.values() for t in labels.targets]

@@ -73,7 +73,9 @@ def run_folder(folder: Path, count: int) -> None:
     each = count // (len(TARGETS) * 7)
     for target in TARGETS:
         ids = [f"{target}-{k}" for k in range(each)]
-        append(folder, [Example(target, "test", one, "Uma ponte.", "Ponte", task="summaries") for one in ids])
+        titles = (f"{target[0]}on{k % 97:02}" for k in range(each))
+        examples = zip(ids, titles, strict=True)
+        append(folder, [Example(target, "test", one, "Uma ponte.", title, task="summaries") for one, title in examples])
         for method, weights in METHODS.items():
             for weight in weights:
                 made = ((one, f"Ponte nova {k % 997}", k * 7919 % 1000 / 10) for k, one in enumerate(ids))

@@ -2,6 +2,7 @@ import pytest
 import sacrebleu
 
 from lingarith.errors import LingarithError
+from lingarith.scores import chrf as scores_chrf
 from lingarith.scores.chrf import chrf, corpus_bleu, corpus_chrf
 
 OUTPUTS = ["the cat sat on the mat", "A dog barked at us.", "", "今日は良い天気です"]
@@ -16,6 +17,16 @@ def test_against_sacrebleu():
     assert corpus_chrf(OUTPUTS, single) == pytest.approx(sacrebleu.corpus_chrf(OUTPUTS, firsts).score)
     assert corpus_bleu(OUTPUTS, single) == pytest.approx(sacrebleu.corpus_bleu(OUTPUTS, firsts).score)
     assert corpus_bleu(OUTPUTS, REFERENCES) >= corpus_bleu(OUTPUTS, single)
+
+
+@pytest.mark.parametrize("kept", [0, scores_chrf.KEPT])
+def test_several_methods_against_the_same_references(monkeypatch, kept):
+    monkeypatch.setattr(scores_chrf, "KEPT", kept)
+    streams = [["the cat is on the mat", "The dog barked.", "something", "今日はいい天気"], ["a cat sat", None, None, None]]
+    for outputs in (OUTPUTS, OUTPUTS[::-1], OUTPUTS):
+        expected = sacrebleu.metrics.CHRF().corpus_score(outputs, streams).score
+        some = [[one for one in row if one is not None] for row in zip(*streams, strict=True)]
+        assert corpus_chrf(outputs, some) == pytest.approx(expected, abs=1e-12)
 
 
 def test_by_hand():

@@ -254,7 +254,7 @@ def _facts(run: Run, tested: Outputs) -> dict[Place, dict[str, Any]]:
     weights, oracle = _weights(run), _oracle(run)
     right = {(e.task, e.target, e.id): [e.reference, *e.alternatives] for e in run.examples if e.split == "test"}
     facts = {}
-    for place, by_seed in tested.items():
+    for place, by_seed in sorted(tested.items(), key=lambda item: item[0][:2]):  # methods of one target in a row
         kinds = [r.kind for by_id in by_seed.values() for r in by_id.values()]
         seeds = [_pairs(by_id.values(), right) for by_id in by_seed.values()]
         metric = run.about.tasks.get(place[0], "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import best_of
+
+KEPT = 250_000
+"""Characters of references whose n-grams are kept for the next method; a character takes up to a kilobyte."""
 
 
 def chrf(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
@@ -28,10 +32,14 @@ def chrf(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray
 
 
 def corpus_chrf(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """chrF2 of all outputs together, 0 to 100: n-grams are counted over all of them before they are divided."""
-    from sacrebleu.metrics.chrf import CHRF
+    """chrF2 of all outputs together, 0 to 100: n-grams are counted over all of them before they are divided.
 
-    return _corpus(CHRF(), outputs, references)
+    Those of references are counted once for several methods that are held against the same ones in a row.
+    """
+    streams = _streams(outputs, references)
+    many = sum(len(one) for some in references for one in some) > KEPT
+    metric = _against(streams) if many else _kept_against(streams)
+    return float(metric.corpus_score(list(outputs), None).score)
 
 
 def corpus_bleu(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -41,10 +49,21 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> 
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    return _corpus(BLEU(), outputs, references)
+    return float(BLEU().corpus_score(list(outputs), _streams(outputs, references)).score)
 
 
-def _corpus(metric: Any, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+def _streams(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Any:
+    """References as sacrebleu takes them: the first of each output, the second or None …"""
     best_of(outputs, references, lambda output, one: 0.0)  # that there are some, for each
-    streams = [list(stream) for stream in zip_longest(*references)]  # the first of each, the second or None …
-    return float(metric.corpus_score(list(outputs), streams).score)
+    return tuple(zip_longest(*references))
+
+
+def _against(streams: Any) -> Any:
+    """A chrF that has counted the n-grams of its references."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(references=streams)
+
+
+_kept_against = lru_cache(maxsize=2)(_against)
+"""Those of the last two: the references of all outputs, and of the ones in the right language."""

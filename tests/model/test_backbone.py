@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers.utils import logging
 
 from lingarith.adapters import lora
 from lingarith.disk.tensors import read_safetensors
 from lingarith.errors import LingarithError
-from lingarith.model.backbone import Backbone
+from lingarith.model.backbone import Backbone, Skeleton
 from lingarith.model.fingerprint import configuration, fingerprint, identity_in
 from lingarith.model.loading import load, wrap
 from lingarith.vectors.vector import Update
@@ -335,6 +337,42 @@ def test_load_from_a_folder(family: str, folder: Callable[[str], Path], backbone
     half = load(str(where), dtype="bfloat16", device="cpu")
     assert next(half.model.parameters()).dtype == torch.bfloat16
     assert half.fingerprint == made.fingerprint
+
+
+@pytest.mark.parametrize("family", ["t5", "llama"])
+def test_what_is_known_of_a_backbone_needs_its_numbers_once(
+    family: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = folder(family)
+    first = load(str(where), device="cpu")
+    right = logits(first.model)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the numbers were read")
+
+    with monkeypatch.context() as patch:
+        for kind in (transformers.AutoModelForCausalLM, transformers.AutoModelForSeq2SeqLM):
+            patch.setattr(kind, "from_pretrained", refuse)
+        again = load(str(where), device="cpu")
+        for key in fields(Skeleton):
+            assert getattr(again, key.name) == getattr(first, key.name), key.name
+        assert again.facts == first.facts
+        assert again.shapes_of("all") == first.shapes_of("all")
+    assert torch.equal(logits(again.model), right)
+    assert again.model is again.model
+
+
+def test_files_that_change_before_the_numbers_are_read_are_noticed(folder: Callable[[str], Path]) -> None:
+    where = folder("llama")
+    load(str(where), device="cpu")
+    again = load(str(where), device="cpu")
+    other = transformers.AutoModelForCausalLM.from_pretrained(where)
+    with torch.no_grad():
+        other.model.layers[1].mlp.up_proj.weight[3, 2] += 1
+    other.save_pretrained(where)
+    with pytest.raises(LingarithError, match=r"changed while it was in use; run the same command again$"):
+        _ = again.model
+    assert load(str(where), device="cpu").fingerprint != again.fingerprint
 
 
 @pytest.mark.parametrize("shown", [True, False])

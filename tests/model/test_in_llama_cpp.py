@@ -121,8 +121,7 @@ def test_the_same_words_with_and_without_the_adapter(
     on.model.config.save_pretrained(tmp_path)
     torch.manual_seed(0)
     terms = {
-        path: (LoraTerm(torch.randn(3, inner), 0.1 * torch.randn(out, 3)),)
-        for path, (out, inner) in on.linear_shapes.items()
+        path: (LoraTerm(torch.randn(3, inner), 0.1 * torch.randn(out, 3)),) for path, (out, inner) in on.sizes.items()
     }
     made = Composition(parse("0.5*a"), {"a": Vector("a", terms, 1.0, {"backbone": on.facts})}, Space("delta"))
     write_gguf(made, tmp_path, tmp_path / "out", base_model="base")

@@ -24,9 +24,10 @@ from lingarith.inspection.measure import inspect
 from lingarith.model.backbone import Backbone
 from lingarith.model.batches import TaskItems
 from lingarith.model.beside import Beside, groups
+from lingarith.model.loading import wrap
 from lingarith.model.members import Training
 from lingarith.model.options import TrainOptions
-from lingarith.model.projections import kinds, linears, projections, sizes
+from lingarith.model.projections import chosen, kinds, linears, projections, sizes
 from lingarith.model.train import train
 from lingarith.store.store import Store
 from lingarith.vectors.composition import realise
@@ -86,7 +87,7 @@ def test_an_adapter_of_pefts(family: str, backbone: Make, tmp_path: Path) -> Non
     theirs = all_linear(on.model, rank_pattern={"(wo|down_proj|fc2|dense_4h_to_h)": 3}, alpha_pattern={".*1.*": 5})
     theirs.save_pretrained(tmp_path, save_embedding_layers=False)
     store = Store(tmp_path / "store")
-    placed = on_backbone(open_adapter(tmp_path, "task[en]"), on.facts, on.linear_shapes)
+    placed = on_backbone(open_adapter(tmp_path, "task[en]"), on.facts, on.sizes)
     assert "renamed" not in placed.origin
     store.put(placed)
     update = realise(parse("task[en]"), {"task[en]": store.get("task[en]")}, "delta")
@@ -237,7 +238,7 @@ def test_what_cannot_be_adapted(backbone: Make, update: Make) -> None:
     with pytest.raises(LingarithError, match="lm_head is no linear layer of a block there"), on.using(head):
         pass
     on.model.model.layers[1].mlp.up_proj = nn.Identity()
-    fresh = replace(on)
+    fresh = wrap(on.model, on.tokenizer, name="llama")
     assert len(fresh.shapes) == 8
     with pytest.raises(
         LingarithError, match=r"only one of model\.layers\.0 and model\.layers\.1 has a linear layer mlp\.up_proj; say"
@@ -247,7 +248,7 @@ def test_what_cannot_be_adapted(backbone: Make, update: Make) -> None:
     on.model.model.layers[1].mlp.up_proj = on.model.model.layers[0].mlp.up_proj
     on.model.model.layers[1].mlp.gate_proj.weight = on.model.model.layers[0].mlp.gate_proj.weight
     with pytest.raises(LingarithError, match="blocks of LlamaForCausalLM share a projection"):
-        replace(on).shapes_of("attention")
+        wrap(on.model, on.tokenizer, name="llama")
 
 
 def test_experts_are_no_linear_layers() -> None:
@@ -259,6 +260,5 @@ def test_experts_are_no_linear_layers() -> None:
     made = transformers.Qwen3MoeForCausalLM(config)
     every = linears(made, projections(made))
     assert {sizes(module) for module in every.values()} == {(32, 32), (16, 32)}
-    on = Backbone("moe", None, made, None, projections(made), "", [], [])  # type: ignore[arg-type]
     with pytest.raises(LingarithError, match=r"model\.layers\.0 of moe has no linear layers beside its attention"):
-        on.shapes_of("all")
+        chosen("all", [*projections(made)], [*every], "moe")

@@ -22,7 +22,10 @@ def test_against_sacrebleu():
 @pytest.mark.parametrize("kept", [0, scores_chrf.KEPT])
 def test_several_methods_against_the_same_references(monkeypatch, kept):
     monkeypatch.setattr(scores_chrf, "KEPT", kept)
-    streams = [["the cat is on the mat", "The dog barked.", "something", "今日はいい天気"], ["a cat sat", None, None, None]]
+    streams = [
+        ["the cat is on the mat", "The dog barked.", "something", "今日はいい天気"],
+        ["a cat sat", None, None, None],
+    ]
     for outputs in (OUTPUTS, OUTPUTS[::-1], OUTPUTS):
         expected = sacrebleu.metrics.CHRF().corpus_score(outputs, streams).score
         some = [[one for one in row if one is not None] for row in zip(*streams, strict=True)]

@@ -101,7 +101,7 @@ def _bound(vector: Vector, shelf: Store, backbone: str | None, like: str | None)
 
     prepare()
     model = load(backbone)
-    return on_backbone(vector, model.facts, model.linear_shapes, model.parts), "as --backbone says"
+    return on_backbone(vector, model.facts, model.sizes, model.parts), "as --backbone says"
 
 
 def _import_difference(
@@ -118,7 +118,7 @@ def _import_difference(
     there = checkpoint(tuned)
     prepare()
     model = load(base)
-    facts, linears = model.facts, model.linear_shapes
+    facts, linears = model.facts, model.sizes
     named = {one: torch.empty(p.shape, device="meta") for one, p in model.model.named_parameters()}
     rest = {one: tensor for one, tensor in named.items() if one.removesuffix(".weight") not in linears}
     del model  # the difference is taken from the files, two tensors at a time

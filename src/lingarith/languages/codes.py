@@ -214,6 +214,7 @@ def _listed(codes: Iterable[str]) -> str:
     return " or ".join(f"{code} ({_name(code, code.split('-')[0])})" for code in several)
 
 
+@cache
 def language_name(code: str) -> str:
     """The English name, or the code itself where nothing has one.
 

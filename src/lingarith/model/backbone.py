@@ -10,84 +10,90 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase
 
 from ..adapters.terms import mapped
 from ..disk.tensors import must_be_finite
 from ..errors import LingarithError, in_a_line
 from ..unicode import composed
 from ..vectors.vector import Update
-from .limits import positions
 from .options import ATTENTION
-from .projections import chosen, home, linears, sizes
+from .projections import chosen, home
 
 
-@dataclass(frozen=True)
-class Backbone:
+@dataclass(frozen=True, kw_only=True)
+class Skeleton:
+    """What is known of a backbone without its numbers, so that a plan need not load them; plain values.
+
+    ``sizes`` maps the path of every linear layer that a vector may change to (out, in), ``attention`` names the Key,
+    Query, Value and output projections among them (see :mod:`.projections`); ``parameters`` counts numbers;
+    ``positions`` are those of an input and of an output, None where any number will do (:func:`.limits.positions`).
+    ``fingerprint`` (hex) is what vectors are bound to, ``parts`` say what it is made of. ``opening`` and ``closing``
+    are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it), ``beginning`` those that every
+    output is forced to begin with (mBART: the language's); ``rows`` is how many tokens have a row, where some that no
+    text is made of have none.
+    """
+
+    encoder_decoder: bool
+    attention: list[str]
+    sizes: dict[str, tuple[int, int]]
+    parameters: int
+    positions: tuple[int | None, int | None]
+    fingerprint: str
+    parts: dict[str, Any]
+    opening: list[int]
+    closing: list[int]
+    beginning: list[int]
+    rows: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Skeleton):
     """A frozen model with its tokenizer.
 
-    ``projections`` maps paths to the Key, Query, Value and output matrices, ``linears`` to all linear layers
-    of their blocks (see :mod:`.projections`); ``fingerprint`` (hex) is what vectors are bound to; ``opening`` and
-    ``closing`` are the tokens that stand around an input (T5: EOS after it, Llama: BOS before it), ``beginning`` those
-    that every output is forced to begin with (mBART: the language's); ``parts`` say what the fingerprint is made of,
-    ``rows`` how many tokens have a row, where some that no text is made of have none, and ``made`` of what the weights
-    were made, where that is not what was trained (quantised, trimmed).
+    The model is what ``loading`` gives, asked once, when something is first computed with it; ``device`` is where
+    inputs go, and ``made`` says of what the weights were made, where that is not what was trained (quantised, trimmed).
     """
 
     name: str
     revision: str | None
-    model: nn.Module
     tokenizer: PreTrainedTokenizerBase
-    projections: Mapping[str, nn.Module]
-    fingerprint: str
-    opening: Sequence[int]
-    closing: Sequence[int]
-    beginning: Sequence[int] = ()
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    rows: int | None = None
+    loading: Callable[[], nn.Module]
+    device: torch.device
     made: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def encoder_decoder(self) -> bool:
-        """True for T5-like models, False for decoder-only ones."""
-        return bool(self.model.config.is_encoder_decoder)  # type: ignore[union-attr]
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go."""
-        return next(self.model.parameters()).device
+    @cached_property
+    def model(self) -> nn.Module:
+        """The frozen model, in evaluation mode. Raises :class:`LingarithError` where it cannot be loaded."""
+        return self.loading()
 
     @cached_property
     def linears(self) -> Mapping[str, nn.Module]:
         """Every layer that a vector may change, the attention projections among them."""
-        return linears(self.model, self.projections)
+        return {path: self.model.get_submodule(path) for path in self.sizes}
+
+    @property
+    def projections(self) -> Mapping[str, nn.Module]:
+        """Path → Key, Query, Value or output matrix of an attention."""
+        return {path: self.linears[path] for path in self.attention}
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(out, in) of each attention projection."""
         return self.shapes_of(ATTENTION)
 
-    @property
-    def linear_shapes(self) -> dict[str, tuple[int, int]]:
-        """(out, in) of each layer that a vector may change."""
-        return {path: sizes(module) for path, module in self.linears.items()}
-
     def shapes_of(self, which: str) -> dict[str, tuple[int, int]]:
         """(out, in) of the layers that are meant by ``attention``, ``all`` or ``in:PATTERN``.
 
         Raises :class:`LingarithError` as :func:`.projections.chosen` does.
         """
-        modules = chosen(which, self.projections, self.linears, self.name)
-        return {path: sizes(module) for path, module in modules.items()}
+        return {path: self.sizes[path] for path in chosen(which, self.attention, self.sizes, self.name)}
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a vector's origin says about its backbone."""
-        count = sum(p.numel() for p in self.model.parameters())
-        facts = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint, "parameters": count}
-        return facts | dict(self.made)
+        facts = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint}
+        return facts | {"parameters": self.parameters} | dict(self.made)
 
     @property
     def eos(self) -> int:
@@ -142,7 +148,7 @@ class Backbone:
 
     def must_hold(self, read: int, written: int, flag: str = "--max-output") -> None:
         """Raise :class:`LingarithError` unless there are positions for so many tokens of an input and of an output."""
-        reads, writes = positions(self.model)
+        reads, writes = self.positions
         if writes is not None and written > writes:
             raise LingarithError(
                 f"{self.name} has positions for {writes} tokens of an output; choose {flag} ≤ {writes}"
@@ -151,7 +157,7 @@ class Backbone:
 
     def must_hold_chunks(self, length: int) -> None:
         """Raise :class:`LingarithError` unless there are positions for the parts of chunks of so many tokens."""
-        reads, writes = positions(self.model)
+        reads, writes = self.positions
         frame = len(self.opening) + len(self.closing)
         if self.encoder_decoder:  # a part has a token less than the chunk, and an output ends with one more
             rooms = [reads and reads + 1 - frame, writes and writes - len(self.beginning)]
@@ -236,12 +242,12 @@ class Backbone:
     def must_fit(self, update: Update) -> None:
         """Raise :class:`LingarithError` unless this backbone has the linear layers and parameters of the update."""
         for path, terms in update.terms.items():
-            if path not in self.linears:
+            if path not in self.sizes:
                 raise LingarithError(
                     f"the update does not fit {self.name}: {path} is no linear layer of a block there; "
                     "compose it of vectors of this backbone"
                 )
-            size = sizes(self.linears[path])
+            size = self.sizes[path]
             for term in terms:
                 if term.size != size:
                     raise self._misfit(path, size, term.size)

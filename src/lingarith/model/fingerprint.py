@@ -70,7 +70,7 @@ def identity(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path | None
 
     vocabulary = hashlib.sha256(words).hexdigest()
     facts = {"configuration": settings, "vocabulary": vocabulary, "begins with": forced}
-    hashed, sampled = kept("fingerprints", facts | _state(folder), weights) if folder else weights()
+    hashed, sampled = kept("fingerprints", facts | state(folder), weights) if folder else weights()
     if forced is not None:
         settings = settings | {"forced_bos_token_id": forced}
     parts = {
@@ -154,9 +154,9 @@ def _numbers(model: Any, folder: Path | None) -> Iterator[tuple[str, Tensor]]:
             yield name, parameter.detach()
 
 
-def _state(folder: Path) -> dict[str, Any]:
+def state(folder: Path, names: str = "*.safetensors*") -> dict[str, Any]:
     """What tells that the files of a folder are what they were, for whoever cannot set the system's times."""
-    states = [(path.name, path.stat()) for path in paths_in(folder, "*.safetensors*")]
+    states = [(path.name, path.stat()) for path in paths_in(folder, names)]
     files = [[name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for name, s in states]
     return {"folder": str(folder.resolve()), "files": files, "transformers": __version__}
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,15 +22,18 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from .. import __version__
+from ..disk.kept import cache_folder, kept
 from ..errors import LingarithError, did_you_mean, first_sentence
 from ..formats.checkpoints import folder_of
 from ..formats.gguf import about, lacking
 from ..newsroom import NEWSROOM
+from ..plain import record
 from ..progress import Progress, quiet
-from .backbone import Backbone
-from .fingerprint import identity
-from .limits import must_have_rows
-from .projections import home, linears, projections
+from .backbone import Backbone, Skeleton
+from .fingerprint import identity, state
+from .limits import must_have_rows, positions
+from .projections import home, linears, projections, sizes
 from .snapshot import sound
 from .speed import quick_type
 
@@ -57,41 +62,73 @@ def load(
     if dtype not in DTYPES:
         raise LingarithError(f"no type of weights is named {dtype!r}{did_you_mean(dtype, DTYPES)}")
     where, packed = _place(name, revision, progress), _packed(bits)
-    try:
-        # Without this False, transformers asks on the terminal whether to run a repository's code.
+    if device_map is None and bits is None:
+        device = device or _best_device()
+    # Without this False, transformers asks on the terminal whether to run a repository's code.
+    common: dict[str, Any] = {"trust_remote_code": False}
+    with _refused(name):
         folder = sound(where, revision)
-        commit = revision if folder == where else folder.name  # what was looked at is what is loaded
-        common: dict[str, Any] = {"revision": commit, "trust_remote_code": False}
+        common["revision"] = revision if folder == where else folder.name  # what was looked at is what is loaded
         config = AutoConfig.from_pretrained(where, **common)
+        tokenizer = _padding(AutoTokenizer.from_pretrained(where, **common))
+    commit, made = getattr(config, "_commit_hash", None) or revision, about(where)
+
+    def model() -> Any:
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        with _without_bar():
-            model, report = kind.from_pretrained(
+        with _refused(name), _without_bar():
+            read, report = kind.from_pretrained(
                 where, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True,
                 ignore_mismatched_sizes=True, **common, **packed,  # mismatches are said below, in one sentence
             )  # fmt: skip
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        if absent := lacking(report):
+            raise LingarithError(
+                f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(read).__name__} ({absent[0]} …),"
+                " and random ones would take their place; choose a complete checkpoint"
+            )
+        return _frozen(read)
+
+    if device_map is not None or bits is not None or not any(folder.glob("*.safetensors")):
+        read = model() if device is None else model().to(device)
+        return wrap(read, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
+    # What is known of a backbone is kept, and its numbers are read when something is computed with them.
+    first: list[nn.Module] = []
+
+    def look() -> Iterator[Any]:
+        first.append(model())
+        yield str(first[0].dtype).removeprefix("torch."), asdict(skeleton(first[0], tokenizer, name, folder))
+
+    facts = {"dtype": dtype, "version": __version__, "keys": [key.name for key in fields(Skeleton)]}
+    [(stored, values)] = kept("backbones", facts | state(folder, "*"), look)
+    known = record(Skeleton, values, f"what is kept of {name}", mend=f"delete {cache_folder() / 'backbones'}")
+    computed = getattr(torch, stored)
+    if dtype == "auto" and device == "cpu":
+        computed, why = quick_type(computed)
+        if why:
+            made["computed"] = f"in {str(computed).removeprefix('torch.')}, since {why} on this processor"
+
+    def loading() -> nn.Module:
+        read = first.pop() if first else model()
+        if skeleton(read, tokenizer, name, folder) != known:
+            raise LingarithError(f"{folder} changed while it was in use; run the same command again")
+        return read.to(device, computed)
+
+    where_to = torch.device(str(device))
+    return Backbone(
+        **vars(known), name=name, revision=commit, tokenizer=tokenizer, loading=loading, device=where_to, made=made
+    )
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """While open, whatever libraries raise is one sentence about the backbone of that name."""
+    try:
+        yield
     except (LingarithError, MemoryError):
         raise
     except Exception as problem:  # libraries raise some dozen kinds
         raise LingarithError(
             f"no backbone can be loaded from {name!r} ({first_sentence(problem)}); check it or choose another"
         ) from problem
-    if absent := lacking(report):
-        raise LingarithError(
-            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(model).__name__} ({absent[0]} …), "
-            "and random ones would take their place; choose a complete checkpoint"
-        )
-    made = about(where)
-    if device_map is None and bits is None:
-        device = device or _best_device()
-        if dtype == "auto" and device == "cpu":
-            quick, why = quick_type(model.dtype)
-            if quick != model.dtype:
-                made["computed"] = f"in {str(quick).removeprefix('torch.')}, since {why} on this processor"
-                model.to(quick)
-        model.to(device)
-    commit = getattr(config, "_commit_hash", None) or revision
-    return wrap(model, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
 
 
 def _packed(bits: int | None) -> dict[str, Any]:
@@ -147,6 +184,45 @@ def wrap(
 
     ``folder`` is where its numbers were read from, if they were: see :func:`.fingerprint.identity`.
     """
+    known = skeleton(_frozen(model), _padding(tokenizer), name, folder)
+    return Backbone(
+        **vars(known), name=name, revision=revision, tokenizer=tokenizer, loading=lambda: model,
+        device=next(model.parameters()).device, made=made,
+    )  # fmt: skip
+
+
+def skeleton(model: Any, tokenizer: PreTrainedTokenizerBase, name: str, folder: Path | None) -> Skeleton:
+    """What is known of a frozen model without its numbers. Raises :class:`LingarithError` if it cannot be adapted."""
+    attention = projections(model)
+    every = linears(model, attention)
+    if any(home(module).type == "meta" for module in every.values()):
+        raise LingarithError(
+            f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
+            "use bits=8 or 4, or a smaller backbone"
+        )
+    forced = model.generation_config.forced_bos_token_id
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
+    used = {*whole, forced, tokenizer.pad_token_id, tokenizer.eos_token_id} - {None}
+    fingerprint, parts = identity(model, tokenizer, folder)
+    return Skeleton(
+        encoder_decoder=bool(model.config.is_encoder_decoder),
+        attention=[*attention],
+        sizes={path: sizes(module) for path, module in every.items()},
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        positions=positions(model),
+        fingerprint=fingerprint,
+        parts=parts,
+        opening=list(whole[:at]),
+        closing=list(whole[at + len(plain) :]) if model.config.is_encoder_decoder else [],
+        beginning=[] if forced is None else [forced],
+        rows=must_have_rows(model, tokenizer, used, name),
+    )
+
+
+def _frozen(model: Any) -> Any:
+    """A model in evaluation mode that no gradient changes, without a checkpoint's own ways to write."""
     model.requires_grad_(False)
     model.eval()
     # A checkpoint's sampling and penalties have no part in greedy and beam search.
@@ -155,25 +231,14 @@ def wrap(
     model.generation_config = GenerationConfig(
         decoder_start_token_id=usual.decoder_start_token_id, forced_bos_token_id=forced
     )
+    return model
+
+
+def _padding(tokenizer: Any) -> Any:
+    """A tokenizer that can fill up rows."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    attention = projections(model)
-    if any(home(module).type == "meta" for module in linears(model, attention).values()):
-        raise LingarithError(
-            f"{name} does not fit in memory, and weights that were put elsewhere cannot be adapted; "
-            "use bits=8 or 4, or a smaller backbone"
-        )
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    at = next((k for k in range(len(whole)) if whole[k : k + len(plain)] == plain), 0)
-    closing = whole[at + len(plain) :] if model.config.is_encoder_decoder else []
-    used = {*whole, forced, tokenizer.pad_token_id, tokenizer.eos_token_id} - {None}
-    rows = must_have_rows(model, tokenizer, used, name)
-    beginning = [] if forced is None else [forced]
-    fingerprint, parts = identity(model, tokenizer, folder)
-    return Backbone(
-        name, revision, model, tokenizer, attention, fingerprint, whole[:at], closing, beginning, parts, rows, made
-    )  # fmt: skip
+    return tokenizer
 
 
 def _best_device() -> str:

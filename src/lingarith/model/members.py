@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.checkpoint import checkpoint as recomputed
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .. import plain
 from ..adapters.kinds import Adapter, Factored
@@ -367,6 +366,8 @@ def _on(backbone: Backbone, factors: Mapping[str, Tensor], adapter: Adapter) -> 
 @contextmanager
 def _checkpointing(backbone: Backbone, wanted: bool) -> Iterator[None]:
     """While open, activations of layers are computed anew on the way back, if that is wanted."""
+    from transformers.modeling_layers import GradientCheckpointingLayer  # which takes seconds
+
     # transformers' own switch works in training mode only, where dropout is on.
     layers = [m for m in backbone.model.modules() if wanted and isinstance(m, GradientCheckpointingLayer)]
     before = [vars(layer).get("forward") for layer in layers]  # device_map puts one there

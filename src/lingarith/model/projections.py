@@ -7,7 +7,7 @@ layers are those projections and what else is linear in their blocks, whatever i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain, takewhile
 
@@ -72,9 +72,7 @@ def linears(model: nn.Module, attention: Mapping[str, nn.Module]) -> dict[str, n
     return found
 
 
-def chosen(
-    which: str, attention: Mapping[str, nn.Module], every: Mapping[str, nn.Module], name: str
-) -> Mapping[str, nn.Module]:
+def chosen(which: str, attention: Collection[str], every: Collection[str], name: str) -> Collection[str]:
     """The layers of ``every`` (those of :func:`linears`) that a choice means: see :class:`.options.TrainOptions`.
 
     Raises :class:`LingarithError` where a pattern matches none, and for ``all`` where blocks of one list
@@ -83,7 +81,7 @@ def chosen(
     if which == ATTENTION:
         return attention
     pattern = "*" if which == ALL else which.removeprefix(WITHIN)
-    found = {path: module for path, module in every.items() if fnmatchcase(path, pattern)}
+    found = [path for path in every if fnmatchcase(path, pattern)]
     if not found:
         few = ", ".join(kinds(every)[:12])
         raise LingarithError(f"no linear layer of {name} is called {pattern}; there are: {few} (* stands for any)")
@@ -108,7 +106,7 @@ def _block(path: str) -> str:
     return ".".join(parts[: len(before) + 1] if len(before) < len(parts) else parts[:-2])
 
 
-def _must_be_alike(attention: Mapping[str, nn.Module], every: Mapping[str, nn.Module], name: str) -> None:
+def _must_be_alike(attention: Collection[str], every: Collection[str], name: str) -> None:
     """Raise :class:`LingarithError` unless blocks of one list have the same linear layers, and more than attention."""
     ends: dict[str, set[str]] = {}
     for path in every:

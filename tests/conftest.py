@@ -34,6 +34,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _unsynced() -> Iterator[None]:
+    """Files of tests need not outlast a loss of power, and each sync waits; tests of syncing put their own here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """``real_data("data/qa")`` is that file or folder of the real data; the test is skipped where it is not there."""

@@ -6,6 +6,7 @@ forks again until one training ends by itself. Forking spares importing torch ea
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -59,6 +60,8 @@ def report(folder: Path, family: str, rounds: int) -> dict[str, Any]:
     train_in(folder / "again")
     length = time.perf_counter() - began
     assert forked(train_in, folder / "whole") == 0
+    gc.collect()
+    gc.freeze()  # a fork that looked for garbage in what is imported would copy all of it
     moments = random.Random(0)
     kills, states = 0, [state(folder / "again")]
     for k in range(rounds):

@@ -84,7 +84,7 @@ def begun(whole: Path, rows: int) -> bytes:
 def test_rows_that_were_changed_meanwhile_are_fetched_again(root: Path, tmp_path: Path) -> None:
     whole = hub.materialised(hub.files("mc4", "yo"), ("text",), tmp_path / "whole", root=root)
     content = begun(whole, 3)
-    for at in range(0, len(content), 3):
+    for at in range(0, len(content), 7):
         folder = tmp_path / str(at)
         folder.mkdir()
         (folder / f"{whole.stem}.local.partial").write_bytes(

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from lingarith.report import plan
 from lingarith.report.answers import ANSWERS, answer_of
+from lingarith.study.records import Run
 from tools import evidence
 
 
-def test_what_is_kept_is_read_again_and_answers() -> None:
-    kept = evidence.runs()
+@pytest.fixture(scope="module")
+def kept() -> Mapping[str, Run]:
+    return evidence.runs()
+
+
+def test_what_is_kept_is_read_again_and_answers(kept: Mapping[str, Run]) -> None:
     assert kept
     for run in kept.values():
         answer = answer_of(run)
         assert (answer is not None) == (run.about.table in ANSWERS)
 
 
-def test_facts_are_those_of_what_is_kept() -> None:
-    assert plan.shipped() == plan.evidence_of(evidence.runs())
+def test_facts_are_those_of_what_is_kept(kept: Mapping[str, Run]) -> None:
+    assert plan.shipped() == plan.evidence_of(kept)
 
 
 @pytest.mark.parametrize("texts", [True, False])

@@ -97,7 +97,9 @@ def _newsroom(request: Request, language: str) -> Rows:
     language = newsroom_code(language)
     for number, row in enumerate(archive.labelled(language, request.split, request.limit, request.fields)):
         where = f"newsroom, story {number}"
-        yield row["id"], where, row | {"entities": entities.written(row["entities"], where)}
+        if "entities" in request.fields:
+            row["entities"] = entities.written(row["entities"], where)
+        yield row["id"], where, row
 
 
 def _xlsum(request: Request, language: str) -> Rows:

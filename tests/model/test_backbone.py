@@ -362,6 +362,19 @@ def test_what_is_known_of_a_backbone_needs_its_numbers_once(
     assert again.model is again.model
 
 
+@pytest.mark.parametrize("family", ["t5", "llama"])
+def test_parts_that_keep_a_type_of_their_own_keep_it(family: str, folder: Callable[[str], Path]) -> None:
+    """Rotary tables, and T5's ``wo`` in float16, are in float32 whatever the type of the weights is."""
+    where = folder(family)
+    kind = transformers.AutoModelForSeq2SeqLM if family == "t5" else transformers.AutoModelForCausalLM
+    theirs = kind.from_pretrained(where, dtype=torch.float16)
+    right = {name: tensor.dtype for name, tensor in (*theirs.named_parameters(), *theirs.named_buffers())}
+    assert {*right.values()} == {torch.float16, torch.float32}
+    for _ in range(2):  # loaded whole, and later than what is known of it
+        ours = load(str(where), device="cpu", dtype="float16").model
+        assert {n: t.dtype for n, t in (*ours.named_parameters(), *ours.named_buffers())} == right
+
+
 def test_files_that_change_before_the_numbers_are_read_are_noticed(folder: Callable[[str], Path]) -> None:
     where = folder("llama")
     load(str(where), device="cpu")

@@ -110,7 +110,9 @@ def load(
         read = first.pop() if first else model()
         if skeleton(read, tokenizer, name, folder) != known:
             raise LingarithError(f"{folder} changed while it was in use; run the same command again")
-        return read.to(device, computed)
+        if computed != getattr(torch, stored):  # else some parts keep a type of their own (rotary tables, T5's wo)
+            read.to(computed)
+        return read.to(device)
 
     where_to = torch.device(str(device))
     return Backbone(

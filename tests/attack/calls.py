@@ -13,7 +13,6 @@ import torch
 
 from lingarith.adapters.lora import LoraTerm
 from lingarith.algebra import parse
-from lingarith.disk.files import json_bytes
 from lingarith.disk.temporary import TEMPORARY
 from lingarith.formats.peft import open_peft, write_peft
 from lingarith.formats.serving import write_serving
@@ -61,7 +60,7 @@ def log(place: Path) -> None:
 
 
 def outputs(place: Path) -> None:
-    store(place).write("outputs/ab.json", json_bytes({"outcomes": ["x" * 99]}))
+    store(place).keep("outputs/ab.json", {"outcomes": ["x" * 99]})
 
 
 def composition(text: str) -> Composition:

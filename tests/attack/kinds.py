@@ -124,7 +124,7 @@ def losses(folder: Path, _: Backbone) -> tuple[list[Path], Read]:
 
     def read() -> Any:
         kept = store.read(key, outputs.MEND)
-        return kept and outputs._loss_in(kept, key)
+        return None if kept is None else outputs._loss_in(kept, key)
 
     return [store.folder / key], read
 

@@ -449,7 +449,7 @@ try:
     for number in range(int(sys.argv[2])):
         term = LoraTerm(torch.full((2, 3), float(number)), torch.ones(int(sys.argv[3]), 2))
         store.put(Vector(f"v[{number % 7}]", {"q": (term,)}, 1.0, origin), f"r{number}")
-        print(number, flush=True)
+        print(f"{number}\\n", end="", flush=True)  # in one piece: two processes write to one pipe
 except LingarithError as problem:
     print(problem)
 print(*store.verify(), sep="\\n", flush=True)
@@ -550,6 +550,14 @@ def test_verify_reads_what_is_kept_of_compositions(store: Store) -> None:
     (store.folder / "losses/x.json").write_text((store.folder / "losses/x.json").read_text().replace("2.0", "1.0"))
     (store.folder / "outputs/x.json").rename(store.folder / "outputs/y.json")
     assert [said.partition(" was changed")[0].rpartition("/")[2] for said in store.verify()] == ["y.json", "x.json"]
+
+
+@pytest.mark.parametrize("content", ["{}", '{"loss": 1.0}'])
+def test_a_loss_without_a_hash_is_refused(store: Store, content: str) -> None:
+    store.keep("losses/x.json", {"loss": 2.0})
+    (store.folder / "losses/x.json").write_text(content)
+    with pytest.raises(LingarithError, match=r"losses/x\.json was changed"):
+        store.read("losses/x.json", "delete it")
 
 
 def test_a_vector_that_has_the_older_fingerprint_of_its_backbone(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Event, Thread
@@ -185,7 +184,7 @@ def test_what_another_process_writes_is_waited_for(one: Lab, idle: None) -> None
     def other() -> None:
         with alone(one.store.folder / key):
             held.set()
-            one.store.write(key, json.dumps({"outcomes": [vars(outcome)]}).encode())
+            one.store.keep(key, {"outcomes": [vars(outcome)]})
 
     thread = Thread(target=other)
     thread.start()

@@ -39,13 +39,25 @@ from ..errors import LingarithError, did_you_mean
 from ..plain import json_object
 from .objects import HASH, Objects, fingerprint
 from .parts import differing, same_backbone
-from .small import MEND, Entry, Reference, check_name, decoded, name_key, recipe_key, reference, sealed, unsealed
+from .small import (
+    MEND,
+    REFERENCES,
+    Entry,
+    Reference,
+    check_name,
+    decoded,
+    name_key,
+    recipe_key,
+    reference,
+    sealed,
+    unsealed,
+)
 
 if TYPE_CHECKING:
     from ..vectors.vector import Vector
 
 ANSWERS = ("outputs", "losses")
-SMALL = ("recipes", *ANSWERS, "names")
+SMALL = (*ANSWERS, *REFERENCES)
 """The folders of small files, names last."""
 ANSWER_MEND = "delete it and run the same command again"
 Parts = Mapping[str, Any]

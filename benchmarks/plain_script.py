@@ -15,7 +15,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +42,7 @@ State = dict[str, Tensor]
 Sum = dict[str, float]
 """Coefficients of adapters by their names."""
 TASK = "task"
-SECONDS: Counter[str] = Counter()
+SECONDS: defaultdict[str, float] = defaultdict(float)
 """Where the time goes: training, validation, test."""
 
 
@@ -57,7 +57,8 @@ def counted(phase: str) -> Iterator[None]:
 def initial(backbone: Backbone, options: TrainOptions) -> State:
     """Where every adapter starts."""
     state = {}
-    for path, term in Lora(options.adapter.rank).init(backbone.shapes, options.init_seed).items():
+    assert isinstance(options.adapter, Lora)
+    for path, term in options.adapter.init(backbone.shapes, options.init_seed).items():
         state[f"base_model.model.{path}.lora_A.weight"] = term.a
         state[f"base_model.model.{path}.lora_B.weight"] = term.b
     return state
@@ -122,7 +123,7 @@ EQUATIONS = {"add": add, "add_subtract": add_subtract}
 
 def summed(states: dict[str, State], weights: Sum) -> State:
     """A sum of adapters, factor by factor."""
-    return {key: sum(c * states[name][key] for name, c in weights.items()) for key in states[TASK]}
+    return {key: sum((c * states[name][key] for name, c in weights.items()), torch.zeros(())) for key in states[TASK]}
 
 
 class Trials:
@@ -178,9 +179,11 @@ def main() -> None:
     changes += [f"steps={given.steps}"] if given.steps else []
     study = read_study("table1", texts=changes)
     backbone = load("newsroom")
+    adapter = study.training(0, labels=True).adapter
+    assert isinstance(adapter, Lora)
     lora = LoraConfig(
-        r=study.training(0, labels=True).adapter.rank,
-        lora_alpha=study.training(0, labels=True).adapter.rank,
+        r=adapter.rank,
+        lora_alpha=adapter.rank,
         target_modules=list(backbone.projections),
         task_type="SEQ_2_SEQ_LM",
     )

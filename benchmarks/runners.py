@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lingarith.study.runners.units import at_a_time, cores
+from lingarith.study.runners.units import cores
 
 COMMAND = [sys.executable, "-c", "from lingarith.cli.main import main; main()"]
 START = "from lingarith.study.lab import Lab; from lingarith.model.loading import load; load()"
@@ -48,7 +48,7 @@ def main() -> None:
             told = json.loads(timed([*words, "--dry-run"])[1])
             first, again = timed([*words, "--together", "1"])[0], timed([*words, "--together", "1"])[0]
         rows[name] = {"estimated": told["until_done"], "device_time": told["seconds"], "measured": first - again}
-    count = at_a_time(given.workers)
+    count = min(given.workers, cores())
     print(f"{len(given.languages)} vectors of {given.steps} steps, {given.workers} workers, {count} at a time.")
     print(f"{cores()} processors; a worker needs {start:.1f} s to start.\n")
     print("| Runner | Estimated | Measured | Measured / estimated |\n|---|---:|---:|---:|")

@@ -17,10 +17,10 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 from runners import timed
 
@@ -103,10 +103,10 @@ def theirs(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def command(spent: Path, words: list[str]) -> None:
     """The command ``lingarith`` with these words, in this process; the seconds of each phase into a file."""
     from lingarith.cli import main as cli
-    from lingarith.study import lab, outputs
+    from lingarith.study import jobs, lab, outputs
 
-    seconds: Counter[str] = Counter()
-    train, make = lab.obtain_all, outputs.Stored._make
+    seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+    train, make = jobs.obtain_all, outputs.Stored._make
 
     def trained(*given: Any, **how: Any) -> Any:
         began = time.perf_counter()
@@ -115,15 +115,15 @@ def command(spent: Path, words: list[str]) -> None:
         finally:
             seconds["training"] += time.perf_counter() - began
 
-    def made(self: Any, task: str, data: Any, *given: Any) -> None:
+    def made(self: outputs.Stored, wanted: outputs.Wanted, *given: Any) -> None:
         before, began = seconds["training"], time.perf_counter()
-        make(self, task, data, *given)
-        seconds[data.split] += time.perf_counter() - began - (seconds["training"] - before)
+        make(self, wanted, *given)
+        seconds[wanted.data.split] += time.perf_counter() - began - (seconds["training"] - before)
 
-    lab.obtain_all, outputs.Stored._make = trained, made  # type: ignore[method-assign]
     sys.argv = ["lingarith", *words]
     try:
-        cli.main()
+        with patch.object(lab, "obtain_all", trained), patch.object(outputs.Stored, "_make", made):
+            cli.main()
     finally:
         spent.write_text(json.dumps(seconds))
 

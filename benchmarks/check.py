@@ -65,6 +65,9 @@ def counted(on: Any, what: str, counts: Counts) -> Iterator[None]:
     seen: Counter[str] = Counter()
 
     class Operations(TorchDispatchMode):
+        def __init__(self) -> None:
+            TorchDispatchMode.__init__(self)
+
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
             seen["operations"] += 1
@@ -208,7 +211,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write {FILE.name} anew")
     parser.add_argument("--out", type=Path, help="the counts as a JSON file")
     asked = parser.parse_args()
-    now, kept = {"with": made_with(), "counts": counts()}, json.loads(FILE.read_text()) if FILE.exists() else {}
+    now: dict[str, dict[str, Any]] = {"with": made_with(), "counts": counts()}
+    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
     for place in [FILE] * asked.write + [asked.out] * bool(asked.out):
         place.write_text(json.dumps(now, indent=1) + "\n")
     if asked.write:

@@ -28,9 +28,10 @@ from lingarith.adapters.lora import Lora
 from lingarith.algebra import parse
 from lingarith.formats.peft import write_peft
 from lingarith.model.backbone import Backbone
-from lingarith.model.generate import Decoding, generate
+from lingarith.model.generate import generate
 from lingarith.model.inputs import framed_inputs
 from lingarith.model.loading import load
+from lingarith.model.options import Decoding
 from lingarith.text.tasks import TASKS, examples
 from lingarith.vectors.composition import Composition, Space, realise
 from lingarith.vectors.vector import Vector

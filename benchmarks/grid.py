@@ -26,7 +26,8 @@ from together import CASES, backbone
 from lingarith.algebra import add_subtract
 from lingarith.formats.peft import write_peft
 from lingarith.model.beside import AT_ONCE
-from lingarith.model.generate import Decoding, generate, generate_each
+from lingarith.model.generate import generate, generate_each
+from lingarith.model.options import Decoding
 from lingarith.study.weights import TENTHS
 from lingarith.text.tasks import TASKS, examples
 from lingarith.vectors.composition import Composition, Space, realise

@@ -12,6 +12,7 @@ nothing).
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -99,13 +100,13 @@ def main() -> None:
         return run
 
     made, turns = in_turns({name: side(context) for name, context in opened.items()}, arguments.rounds)
-    weights = sum(4 * backbone.linears[path].weight.numel() for path in exact.terms)
+    weights = sum(4 * math.prod(backbone.sizes[path]) for path in exact.terms)
     held = {"merged": weights} | {
         name: sum(4 * part.numel() for terms in update.terms.values() for term in terms for part in term)
         for name, update in zip(list(opened)[2:], (exact, cut, products), strict=True)
     }
     print(f"composed in {seconds:.3f} s, cut in {cut_seconds:.3f} s, of Kronecker products in {product_seconds:.3f} s")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, times in turns.items():
         tokens = sum(len(ids) for ids in backbone.tokenizer(made[name], add_special_tokens=False)["input_ids"])
         rows.append(

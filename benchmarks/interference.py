@@ -51,8 +51,8 @@ def main() -> None:
     for folder in arguments.runs:
         if folder.name not in {point["run"] for point in points}:
             points += points_of_run(folder, arguments.store)
-            lines = "".join(json.dumps(point) + "\n" for point in points)
-            arguments.points.write_bytes(gzip.compress(lines.encode(), mtime=0))
+            text = "".join(json.dumps(point) + "\n" for point in points)
+            arguments.points.write_bytes(gzip.compress(text.encode(), mtime=0))
             print(f"{folder.name}: {len(points)} points so far", flush=True)
     points = [losing(point, arguments.errors) for point in points]
     print(f"{len(points)} compositions of {len({p['run'] for p in points})} runs, of which "

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from lingarith.formats.peft import write_peft
 from lingarith.store.store import Store
 from lingarith.study.records import About, Choice, Example, Record
 from lingarith.study.run_folder import append
+from lingarith.study.weights import Curve
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
@@ -81,7 +83,7 @@ def run_folder(folder: Path, count: int) -> None:
                 made = ((one, f"Ponte nova {k % 997}", k * 7919 % 1000 / 10) for k, one in enumerate(ids))
                 append(folder, [Record(target, "test", method, weight, *one, "target", "summaries") for one in made])
             if weights[0]:
-                curve = [(weight, 9.0) for weight in weights]
+                curve: Curve = [(weight, 9.0) for weight in weights if weight]
                 append(folder, [Choice(target, method, "sources", weights[0], 9.0, "x", curve, "summaries")])
 
 
@@ -131,8 +133,8 @@ def of_store(place: Path, count: int, terms: int) -> Iterator[tuple[str, Callabl
     where = ("--store", store.folder)
     older = f"text[x7]@{store.resolve('text[x7]')[:8]}"
     adapter = place / f"adapter-{count}"
-    given = {"base_model": "tiny", "task_type": "SEQ_2_SEQ_LM", "origin": {}}
-    write_peft(Composition(parse("text[x7]"), {"text[x7]": store.open("text[x7]")}, Space("delta")), adapter, **given)
+    composition = Composition(parse("text[x7]"), {"text[x7]": store.open("text[x7]")}, Space("delta"))
+    write_peft(composition, adapter, base_model="tiny", task_type="SEQ_2_SEQ_LM", origin={})
     (adapter / "lingarith.json").unlink()
     total = " + ".join(f"{(k + 1) / 1000:g}*text[x{k}]" for k in range(0, count, max(1, count // terms)))
     time.sleep(2.5)  # a file that was written a moment ago is read again
@@ -173,7 +175,7 @@ def main() -> None:
             run_folder(run, count)
             line = Record("pt", "test", "add", 0.5, "x", "y", 1.0, "target", "summaries")
             note("report", count, typed("report", run, "--out", place / "report"))
-            note("a line more", count, lambda run=run, line=line: append(run, [line]))
+            note("a line more", count, partial(append, run, [line]))
     if given.out:
         given.out.write_text(json.dumps(found, indent=1))
 

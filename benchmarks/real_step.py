@@ -141,7 +141,8 @@ def _of(name: str, words: tuple[str, ...]) -> bool:
 
 def compared(case: str, about: argparse.Namespace) -> dict[str, Any]:
     """Medians over the rounds; in every other round the peer comes first."""
-    ways, found = ["lingarith", "trainer"], {"lingarith": [], "trainer": []}  # type: dict[str, list[Any]]
+    ways = ["lingarith", "trainer"]
+    found: dict[str, list[Any]] = {way: [] for way in ways}
     for number in range(about.rounds):
         for way in ways if number % 2 else reversed(ways):
             command = [sys.executable, __file__, *sys.argv[1:], "--measure", case, way]
@@ -174,7 +175,8 @@ def main() -> None:
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)  # PEFT asks transformers by an old name
     if about.measure:
-        print(json.dumps(measured(*about.measure, about)))
+        case, way = about.measure
+        print(json.dumps(measured(case, way, about)))
         return
     results = []
     for case in about.only:

@@ -41,8 +41,9 @@ from lingarith.store.store import Store
 from lingarith.study.halving import race
 from lingarith.study.lab import Lab
 from lingarith.study.outputs import Stored, Wanted
-from lingarith.study.recipes import TABLES, Method, Place, places
-from lingarith.study.records import Run, Weight
+from lingarith.study.place import Method, Place
+from lingarith.study.recipes import TABLES, places
+from lingarith.study.records import Run
 from lingarith.study.run_folder import read_run
 from lingarith.study.scoring import Outcome
 from lingarith.study.study import READ_TASK, study_of
@@ -50,9 +51,9 @@ from lingarith.study.weights import GRID, HALVING, LOSS, SEARCHES, best
 from lingarith.study.weights import neutral as neutral_of
 from lingarith.vectors.composition import compose
 
-Weighed = Mapping[Weight, list[tuple[float, int]]]
+Weighed = Mapping[float, list[tuple[float, int]]]
 """Weight → score and tokens of each validation example, in their order."""
-Scored = Mapping[Weight, list[float]]
+Scored = Mapping[float, list[float]]
 BEST = "best"
 
 
@@ -98,7 +99,7 @@ def replay(target: str, method: str, found: Weighed, read: Scored, test: Scored)
         HALVING: [(weight, value) for weight, value, _ in held.points if weight in held.finalists],
         LOSS: sorted((weight, statistics.fmean(values)) for weight, values in read.items()),
     }
-    chosen = {search: best(method, curve)[0] for search, curve in curves.items()}
+    chosen = {search: float(best(method, curve)[0]) for search, curve in curves.items()}
     apart = {s: [a - b for a, b in zip(scores[chosen[GRID]], scores[w], strict=True)] for s, w in chosen.items()}
     top = max(test, key=lambda weight: statistics.fmean(test[weight]))
 
@@ -140,13 +141,13 @@ def replays(lab: Lab) -> Iterator[Replay]:
         pairs = zip(method.tried, written, strict=True)
         yield replay(
             place.target, method.name,
-            {weight: [(o.score, 1 + len(_tokens(lab, o.output))) for o in outcomes] for weight, outcomes in pairs},
+            {float(weight): [(o.score, 1 + len(_tokens(lab, o.output))) for o in some] for weight, some in pairs},
             *(scores_of(method, some) for some in (read, tested)),
         )  # fmt: skip
 
 
-def scores_of(method: Method, written: Sequence[Sequence[Outcome]]) -> dict[Weight, list[float]]:
-    return {weight: [o.score for o in outcomes] for weight, outcomes in zip(method.tried, written, strict=True)}
+def scores_of(method: Method, written: Sequence[Sequence[Outcome]]) -> dict[float, list[float]]:
+    return {float(weight): [o.score for o in outcomes] for weight, outcomes in zip(method.tried, written, strict=True)}
 
 
 def seconds(lab: Lab) -> dict[str, float]:
@@ -170,7 +171,7 @@ def seconds(lab: Lab) -> dict[str, float]:
 
 
 def _tokens(lab: Lab, text: str) -> list[int]:
-    return lab.backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return list(lab.backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def share(made: list[Replay]) -> float:
@@ -196,8 +197,8 @@ def test_line(name: str, made: list[Replay], search: str) -> str:
         f"{name:<14}{search:<9}{statistics.fmean(statistics.fmean(r.test[search]) for r in made):>7.2f}{regret:>8.2f}"
     )
     if search != GRID:
-        sides = [[np.array([r.test[which]]) for r in made] for which in (search, GRID)]
-        mean, low, high, p = difference_of_groups(*sides)
+        ours, theirs = ([np.array([r.test[which]]) for r in made] for which in (search, GRID))
+        mean, low, high, p = difference_of_groups(ours, theirs)
         text += f"{mean:>+8.2f} ({low:+.2f} to {high:+.2f}, p = {p:.2f})"
     return text
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -26,6 +28,7 @@ from runners import timed
 
 ROWS = ("baseline", "add", "add_subtract")
 PHASES = ("training", "validation", "test")
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 Table = dict[str, dict[str, dict[str, Any]]]
 """By target and row: ``weight``, ``score`` and ``curve``."""
 
@@ -36,11 +39,12 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", help="all eleven without it")
     parser.add_argument("--steps", type=int, help="of every training; without it, as the study has them")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of the processor, beside other programs")
     parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument("--command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.command:
-        command(given.out, given.command)
+        command(given.out, given.command, CLOCKS[given.clock])
         return
     os.environ.update(OMP_NUM_THREADS=str(given.threads), MKL_NUM_THREADS=str(given.threads))
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +78,7 @@ def ours(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     words = ["run", "table1", "--store", str(folder / "store"), "--out", str(folder / "run")]
     words += [word for change in changes for word in ("--set", change)]
     spent = folder / "ours.json"
-    seconds, _ = timed([sys.executable, __file__, "--out", str(spent), "--command", *words])
+    seconds = _seconds([sys.executable, __file__, "--out", str(spent), "--clock", given.clock, "--command", *words])
     from lingarith.study.run_folder import read_run
 
     run = read_run(folder / "run")
@@ -95,12 +99,12 @@ def theirs(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     words = [sys.executable, str(Path(__file__).with_name("plain_script.py")), "--out", str(told)]
     words += ["--targets", *given.targets] if given.targets else []
     words += ["--steps", str(given.steps)] if given.steps else []
-    seconds, _ = timed(words)
+    seconds = _seconds([*words, "--clock", given.clock])
     found = json.loads(told.read_text())
     return {"table": found["table"], "seconds": _whole(found["seconds"], seconds)}
 
 
-def command(spent: Path, words: list[str]) -> None:
+def command(spent: Path, words: list[str], clock: Callable[[], float]) -> None:
     """The command ``lingarith`` with these words, in this process; the seconds of each phase into a file."""
     from lingarith.cli import main as cli
     from lingarith.study import jobs, lab, outputs
@@ -109,16 +113,16 @@ def command(spent: Path, words: list[str]) -> None:
     train, make = jobs.obtain_all, outputs.Stored._make
 
     def trained(*given: Any, **how: Any) -> Any:
-        began = time.perf_counter()
+        began = clock()
         try:
             return train(*given, **how)
         finally:
-            seconds["training"] += time.perf_counter() - began
+            seconds["training"] += clock() - began
 
     def made(self: outputs.Stored, wanted: outputs.Wanted, *given: Any) -> None:
-        before, began = seconds["training"], time.perf_counter()
+        before, began = seconds["training"], clock()
         make(self, wanted, *given)
-        seconds[wanted.data.split] += time.perf_counter() - began - (seconds["training"] - before)
+        seconds[wanted.data.split] += clock() - began - (seconds["training"] - before)
 
     sys.argv = ["lingarith", *words]
     try:
@@ -126,6 +130,19 @@ def command(spent: Path, words: list[str]) -> None:
             cli.main()
     finally:
         spent.write_text(json.dumps(seconds))
+
+
+def _seconds(words: list[str]) -> float:
+    """What a command takes by the clock that its words name."""
+    before = _of_children()
+    seconds, _ = timed(words)
+    return _of_children() - before if words[words.index("--clock") + 1] == "cpu" else seconds
+
+
+def _of_children() -> float:
+    """Processor seconds of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _whole(spent: dict[str, float], seconds: float) -> dict[str, float]:

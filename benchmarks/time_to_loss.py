@@ -111,7 +111,7 @@ def peer(on: Backbone, rows: TaskItems, judged: TaskItems, seed: int, rate: floa
         trainer.train()
         seconds = time.process_time() - began
     assert trainer.state.global_step == STEPS
-    loss = mean_loss(replace(on, model=model.eval()), judged, TrainOptions(batch_size=BATCH))
+    loss = mean_loss(replace(on, loading=model.eval), judged, TrainOptions(batch_size=BATCH))
     model.unload()
     return seconds, loss
 

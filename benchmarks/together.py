@@ -65,7 +65,7 @@ def backbone(case: str, device: str = "cpu", dtype: str = "float32") -> Backbone
         return newsroom
     family, size = case.split("-")
     width, layers, between = WIDTHS[int(size)]
-    common = {"vocab_size": 12_000, "pad_token_id": 0, "eos_token_id": 1}
+    common: dict[str, Any] = {"vocab_size": 12_000, "pad_token_id": 0, "eos_token_id": 1}
     torch.manual_seed(0)
     model: Any
     if family == "llama":
@@ -79,7 +79,7 @@ def backbone(case: str, device: str = "cpu", dtype: str = "float32") -> Backbone
         model = T5ForConditionalGeneration(
             T5Config(
                 d_model=width, d_ff=between, d_kv=64, num_layers=layers // 2, num_heads=width // 64, dropout_rate=0.0,
-                feed_forward_proj="gated-gelu", decoder_start_token_id=0, **common,
+                feed_forward_proj="gated-gelu", **common | {"decoder_start_token_id": 0},
             )
         )  # fmt: skip
     return wrap(model.to(device, getattr(torch, dtype)), newsroom.tokenizer, name=case)
@@ -125,7 +125,7 @@ def by_trainer(on: Backbone, trainings: list[Training], timed: range, now: Clock
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    class Moments(TrainerCallback):  # type: ignore[misc]
+    class Moments(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
             moments.append(now())
 

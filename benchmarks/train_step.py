@@ -57,7 +57,7 @@ def llama() -> Case:
     """100 million random parameters, sequences of 128, 4 in a batch."""
     words = load(device="cpu").tokenizer
     config = LlamaConfig(
-        vocab_size=10_000,
+        vocab_size=12_000,
         hidden_size=768,
         intermediate_size=2048,
         num_hidden_layers=12,
@@ -117,7 +117,7 @@ def compared(case: Case, precision: str, rounds: int, now: Clock) -> dict[str, A
     ours, plain, data, options = case
     options = replace(options, precision=precision)
     lora = LoraConfig(r=4, lora_alpha=4, target_modules=list(plain.projections))
-    theirs = replace(plain, model=get_peft_model(plain.model, lora).eval())
+    theirs = replace(plain, loading=get_peft_model(plain.model, lora).eval)
     turns: tuple[Callable[[], float], ...] = (
         lambda: our_turn(ours, data, options, now),
         lambda: their_turn(theirs, data, options, now),

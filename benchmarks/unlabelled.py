@@ -293,7 +293,10 @@ def summary(measured: Sequence[Judged | None]) -> str:
 
 def table(curves: Sequence[Curve], *, gated: bool) -> None:
     """Print the table of all candidates; those without evidence by article have no gate."""
-    groups = {"looked at": lambda target: target in DESIGN, "not looked at": lambda target: target not in DESIGN}
+    groups: dict[str, Callable[[str], bool]] = {
+        "looked at": lambda target: target in DESIGN,
+        "not looked at": lambda target: target not in DESIGN,
+    }
     print(f"{'behind the gate' if gated else 'without a gate':<20}", end="")
     heads = [f"{name} ({sum(of(curve.target) for curve in curves)})" for name, of in groups.items()]
     print("".join(f"{name:^36}" for name in (*heads, "handed over, not looked at")))

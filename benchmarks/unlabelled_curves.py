@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lingarith.model.batches import Item, PrefixItems, collate, task_items
 from lingarith.model.likelihood import reference_bits
 from lingarith.study.choose import probe_articles, probed
 from lingarith.study.outputs import Stored, Wanted
-from lingarith.study.recipes import Method, Place
+from lingarith.study.place import Method, Place
 from lingarith.study.scoring import Outcome
 from lingarith.study.study import READ_TASK
 from lingarith.study.weights import neutral
@@ -169,7 +169,7 @@ class Probe:
     def back(self, outputs: Sequence[str]) -> list[float]:
         """What an output saves of its article's bits per byte, against the output for the next article."""
         articles = [example.article for example in self.articles.examples[:BACK]]
-        cut = [self.lab.backbone.tokenizer.decode(ids[:READ]) for ids in self.lab.backbone.encode(articles)]
+        cut = [str(self.lab.backbone.tokenizer.decode(ids[:READ])) for ids in self.lab.backbone.encode(articles)]
         own, next_ = outputs[:BACK], [*outputs[1:BACK], outputs[0]]
         with self.lab.backbone.using(self.update(self.language)):
             one, other = (
@@ -186,6 +186,7 @@ class Probe:
         test, validation = (lab.labels(place.task, place.target, split) for split in ("test", "validation"))
         probes, others = (self.written(some) for some in (tried, seeds)) if whole else ([], [])
         updates = [self.update(one) for one in tried if whole]
+        [bare] = self.read([Combination()])
         prefixes = replace(self.text, documents=[example.article for example in self.articles.examples])
         return Curve(
             place.target,
@@ -199,7 +200,7 @@ class Probe:
             [over(apart(self.by_task, self.logs(self.asked, one)), self.bare) for one in updates],
             [over(apart(self.by_language, self.logs(self.chunks, one)), self.alone) for one in updates],
             self.read(tried),
-            *self.read([Combination()]),
+            bare,
             [over(self.back([o.output for o in outcomes])) for outcomes in probes],
             [[self.agreement(one, voter) for voter in (*probes, *others)] for one in probes],
             right(others),
@@ -241,7 +242,7 @@ def right(outcomes: Sequence[Sequence[Outcome]]) -> Rows:
     return [[float(o.kind == "target") for o in row] for row in outcomes]
 
 
-def over(values: Sequence[float], whole: float = 1.0) -> list[float]:
+def over(values: Iterable[float], whole: float = 1.0) -> list[float]:
     return [round(float(value) / whole, 4) for value in values]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lingarith.report import plan
 from lingarith.report.answers import ANSWERS, answer_of
-from lingarith.study.records import Run
+from lingarith.study.records import Choice, Record, Run
 from tools import evidence
 
 
@@ -24,6 +26,36 @@ def test_what_is_kept_is_read_again_and_answers(kept: Mapping[str, Run]) -> None
     for run in kept.values():
         answer = answer_of(run)
         assert (answer is not None) == (run.about.table in ANSWERS)
+
+
+SLOW = ("addition", "interference")
+
+
+@pytest.mark.parametrize("table", [pytest.param(one, marks=[pytest.mark.slow][: one in SLOW]) for one in ANSWERS])
+def test_an_answer_of_a_part_of_what_is_kept(kept: Mapping[str, Run], table: str) -> None:
+    """Controls can be left out, sources be few, and a run be stopped: what is there is said, or nothing."""
+    [run] = [run for run in kept.values() if run.about.table == table]
+    parts = [part_of(run, targets=run.about.targets[:1]), part_of(run, sources=run.about.sources[:1])]
+    methods = list(run.about.methods)
+    for method in (*methods[:2], *methods[-2:]):
+        parts.append(part_of(run, methods={name: about for name, about in run.about.methods.items() if name != method}))
+    for part in parts:
+        for draw in answer.charts.values() if (answer := answer_of(part)) else ():
+            draw()
+
+
+def part_of(run: Run, **kept: Any) -> Run:
+    """The run with these of its targets, sources or methods alone."""
+
+    def within(one: Record | Choice) -> bool:
+        return all(getattr(one, key[:-1]) in ("", *names) for key, names in kept.items())
+
+    return replace(
+        run,
+        about=replace(run.about, **kept),
+        records=[record for record in run.records if within(record)],
+        choices=[choice for choice in run.choices if within(choice)],
+    )
 
 
 def test_facts_are_those_of_what_is_kept(kept: Mapping[str, Run]) -> None:

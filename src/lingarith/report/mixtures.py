@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -131,7 +131,7 @@ def drawn_interval(axis: Axes, y: float, gain: Gain, colour: str, mark: str) -> 
 def cost(run: Run) -> Answer | None:
     """Gain of language vectors against what they cost, with their dose; and the cheapest that pays."""
     over_task, over_scaled, spent = gains_over(run, BASELINE), gains_over(run, SCALED), _spent(run)
-    if ADD not in over_scaled:
+    if ADD not in over_scaled or ADD not in over_task:
         return None
     metric = next(iter(run.about.tasks.values()))
     rows = []
@@ -333,11 +333,11 @@ def _draw_lines(lines: Mapping[str, Mapping[float, float]]) -> Figure:
         what, start, space = method.split(", ")
         ends.setdefault(f"{what},\n{start}", {})[space] = line
     figure = blank(1.75 * len(ends) + 0.4, 2.5)
-    styles: Sequence[str] = ("o-", "s--")
     for axis, (title, spaces) in zip(
         figure.subplots(1, len(ends), sharey=True, squeeze=False)[0], ends.items(), strict=True
     ):
-        for (space, line), style, colour in zip(spaces.items(), styles, ("add", "add-subtract"), strict=True):
+        for space, line in spaces.items():
+            style, colour = ("s--", "add-subtract") if space == "delta" else ("o-", "add")
             axis.plot(list(line), list(line.values()), style, color=COLOURS[colour], markersize=3.5, label=space)
             axis.plot([0, 1], [line[0.0], line[1.0]], **ALONE_LINE)
         axis.set_title(title, fontsize=8)

@@ -71,8 +71,9 @@ def sources(run: Run) -> Answer | None:
             a, b = lines.get(one, {}).get(count), lines.get(other, {}).get(count)
             if a is not None and b is not None:
                 compared.append([label, f"{count}", *said(a - b.mean(1, keepdims=True))])
-    first, last = lines["nearest"][counts[0]], lines["nearest"][counts[-1]]
-    compared.append([f"all {counts[-1]} over the nearest {counts[0]}", f"{counts[-1]}", *said(last - first)])
+    first, last = (lines.get("nearest", {}).get(count) for count in (counts[0], counts[-1]))
+    if first is not None and last is not None:
+        compared.append([f"all {counts[-1]} over the nearest {counts[0]}", f"{counts[-1]}", *said(last - first)])
     note = f"Gain in {metric}; 95 % intervals over targets (and draws)."
     grids.append(Grid("Differences", ["What", "L", "Gain", "95 %"], sorted(compared, key=lambda row: row[0]), note))
     text = f"{metric}, mean over targets, against the number of source languages; the band spans the random draws."
@@ -119,7 +120,11 @@ def subtraction(run: Run) -> Answer | None:
         if not all((task, t, r.BASELINE, s) in found for s, t in pairs):
             continue
         parts = {
-            part: {(s, t): found[task, t, a, s] - found[task, t, b, s] for s, t in pairs if (task, t, a, s) in found}
+            part: {
+                (s, t): found[task, t, a, s] - found[task, t, b, s]
+                for s, t in pairs
+                if {(task, t, a, s), (task, t, b, s)} <= found.keys()
+            }
             for part, (a, b) in PARTS.items()
         }
         tables = {
@@ -140,6 +145,8 @@ def subtraction(run: Run) -> Answer | None:
         grids.append(Grid(f"What each part has{title}", heads, rows, note))
         note = f"The same at equal λ, on the validation examples ({metric})."
         grids.append(Grid(f"At equal λ{title}", ["Part", "λ", "Mean", "95 %"], fixed, note))
+        if SUBTRACTED not in tables:
+            continue
         facts = _facts(run, task, pairs)
         effect = [tables[SUBTRACTED][run.about.sources.index(s), targets.index(t)] for s, t in pairs]
         grids.append(_where(facts, effect, title))
@@ -149,7 +156,7 @@ def subtraction(run: Run) -> Answer | None:
             "Right: what −S has beside +T, against the outputs of the task vector alone that are in the source's "
             "language."
         )
-    return Answer(grids, charts, captions) if charts else None
+    return Answer(grids, charts, captions) if grids else None
 
 
 def _by_pair(run: Run, targets: Sequence[str], of: Mapping[tuple[str, str], float]) -> Numbers:
@@ -259,7 +266,9 @@ def tasks(run: Run) -> Answer | None:
         targets = [t for t in targets_of(run, task) if (task, t, run.about.reference, "") in found]
         base = [found[task, t, run.about.reference, ""] for t in targets]
         right = any(rec.kind for rec in run.records if rec.task == task)
-        for method in methods:
+        for method in methods if targets else ():
+            if not all((task, t, method, "") in found for t in targets):
+                continue
             ours = [found[task, t, method, ""] for t in targets]
             gain = gains[task, method] = difference_of_groups(ours, base, draws=2_000)
             rows.append([
@@ -267,19 +276,24 @@ def tasks(run: Run) -> Answer | None:
                 signed(gain.mean), f"{signed(gain.low)} to {signed(gain.high)}",
                 percent(float(np.mean([of[task, t, method, ""].mean() for t in targets])) / 100) if right else "–",
             ])  # fmt: skip
+    if not rows:
+        return None
     note = "Gain over the task vector alone, whose score stands with the task; 95 % over the examples of all targets."
     grid = Grid("By task", ["Task", "Method", "Gain", "95 %", "Right language"], rows, note)
     text = "Gain over the task vector alone, in points of the task's metric, with 95 % intervals."
-    return Answer([grid], {"tasks": lambda: _draw_gains(gains, list(run.about.tasks), methods)}, {"tasks": text})
+    return Answer([grid], {"tasks": lambda: _draw_gains(gains)}, {"tasks": text})
 
 
-def _draw_gains(gains: Mapping[tuple[str, str], Any], tasks: Sequence[str], methods: Sequence[str]) -> Figure:
+def _draw_gains(gains: Mapping[tuple[str, str], Any]) -> Figure:
+    """A panel for each task, a line for each method."""
+    tasks, methods = ([*dict.fromkeys(key[place] for key in gains)] for place in (0, 1))
     figure = blank(1.7 * len(tasks) + 1.4, 2.6)
     axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     for axis, task in zip(axes, tasks, strict=True):
         axis.axvline(0, **ALONE_LINE)
         for row, method in enumerate(methods):
-            gain = gains[task, method]
+            if (gain := gains.get((task, method))) is None:
+                continue
             colour = COLOURS["add-subtract" if method in (r.ADD, r.ADD_SUBTRACT) else "muted"]
             axis.plot([gain.low, gain.high], [-row, -row], color=colour, linewidth=1.5)
             axis.plot([gain.mean], [-row], "o", color=colour, markersize=4)

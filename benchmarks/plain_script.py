@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from generation import theirs
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
@@ -32,10 +33,13 @@ from lingarith.model.backbone import Backbone
 from lingarith.model.batches import PrefixItems, Stream, TrainingData, task_items
 from lingarith.model.loading import load
 from lingarith.model.options import TrainOptions
-from lingarith.scores.rouge import CallableTokenizer, rouge2
+from lingarith.scores.metrics import METRICS
+from lingarith.scores.rouge import CallableTokenizer
+from lingarith.scores.units import Units
 from lingarith.study.study import Study, read_study
 from lingarith.text import tasks
 from lingarith.text.corpora import plain_text
+from lingarith.unicode import composed
 
 State = dict[str, Tensor]
 """An adapter's factors by PEFT's names."""
@@ -153,8 +157,9 @@ class Trials:
         ).examples
         set_peft_model_state_dict(self.model, summed(self.states, weights))
         outputs = theirs(self.model, self.backbone, [one.input for one in data], self.study.writing)
-        tokenizer = CallableTokenizer(self.backbone.tokenizer.tokenize)
-        return float(rouge2(outputs, [one.target for one in data], tokenizer).mean())
+        tokenizer = Units(CallableTokenizer(self.backbone.tokenizer.tokenize))
+        scores = METRICS["rouge2"].score(list(map(composed, outputs)), [one.references for one in data], tokenizer)
+        return float(np.mean(scores))
 
 
 def table(trials: Trials) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generation import theirs
+from generation import CLOCKS, theirs
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -46,7 +45,6 @@ State = dict[str, Tensor]
 Sum = dict[str, float]
 """Coefficients of adapters by their names."""
 TASK = "task"
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SECONDS: defaultdict[str, float] = defaultdict(float)
 """Where the time goes: training, validation, test."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -72,21 +73,8 @@ def load(
         config = AutoConfig.from_pretrained(where, **common)
         tokenizer = _padding(AutoTokenizer.from_pretrained(where, **common))
     commit, made = getattr(config, "_commit_hash", None) or revision, about(where)
-
-    def model() -> Any:
-        kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        with _refused(name), _without_bar():
-            read, report = kind.from_pretrained(
-                where, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True,
-                ignore_mismatched_sizes=True, **common, **packed,  # mismatches are said below, in one sentence
-            )  # fmt: skip
-        if absent := lacking(report):
-            raise LingarithError(
-                f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(read).__name__} ({absent[0]} …),"
-                " and random ones would take their place; choose a complete checkpoint"
-            )
-        return _frozen(read)
-
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = partial(_weights, kind, name, where, dtype=dtype, device_map=device_map, **common, **packed)
     if device_map is not None or bits is not None or not any(folder.glob("*.safetensors")):
         read = model() if device is None else model().to(device)
         return wrap(read, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
@@ -118,6 +106,21 @@ def load(
     return Backbone(
         **vars(known), name=name, revision=commit, tokenizer=tokenizer, loading=loading, device=where_to, made=made
     )
+
+
+def _weights(kind: Any, name: str, where: str | Path, **how: Any) -> Any:
+    """The model with its numbers, frozen. Raises :class:`LingarithError` where some of them are not there."""
+    with _refused(name), _without_bar():
+        read, report = kind.from_pretrained(
+            where, use_safetensors=True, output_loading_info=True,
+            ignore_mismatched_sizes=True, **how,  # mismatches are said below, in one sentence
+        )  # fmt: skip
+    if absent := lacking(report):
+        raise LingarithError(
+            f"{name!r} holds no fitting weights for {len(absent)} tensors of {type(read).__name__} ({absent[0]} …),"
+            " and random ones would take their place; choose a complete checkpoint"
+        )
+    return _frozen(read)
 
 
 @contextmanager

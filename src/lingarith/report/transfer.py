@@ -266,8 +266,8 @@ def tasks(run: Run) -> Answer | None:
         targets = [t for t in targets_of(run, task) if (task, t, run.about.reference, "") in found]
         base = [found[task, t, run.about.reference, ""] for t in targets]
         right = any(rec.kind for rec in run.records if rec.task == task)
-        for method in methods if targets else ():
-            if not all((task, t, method, "") in found for t in targets):
+        for method in methods:
+            if not targets or not all((task, t, method, "") in found for t in targets):
                 continue
             ours = [found[task, t, method, ""] for t in targets]
             gain = gains[task, method] = difference_of_groups(ours, base, draws=2_000)

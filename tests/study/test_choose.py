@@ -83,6 +83,13 @@ def test_a_method_from_one_source_is_played_from_that_source(lab: Labs, told: An
 # ---------------------------------------------------------------- halving
 
 
+def test_what_is_not_there_for_a_source_cannot_be_played(lab: Labs, told: Any) -> None:
+    """With each of two sources held out there is no source for ``subtract_other``, which takes two."""
+    keys = lab("subtraction", **BOTH, weights=(0.5,))
+    with pytest.raises(LingarithError, match=r"cannot choose for 'Subtract another': .* choose protocol oracle"):
+        pick(keys, told(lambda *_: 1.0), "subtract_other", protocol="sources", source="en")
+
+
 def test_a_race_tries_some_on_few_examples_and_few_on_more(lab: Labs, told: Any) -> None:
     """The score rises with the language's weight, so the race ends at λ = 0, held against λ = 1."""
     outputs = told(language_vector)

@@ -108,15 +108,22 @@ def _over_the_task(lab: Lab) -> Vector:
 
 
 def test_linearity_leads_from_the_task_vector_to_others(lab: Labs) -> None:
-    one = lab("linearity", **SMALL, sources=("en", "ru"))
+    read = {"tasks": ({"task": "summaries", "metric": "likelihood"},)}
+    one = lab("linearity", **SMALL | {"weights": (0.5,)}, **read, sources=("en", "ru"))
     made = methods(one)
     assert len(made) == 1 + 5 * 2
+    assert all([*method.tried] == [0.0, 0.5, 1.0] for method in made.values() if len(method.tried) > 1)  # and both ends
     assert made["language, one start, factors"].tried[0.0] == parse("news[pt]")
     assert made["task ru, one start, delta"].tried[0.5] == parse("0.5*(headlines[en] + headlines[ru])")
     [again] = made["task en again, one start, delta"].tried[0.0].names
     [anew] = made["task en again, two starts, delta"].tried[0.0].names
     assert [(o.seed, o.init_seed) for o in (one.job(again).options, one.job(anew).options)] == [(1, 0), (1, 1)]
     assert {m.sums["space"] for name, m in made.items() if "two starts" in name} == {"delta", "peft-linear"}
+
+
+def test_linearity_is_of_losses(lab: Labs) -> None:
+    with pytest.raises(LingarithError, match="summaries has the metric 'rouge2'; write tasks="):
+        methods(lab("linearity", **SMALL))
 
 
 @pytest.mark.parametrize(

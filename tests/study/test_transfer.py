@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lingarith.algebra import parse
+from lingarith.errors import LingarithError
 from lingarith.report.answers import answer_of
 from lingarith.report.findings import findings
 from lingarith.report.writing import write_report
@@ -64,6 +65,11 @@ def test_every_source_and_every_two(lab: Labs) -> None:
     assert [*made["best_on_test"].tried] == [*SOURCES]
     assert [*made["best_pair"].tried] == ["en+ru", "en+id", "ru+id"]
     assert made["best_pair"].tried["en+id"] == parse("0.5*(headlines[en] + headlines[id])")
+
+
+def test_a_measure_has_nothing_to_choose_among_one_source(lab: Labs) -> None:
+    with pytest.raises(LingarithError, match="for pt there is one, en; name two or more in 'sources'"):
+        methods(lab("similarity", sources=("en",)))
 
 
 @pytest.mark.parametrize(

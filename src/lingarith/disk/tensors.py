@@ -23,6 +23,7 @@ from torch import Tensor
 from ..errors import LingarithError
 from ..plain import without_repeats
 from .files import MEND, reading, regular, write_atomically
+from .freed import give_back
 
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".zip", ".npz"}
 LONGEST_HEADER = 16 * 2**20
@@ -31,6 +32,8 @@ LONGEST_NAME = 512
 MOST_DIMENSIONS = 8
 AHEAD = 2**19
 """Bytes that are read at a time where tensors are smaller: those that lie beside each other are asked for together."""
+HELD = 2**24
+"""Bytes that are read before freed memory is given back: tensors that come and go leave holes, which glibc keeps."""
 NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 """Paths of modules: no slash, no empty part, nothing that a terminal would act on."""
 
@@ -57,6 +60,9 @@ class TensorFile(Mapping[str, Tensor]):
     an archive (also under another name), and when the file is missing, damaged, truncated or absurd
     in its header; reading a tensor, when it holds NaN or Inf, or the file has changed meanwhile.
     """
+
+    _since = 0
+    """Bytes that were read, of all files, since memory was given back."""
 
     def __init__(self, path: Path, mend: str = MEND) -> None:
         self.path, self.mend = path, mend
@@ -92,6 +98,10 @@ class TensorFile(Mapping[str, Tensor]):
 
     def _fill(self, memory: memoryview, start: int) -> None:
         """Read as many bytes as the memory has, from there."""
+        TensorFile._since += len(memory)
+        if TensorFile._since > HELD:
+            TensorFile._since = 0
+            give_back()
         with self._opened() as handle:
             done = 0
             while done < len(memory) and (count := _read(handle, memory[done:], start + done)):

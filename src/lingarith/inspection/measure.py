@@ -8,6 +8,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,11 @@ from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, exact_rank, inner, spectrum, to_kronecker
 from ..algebra import Combination
+from ..disk.files import json_hash
 from ..errors import LingarithError
 from ..vectors.composition import SPACES, Composition, Space, compose
 from ..vectors.merged import place
-from ..vectors.outline import Terms, starting_point
+from ..vectors.outline import Terms, outline, starting_point
 from ..vectors.vector import Vector
 from .figures import Figures, Sums
 
@@ -80,64 +82,74 @@ def inspect(
     combination, vectors that have no exact sum either, and a cut that cannot be had.
     """
     exact = Composition(combination, vectors, Space("delta"))
-    starts = [_start(vector) for _, vector in exact.parts]
-    gram, signs, moves = [], [], []
-    tails: dict[str, list[Tensor]] = defaultdict(list)
-    for path in exact.paths:
-        whole, summands = exact.at(path), _summands(exact, path)
-        gram.append(_products(summands, summands))
-        signs.append(_signs(summands))
-        moves.append(_moves(path, exact.parts, starts))
-        for cut, kept in _kept(whole).items():
-            tails[cut].append((gram[-1].sum() - kept).clamp_min(0))
-    results, refused = {}, {}
+    starts, made, refused = _starts(exact), {}, {}
     for space in map(Space.of, spaces):
         try:
-            results[str(space)] = _compared(compose(combination, vectors, space))
+            made[str(space)] = compose(combination, vectors, space)
         except LingarithError as problem:
             if space.name == "delta" and space.merging is None:
                 raise  # the sum is there, so it is the cut that cannot be had
-            refused[str(space)] = str(problem).rpartition("; ")[0] or str(problem)
+            refused[str(space)] = _reason(problem)
+    gram, signs, moves = [], [], []
+    results: dict[str, list[Tensor]] = {space: [] for space in made}
+    tails: dict[str, list[Tensor]] = defaultdict(list)
+    for path in exact.paths:  # one after the other: vectors are read once, and none is held
+        summands = [vector.scaled(path, c) for c, vector in exact.parts]  # nothing where one leaves it as it is
+        asked = Factors.of(summands)
+        gram.append(_products(asked, asked))
+        signs.append(_signs(summands))
+        moves.append(_moves(path, exact.parts, starts))
+        for cut, kept in _kept(exact.at(path)).items():
+            tails[cut].append((gram[-1].sum() - kept).clamp_min(0))
+        for name in list(results):
+            try:
+                result = Factors.of([made[name].at(path)])
+            except LingarithError as problem:  # as numbers that are too large
+                refused[name] = _reason(problem)
+                del results[name]
+                continue
+            results[name].append(torch.cat([_products(result, asked), _products(result, result)], 1))
     # Padded with 0: beyond its exact rank a projection loses nothing.
     everywhere = {cut: pad_sequence(rows, True) for cut, rows in tails.items() if len(rows) == len(gram)}
-    sums = Sums(torch.stack(gram), results, torch.stack(signs), everywhere, torch.stack(moves))
+    compared = {name: torch.cat(rows) for name, rows in results.items()}
+    sums = Sums(torch.stack(gram), compared, torch.stack(signs), everywhere, torch.stack(moves))
     tasks = [name for name in combination.names if vectors[name].origin.get("kind") == "task"]
     return Inspection(combination, exact.paths, sums, refused, list(exact.rest), tasks)
 
 
-def _summands(composition: Composition, path: str) -> list[tuple[Term, ...]]:
-    """cᵢ·ΔWᵢ at a projection; nothing of a vector that leaves it as it is."""
-    return [vector.scaled(path, c) for c, vector in composition.parts]
+def _reason(problem: LingarithError) -> str:
+    """Why a space is refused, without what to do about it."""
+    return str(problem).rpartition("; ")[0] or str(problem)
 
 
-def _products(rows: Sequence[Sequence[Term]], columns: Sequence[Sequence[Term]]) -> Tensor:
-    """The inner products of updates at a projection."""
-    one = _stacked(rows)
-    other = one if columns is rows else _stacked(columns)
-    if one and other:  # all pairs in two products, then the sums of their blocks
-        (a, b, own), (a2, b2, own2) = one, other
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Updates of one projection, a sum of terms each; of LoRA alone also their factors side by side.
+
+    ``a`` (R × in), ``b`` (out × R) and ``own`` (R × updates), which says whose each of the R is, in float64.
+    """
+
+    updates: Sequence[tuple[Term, ...]]
+    stacked: tuple[Tensor, Tensor, Tensor] | None
+
+    @staticmethod
+    def of(updates: Sequence[tuple[Term, ...]]) -> Factors:
+        """The updates, and their factors where all terms are LoRA."""
+        terms = [(term, k) for k, update in enumerate(updates) for term in update if isinstance(term, LoraTerm)]
+        if not terms or len(terms) < sum(map(len, updates)):
+            return Factors(updates, None)
+        whose = torch.cat([torch.full((len(term.a),), k) for term, k in terms])
+        a, b = torch.cat([term.a for term, _ in terms]).double(), torch.cat([term.b for term, _ in terms], 1).double()
+        return Factors(updates, (a, b, torch.nn.functional.one_hot(whose, len(updates)).double()))
+
+
+def _products(one: Factors, other: Factors) -> Tensor:
+    """The inner products of updates at a projection (updates of one × of the other)."""
+    if one.stacked and other.stacked:  # all pairs in two products, then the sums of their blocks
+        (a, b, own), (a2, b2, own2) = one.stacked, other.stacked
         return own.T @ ((a @ a2.T) * (b.T @ b2)) @ own2
-    products = [[sum(inner(one, other) for one in row for other in column) for column in columns] for row in rows]
-    return torch.tensor(products, dtype=torch.float64)
-
-
-def _stacked(rows: Sequence[Sequence[Term]]) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The factors of LoRA terms side by side (R × in, out × R), and whose each is (R × rows); None for others."""
-    terms = [(term, k) for k, row in enumerate(rows) for term in row if isinstance(term, LoraTerm)]
-    if not terms or len(terms) < sum(map(len, rows)):
-        return None
-    whose = torch.cat([torch.full((len(term.a),), k) for term, k in terms])
-    a, b = torch.cat([term.a for term, _ in terms]).double(), torch.cat([term.b for term, _ in terms], 1).double()
-    return a, b, torch.nn.functional.one_hot(whose, len(rows)).double()
-
-
-def _compared(composition: Composition) -> Tensor:
-    """⟨result, cᵢΔWᵢ⟩ for each summand and ‖result‖², a row for each projection."""
-    rows = []
-    for path in composition.paths:
-        result = composition.at(path)
-        rows.append(_products([result], [*_summands(composition, path), result]))
-    return torch.cat(rows)
+    pairs = [[sum(inner(x, y) for x in row for y in column) for column in other.updates] for row in one.updates]
+    return torch.tensor(pairs, dtype=torch.float64)
 
 
 def _signs(summands: Sequence[Sequence[Term]]) -> Tensor:
@@ -182,11 +194,19 @@ def _values(terms: tuple[Term, ...]) -> Tensor:
     return values[: min(RANKS, exact_rank(terms))].double()
 
 
-def _start(vector: Vector) -> Terms | None:
-    try:
-        return starting_point(vector)
-    except LingarithError:
-        return None
+def _starts(composition: Composition) -> list[Terms | None]:
+    """What each vector started from, where that is known; made once for those that say the same of it."""
+    made: dict[str, Terms | None] = {}
+    starts = []
+    for _, vector in composition.parts:
+        shapes = {path: [tuple(part.shape) for part in held[0]] for path, held in outline(vector.terms).items()}
+        said = json_hash([vector.origin.get("init_seed"), vector.origin.get("init_hash"), vector.adapter, shapes])
+        if said not in made:
+            made[said] = None
+            with suppress(LingarithError):
+                made[said] = starting_point(vector)
+        starts.append(made[said])
+    return starts
 
 
 def _moves(path: str, parts: Sequence[tuple[float, Vector]], starts: Sequence[Terms | None]) -> Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from ..disk.freed import give_back, libc
 
 PROCESS = Path("/proc/self")
 UNTOLD = 4 << 30
@@ -23,14 +22,10 @@ def keep_memory() -> None:
     Does nothing where there is no glibc. Larger blocks still return to the system at once, the others when a peak is
     to be measured (:func:`reset_peak`).
     """
-    if hasattr(libc := _libc(), "mallopt"):
+    if hasattr(library := libc(), "mallopt"):
         m_trim_threshold, m_mmap_threshold, never = -1, -3, -1
-        libc.mallopt(m_mmap_threshold, 32 << 20)
-        libc.mallopt(m_trim_threshold, never)
-
-
-def _libc() -> Any:
-    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+        library.mallopt(m_mmap_threshold, 32 << 20)
+        library.mallopt(m_trim_threshold, never)
 
 
 def prepare() -> None:
@@ -55,8 +50,7 @@ def peak(device: torch.device) -> int:
 
 def reset_peak(device: torch.device) -> None:
     """Forget the most that was in use so far, and give back to the system what is in no use now."""
-    if hasattr(libc := _libc(), "malloc_trim"):
-        libc.malloc_trim(0)
+    give_back()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not Linux, or not allowed: then the peak is that of the whole run

@@ -22,7 +22,7 @@ from .options import AUTO
 from .outputs import Outputs, Wanted, mean
 from .place import Method, Place
 from .recipes import places
-from .records import Weight
+from .records import Weight, name_of
 from .study import READ_TASK, Labels
 from .weights import HALVING, LOSS, NOT_CHOSEN, ON_TEST, ORACLE, SOURCES, UNLABELLED, Curve, best, neutral
 
@@ -119,6 +119,11 @@ def chosen(outputs: Outputs, place: Place, method: Method, protocol: str) -> Pic
         curve = list(zip(method.tried, _evidence(outputs, place, method), strict=True))
         return Pick(*best(method.name, curve), curve)
     plays = list(played(place, method)) if protocol == SOURCES else [(place.target, method.tried)]
+    if not plays:
+        raise LingarithError(
+            f"protocol 'sources' cannot choose for '{name_of(method.name).short}': it is not there where one of the "
+            "sources is the target; choose protocol oracle"
+        )
     split = "test" if protocol == ON_TEST else "validation"
     data = [lab.labels(task, language, split) for language, _ in plays]
     weights = list(method.tried)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..algebra import Combination, add, add_subtract, average
+from ..errors import LingarithError
 from . import records as r
 from .outputs import UNCHANGED
 from .paper import controls
@@ -110,8 +111,14 @@ def linearity(v: Place, sources: Sequence[str]) -> Iterator[Method]:
 
     θ′ is the task vector of another order of examples, that of the second source, or the target's language vector, of
     the start of θ or another one. ``factors`` refuses two starts, so there it is PEFT's arithmetic, which does not.
+    Both ends are on every line. Raises :class:`LingarithError` where scores are no losses.
     """
     lab, seed, (source, *others) = v.lab, v.seed, sources
+    if (metric := lab.asked(v.task).task.metric) != "likelihood":
+        raise LingarithError(
+            f"the line between two vectors is drawn from losses, and {v.task} has the metric '{metric}'; write "
+            f'tasks=[{{ task = "{v.task}", metric = "likelihood" }}]'
+        )
     task = v.task_vector(source)
     ends = {
         (f"task {source} again", ONE_START): lab.task(v.task, seed + 1, source, start=seed),
@@ -124,9 +131,6 @@ def linearity(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     yield alone(r.BASELINE, task)
     for (what, start), end in ends.items():
         for space in ("delta", "factors" if start == ONE_START else "peft-linear"):
-            line = weighed(v.study, f"{what}, {start}, {space}", partial(_between, task, end))
-            yield replace(line, sums={"space": space})
-
-
-def _between(one: Combination, other: Combination, w: float) -> Combination:
-    return w * one + (1 - w) * other
+            name = f"{what}, {start}, {space}"
+            weights = sorted({0.0, 1.0, *v.study.weights_of(name)})
+            yield Method(name, {w: w * task + (1 - w) * end for w in weights}, sums={"space": space})

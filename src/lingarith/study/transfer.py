@@ -9,6 +9,7 @@ from itertools import combinations
 from random import Random
 
 from ..algebra import Combination, add, add_subtract, add_subtract_related, average
+from ..errors import LingarithError
 from ..languages.distances import Distances, Uriel
 from ..languages.related import FROM_DATA, related
 from ..languages.uriel import MEASURES
@@ -90,8 +91,13 @@ def every_set(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     """Each source by itself and each two averaged (Eq. 3): chosen on validation data and, so marked, on the test split.
 
     Which of these a measure of similarity chooses is looked up in the curves of the latter. One of the measures needs
-    language vectors.
+    language vectors. Raises :class:`LingarithError` where there is nothing to choose from.
     """
+    if len(sources) < 2:
+        raise LingarithError(
+            f"a measure of similarity chooses among sources, and for {v.target} there is one, {', '.join(sources)}; "
+            "name two or more in 'sources'"
+        )
     for code in (v.target, *sources):
         v.language_vector(code)
     single: dict[Weight, Combination] = {source: v.task_vector(source) for source in sources}

@@ -1,12 +1,14 @@
 """Terms whose numbers are made or read when they are asked for, one projection at a time.
 
-Shapes are known before: an *outline* is the same terms on torch's meta device, which holds no numbers.
+Shapes are known before: an *outline* is the same terms on torch's meta device, which holds no numbers. The factors that
+were read last are kept, since they are asked for several times in a row.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from statistics import median
 from typing import Generic, TypeVar
 
@@ -41,6 +43,9 @@ class Lazy(Mapping[str, Value], Generic[Value]):
         if path not in self.outline:
             raise KeyError(path)
         return self.read(path)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.outline  # nothing is read for it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.outline)
@@ -151,7 +156,7 @@ def terms_in(file: TensorFile) -> LazyTerms:
     def read(path: str) -> tuple[Term, ...]:
         return tuple(type(term)(*(file[f"{stem}.{which}"] for which in term._fields)) for term, stem in by_path[path])
 
-    return LazyTerms(outline, read)
+    return LazyTerms(outline, read if is_full(outline) else lru_cache(1)(read))
 
 
 def rest_in(file: TensorFile) -> Lazy[Tensor]:
@@ -184,7 +189,7 @@ def starting_point(vector: Vector) -> Terms:
         assert isinstance(adapter, Factored)  # for is_full is False
         return (adapter.init({path: term.size}, int(seed))[path],)
 
-    start = LazyTerms(shapes, begun)
+    start = LazyTerms(shapes, lru_cache(1)(begun))
     if vector.origin.get("init_hash") != content_hash(FlatTensors(start)):
         raise LingarithError(f'the initialisation of {vector.name} cannot be made again here; use space="delta"')
     return start

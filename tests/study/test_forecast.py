@@ -127,6 +127,21 @@ def test_how_many_outputs_a_method_takes(forecast: Callable[..., Forecast], lab:
     assert (unlimited.outputs_of(baseline), unlimited.outputs_of(add)) == (module.USUAL, 4 * module.USUAL)
 
 
+def test_a_slow_model_is_not_waited_for(
+    forecast: Callable[..., Forecast], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps, of which the second counts, and as many outputs as there are examples here."""
+    monkeypatch.setenv("LINGARITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "ENOUGH", 0.0)
+    heard: list[tuple[str, int, int]] = []
+    made = forecast()
+    made.lab.progress = lambda *told: heard.append(told)
+    assert 0 < made.training("news[pt]") < 60
+    assert 0 < made.output_seconds < 60
+    steps = [("timing a step of news[pt]", step, 4) for step in (1, 2)]
+    assert (heard[:2], heard[2][0], heard[-1]) == (steps, "timing an output", ("timing an output", 4, 4))
+
+
 def test_steps_and_outputs_are_really_timed(
     forecast: Callable[..., Forecast], idle: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -135,7 +136,13 @@ class TensorFile(Mapping[str, Tensor]):
 
     def outline(self) -> dict[str, Tensor]:
         """Types and shapes of all tensors, as tensors without numbers (on the meta device)."""
-        return {name: torch.empty(p.shape, dtype=p.dtype, device="meta") for name, p in self.places.items()}
+        return {name: without_numbers(p.shape, p.dtype) for name, p in self.places.items()}
+
+
+@lru_cache(1024)
+def without_numbers(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor on the meta device; the same one for all of a shape, since outlines of many vectors hold thousands."""
+    return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def read_safetensors(path: Path, *, mend: str = MEND) -> dict[str, Tensor]:

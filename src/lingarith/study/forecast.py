@@ -10,6 +10,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cached_property, partial
@@ -27,7 +28,7 @@ from ..model.likelihood import reference_bits
 from ..model.options import Decoding
 from ..model.train import train
 from ..text.corpora import PlainText
-from ..text.labelled import Labelled
+from ..text.labelled import Asked, Labelled
 from .jobs import Job
 from .lab import Lab
 from .outputs import Counted
@@ -38,6 +39,8 @@ Watch = Callable[[int, int], None]
 SPLITS = ("validation", "test", "train")
 """Where examples to time outputs on are looked for, in this order."""
 TRIED_STEPS, TRIED_EXAMPLES = 3, 8
+ENOUGH = 0.5
+"""Seconds after which no more is tried, so that a slow model is not waited for."""
 IRRELEVANT = ("steps", "learning_rate", "seed", "init_seed", "checkpoint_every")
 """Options of training on which the time of a step does not depend."""
 USUAL = 128
@@ -207,15 +210,21 @@ def seconds_per_step(job: Job, backbone: Backbone, watch: Watch) -> float:
 
     def timed(_: int, step: int, loss: float) -> None:
         moments.append(time.perf_counter())
-        watch(step, 1 + TRIED_STEPS)
+        watch(step, options.steps)
+        if moments[-1] - moments[0] > ENOUGH:
+            raise _Enough
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, suppress(_Enough):
         training = replace(job, data=_few(job), options=options, validation=None, mixed=None).training(
             backbone, Path(folder)
         )
         for _ in train(backbone, [training], watch=timed):
             pass
-    return (moments[-1] - moments[0]) / TRIED_STEPS
+    return (moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+class _Enough(Exception):
+    """What was to be timed has taken long enough."""
 
 
 def _few(job: Job) -> Labelled | PlainText:
@@ -234,12 +243,18 @@ def _few(job: Job) -> Labelled | PlainText:
 
 def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone, watch: Watch) -> float:
     """How long an output takes here, in a batch; ``watch`` hears how many are there, of how many."""
-    inputs = [example.asked for example in data.examples[:TRIED_EXAMPLES]]
+
+    def timed(inputs: list[Asked]) -> float:
+        began = time.perf_counter()
+        generate(backbone, inputs, decoding, watch=lambda done: watch(done, len(inputs)))
+        return time.perf_counter() - began
+
+    few = [example.asked for example in data.examples[:TRIED_EXAMPLES]]
+    if (seconds := timed(few)) > ENOUGH:
+        return seconds / len(few)
     # Batches cost less by the example than single ones, up to the size of a batch.
-    inputs = (inputs * decoding.generate_batch)[: decoding.generate_batch]
-    began = time.perf_counter()
-    generate(backbone, inputs, decoding, watch=lambda done: watch(done, len(inputs)))
-    return (time.perf_counter() - began) / len(inputs)
+    batch = (few * decoding.generate_batch)[: decoding.generate_batch]
+    return timed(batch) / len(batch)
 
 
 def seconds_per_reference(data: Labelled, decoding: Decoding, backbone: Backbone, watch: Watch) -> float:

@@ -20,7 +20,7 @@ from ..adapters.kinds import ADAPTERS, Factored, of_term
 from ..adapters.kronecker import KroneckerTerm
 from ..adapters.lora import LoraTerm
 from ..adapters.terms import Term, mapped
-from ..disk.tensors import TensorFile
+from ..disk.tensors import TensorFile, without_numbers
 from ..errors import LingarithError
 from .vector import Vector, content_hash
 
@@ -124,13 +124,13 @@ def rest_outline(rest: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 def lora_outline(size: tuple[int, int], rank: int) -> LoraTerm:
     """The outline of a LoRA term for a ΔW of ``size`` (out, in)."""
     out, inputs = size
-    return LoraTerm(torch.empty(rank, inputs, device="meta"), torch.empty(out, rank, device="meta"))
+    return LoraTerm(without_numbers((rank, inputs)), without_numbers((out, rank)))
 
 
 def kronecker_outline(size: tuple[int, int], m: int, n: int, count: int) -> KroneckerTerm:
     """The outline of a sum of Kronecker products for a ΔW of ``size`` (out, in)."""
     blocks = (count, size[0] // n, size[1] // m)
-    return KroneckerTerm(torch.empty(count, n, m, device="meta"), torch.empty(blocks, device="meta"))
+    return KroneckerTerm(without_numbers((count, n, m)), without_numbers(blocks))
 
 
 def terms_in(file: TensorFile) -> LazyTerms:

@@ -1,8 +1,11 @@
 """Steps and seconds until a validation loss: ours, and ours with LoRA+, against PEFT under transformers' Trainer.
 
     python benchmarks/time_to_loss.py --languages pt uk sw vi yo --seeds 0 1 2 --out time_to_loss.jsonl
+    python benchmarks/time_to_loss.py --backbone gemma-3-270m --labels 'summ/{language}/{split}.jsonl.gz' \
+        --languages en --max-input 250 --ways 'peer 1e-3' 'ours, all steps, 1e-3' --out gemma.jsonl
 
-Headline vectors of rank 4 on the newsroom's backbone, each from 128 articles of a language (64 tokens read). The peer
+Headline vectors of rank 4 on the newsroom's backbone, each from 128 articles of a language (64 tokens read), or on a
+backbone and labels that are named. The peer
 makes the three epochs of eight rows that are the Trainer's defaults, at the learning rate that is named: 5e-5 is its
 default, 3e-3 the newsroom's. Ours makes a part of its steps at the newsroom's rate or another, and with a faster B
 (LoRA+, https://arxiv.org/abs/2402.12354), which is not part of the package. Every run plans its own end: the rate goes
@@ -37,6 +40,8 @@ from lingarith.model.loading import load
 from lingarith.model.members import Member, Training
 from lingarith.model.options import TrainOptions
 from lingarith.model.train import mean_loss, train
+from lingarith.newsroom import NEWSROOM
+from lingarith.text.prefix_lm import decoder_only
 from lingarith.text.tasks import TASKS, examples
 from lingarith.vectors.composition import realise
 
@@ -46,18 +51,22 @@ WAYS: dict[str, dict[str, float]] = {
     "peer 5e-5": {"rate": 5e-5},
     "peer 3e-3": {"rate": USUAL},
     "peer 1e-2": {"rate": 1e-2},
+    "peer 1e-3": {"rate": 1e-3},
     "ours 1/2": {"steps": 24, "b": 1},
     "ours 1/2, B × 16": {"steps": 24, "b": 16},
     "ours 5/8, B × 16": {"steps": 30, "b": 16},
     "ours 5/8, 1e-2": {"steps": 30, "b": 1, "rate": 1e-2},
     "ours 5/8, 6e-3, B × 8": {"steps": 30, "b": 8, "rate": 6e-3},
+    "ours, all steps, 1e-3": {"steps": STEPS, "b": 1, "rate": 1e-3},
 }
 
 
-def data(on: Backbone, language: str, split: str, limit: int, folder: Path) -> TaskItems:
-    """Articles and headlines of the newsroom."""
-    some = examples(TASKS["summaries"], "newsroom", language, split, limit=limit, folder=folder)
-    return task_items(on, some, max_input=64, max_target=48)
+def data(on: Backbone, asked: argparse.Namespace, language: str, split: str, limit: int, folder: Path) -> TaskItems:
+    """Articles and headlines."""
+    task = TASKS["summaries"]
+    task = task if on.encoder_decoder else replace(task, prompt=task.decoder_prompt, decoder_prompt="")
+    some = examples(task, asked.labels, language, split, limit=limit, folder=folder)
+    return task_items(on, some, max_input=asked.max_input, max_target=48)
 
 
 @contextmanager
@@ -100,7 +109,8 @@ def peer(on: Backbone, rows: TaskItems, judged: TaskItems, seed: int, rate: floa
     """The same of PEFT under the Trainer; all that is not named is as these have it."""
     set_seed(seed)
     model: Any = get_peft_model(on.model, LoraConfig(r=4, lora_alpha=4, target_modules=list(on.projections)))
-    items = [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": target} for ids, target in rows.items]
+    pairs = rows.items if on.encoder_decoder else [decoder_only(ids, target) for ids, target in rows.items]
+    items = [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": target} for ids, target in pairs]
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, learning_rate=rate, seed=seed, save_strategy="no", report_to=[], dataloader_pin_memory=False,
@@ -118,7 +128,7 @@ def peer(on: Backbone, rows: TaskItems, judged: TaskItems, seed: int, rate: floa
 
 def measured(asked: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     """A row for each run that is not done."""
-    on = load(device="cpu")
+    on = load(asked.backbone, device="cpu")
     for seed in asked.seeds:
         for language in asked.languages:
             names = [name for name in asked.ways if (language, seed, name) not in done]
@@ -126,7 +136,7 @@ def measured(asked: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 rows, judged = (
-                    data(on, language, split, limit, Path(folder))
+                    data(on, asked, language, split, limit, Path(folder))
                     for split, limit in (("train", ROWS), ("validation", 48))
                 )
             for name in names if seed % 2 else reversed(names):
@@ -160,6 +170,9 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Write a line for each run; print what they say together."""
     parser = argparse.ArgumentParser(description="steps and seconds until a validation loss")
+    parser.add_argument("--backbone", default=NEWSROOM, help="a folder, a name on the hub, or a short name")
+    parser.add_argument("--labels", default="newsroom", help="where summaries come from, as everywhere")
+    parser.add_argument("--max-input", type=int, default=64, help="tokens of an article")
     parser.add_argument("--languages", nargs="+", default=["pt", "uk", "sw", "vi", "yo"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))

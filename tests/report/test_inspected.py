@@ -87,6 +87,21 @@ def test_too_little_of_the_task() -> None:
     assert told("0.5*task + 0.5*there") == told("0.3*task") == told("there - 0.3*task") == []
 
 
+def test_a_language_part_that_is_much_larger_than_the_task_part() -> None:
+    """The parts are 1·‖task‖ = 1 and ‖2·(1, 0) − 2·(0, 1)‖ = 2.83."""
+    pairs: dict[str, Pair] = {"task": ([1.0], [0.0, 1.0]), "one": ([1.0], [2.0, 0.0]), "other": ([1.0], [0.0, 2.0])}
+    three = vectors(**pairs)
+    three["task"] = Vector("task", three["task"].terms, 1.0, {"init_hash": "0", "kind": "task"})
+
+    def told(expression: str) -> list[str]:
+        return [said for said in warnings(inspect(parse(expression), three, ["delta"])) if "language part" in said]
+
+    assert told("task + one - other") == [
+        "the language part is 2.83 times as large as the task part; of such sums 4 in 10 lost on a real model"
+    ]
+    assert told("2*task + one - other") == told("one - other") == told("task") == []
+
+
 def test_what_leaves_nothing() -> None:
     one: Pair = ([1.0, 0.0], [1.0, 0.0])
     said = warnings(inspected("x - y", x=one, y=([1.0, 0.0], [0.0, 1.0])))

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 FLIPPED = -0.005
 """A share below this is a flipped sign and no rounding."""
-MANY, ELSEWHERE, FAINT, STILL, LEFT = 0.1, 0.5, 0.1, 0.01, 0.4
+MANY, ELSEWHERE, FAINT, STILL, LEFT, BESIDE = 0.1, 0.5, 0.1, 0.01, 0.4, 2.5
 """What is warned of: signs flipped in this part of the projections, a cosine to the exact sum below this, a norm below
-this part of the exact one, a vector that moved less than this part of its start, and less than this of the task vector
-in the result: of what is known before generation the one thing that foretold loss (docs/open-questions.md)."""
+this part of the exact one, a vector that moved less than this part of its start, less than this of the task vector in
+the result, and a language part so many times as large as the task part: of what is known before generation the two that
+foretold loss, the one where language vectors are small, the other where they are large (docs/open-questions.md)."""
 
 MOST = 6
 """More spaces than that have no columns of their own beside the vectors."""
@@ -106,6 +107,11 @@ def warnings(inspection: Inspection) -> list[str]:
         left = sum(weights[name] * (result.shares[name] or 0.0) for name in inspection.tasks)
         if len(weights) > 1 and sum(weights[name] for name in inspection.tasks) > 0 and 0 < left < LEFT:
             sentences.append(f"in {space}, {two(left)} of the task vector is left; sums with so little mostly lost")
+    if (beside := _beside(inspection)) >= BESIDE:
+        sentences.append(
+            f"the language part is {two(beside)} times as large as the task part; of such sums 4 in 10 lost on a real "
+            "model"
+        )
     for name, drift in figures.drift.items():
         norms = {path: part.summands[name] for path, part in zip(inspection.paths, parts, strict=True)}
         sentences += idle(name, norms)
@@ -119,6 +125,17 @@ def warnings(inspection: Inspection) -> list[str]:
         which = f"{len(others)} parameters beside the projections too ({', '.join(others[:2])} …)"
         sentences.append(f"full fine-tuning changes {which}, which are in none of these figures")
     return sentences
+
+
+def _beside(inspection: Inspection) -> float:
+    """‖Σcᵢ·ΔWᵢ‖ of the vectors that are no tasks over that of those that are; 0 where there is no task."""
+    gram = inspection.sums.gram.sum(0)
+    tasks = [name in inspection.tasks for name in inspection.combination.names]
+    task, language = (
+        sum(float(gram[i, j]) for i, one in enumerate(tasks) for j, other in enumerate(tasks) if one == other == which)
+        for which in (True, False)
+    )
+    return (max(0.0, language) / task) ** 0.5 if task > 0 else 0.0
 
 
 def _flipped(share: float | None) -> bool:

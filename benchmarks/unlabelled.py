@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from statistics import fmean
 
@@ -88,10 +89,21 @@ def two_sided(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 def kept(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """exp(−loss on plain text) where at most 2 % of the task is lost, and less the more is lost elsewhere; lost is
-    (b − b_T)/(b_bare − b_T), b the bits per byte of what the task vector alone writes: the protocol ``unlabelled``."""
-    bits, bare = list(map(fmean, curve.own)), fmean(curve.own_bare)
+    (b − b_T)/(b_bare − b_T), b the bits of all that the task vector alone writes: the protocol ``unlabelled``."""
+    return within(lost_of(curve, curve.sizes), LOST, curve)
+
+
+def kept_by_the_output(curve: Curve, others: Sequence[Curve]) -> Evidence:
+    """The same with b the mean over outputs of their bits per byte: what the protocol was before, where an output of a
+    letter weighs as much as a sentence."""
+    return within(lost_of(curve, [float(size > 0) for size in curve.sizes]), LOST, curve)
+
+
+def lost_of(curve: Curve, counts: Sequence[float]) -> list[float]:
+    """(b − b_T)/(b_bare − b_T) by weight, with outputs that count so much each."""
+    bare, *bits = (sum(map(mul, row, counts)) for row in (curve.own_bare, *curve.own))
     whole = bits[curve.neutral]
-    return within([(each - whole) / (bare - whole) for each in bits], LOST, curve)
+    return [(each - whole) / max(bare - whole, 1e-9) for each in bits]
 
 
 def kept_by_kl(curve: Curve, others: Sequence[Curve]) -> Evidence:
@@ -206,6 +218,7 @@ CANDIDATES: Mapping[str, Candidate] = {
     "right language": right_language,
     "two-sided": two_sided,
     "task kept": kept,
+    "task kept, by the output": kept_by_the_output,
     "task kept, by KL": kept_by_kl,
     "consensus": consensus,
     "consensus of seeds": consensus_of_seeds,

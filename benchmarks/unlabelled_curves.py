@@ -73,6 +73,8 @@ class Curve:
     """Bits per byte that a composition finds in what the task expert writes for unlabelled articles."""
     own_bare: list[float]
     """The same of the bare backbone."""
+    sizes: list[int]
+    """Bytes of what the task expert writes for each article."""
     back: Rows
     """Bits per byte of an article that its own output saves, against another article's, under a fixed judge."""
     agreement: list[Rows]
@@ -126,6 +128,7 @@ class Probe:
         self.text = probed(lab, place.target)
         self.articles = probe_articles(self.text, lab.asked(place.task))
         [wrote] = self.written([self.task])
+        self.sizes = [len(o.output.encode()) for o in wrote]
         contents = fingerprint([self.articles.fingerprint, *(o.output for o in wrote)])
         examples = tuple(map(as_taught, self.articles.examples, wrote))
         self.taught = taught = replace(self.articles, examples=examples, fingerprint=contents)
@@ -201,6 +204,7 @@ class Probe:
             [over(apart(self.by_language, self.logs(self.chunks, one)), self.alone) for one in updates],
             self.read(tried),
             bare,
+            self.sizes,
             [over(self.back([o.output for o in outcomes])) for outcomes in probes],
             [[self.agreement(one, voter) for voter in (*probes, *others)] for one in probes],
             right(others),

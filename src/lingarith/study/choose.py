@@ -40,7 +40,8 @@ UNGUIDED = (
 )
 NO_GROUNDS = (
     "{}: there are too few labels to choose λ by, so the task vector alone is left; a few labelled validation "
-    "examples of every target, or of two sources, give grounds."
+    "examples of every target, or of two sources, give grounds. What chooses without any (--choose-by unlabelled) "
+    "gains little and at times loses much (docs/unlabelled.md)."
 )
 UNRECOGNISABLE = (
     "{}: py3langid, which tells the language of an output, does not know this one, so no output counts as being in "
@@ -68,15 +69,13 @@ Play = tuple[str, Mapping[Weight, Combination]]
 def protocol_of(lab: Lab) -> str:
     """The protocol that the study asks for or, with auto, the first that labels allow, for all its targets alike.
 
-    With auto, too few labels, and a task of which plain text alone cannot be asked it is :data:`NOT_CHOSEN`: the task
-    vector alone is tested and handed over. Raises :class:`LingarithError` when the data do not allow the protocol
-    that is asked for.
+    With auto and too few labels it is :data:`NOT_CHOSEN`: the task vector alone is tested and handed over, since no
+    choice without labels does little enough harm (docs/unlabelled.md). Raises :class:`LingarithError` when the data do
+    not allow the protocol that is asked for.
     """
     wanted = lab.study.choice.choose_by
     if wanted == AUTO:
-        return next(
-            (protocol for protocol in (ORACLE, SOURCES, UNLABELLED) if not _objection(lab, protocol)), NOT_CHOSEN
-        )
+        return next((protocol for protocol in (ORACLE, SOURCES) if not _objection(lab, protocol)), NOT_CHOSEN)
     if objection := _objection(lab, wanted):
         raise LingarithError(objection)
     return wanted
@@ -182,9 +181,9 @@ def _evidence(outputs: Outputs, place: Place, method: Method) -> list[float]:
 
     It is 100·exp(−loss) on plain text of the target (nats a token), best such as the language vector was not trained
     on, where at most :data:`LOST` of the task is lost, and −100 times what is lost elsewhere: (b − b_T)/(b_bare − b_T),
-    b the bits per byte that a composition finds in what the task vector alone (T) writes for articles of the target.
-    Where that writes nothing all evidence is 0. After the two distances of https://arxiv.org/abs/2509.25712, whose sum
-    does harm (docs/unlabelled.md).
+    b the bits that a composition finds in all that the task vector alone (T) writes for articles of the target: in all
+    together, for an output of a letter or two can take many bits a byte. Where T writes nothing all evidence is 0.
+    After the two distances of https://arxiv.org/abs/2509.25712, whose sum does harm (docs/unlabelled.md).
     """
     lab, compositions = place.lab, list(method.tried.values())
     text = probed(lab, place.target)
@@ -200,7 +199,11 @@ def _evidence(outputs: Outputs, place: Place, method: Method) -> list[float]:
     contents = fingerprint([articles.fingerprint, *(outcome.output for outcome in wrote)])
     data = replace(articles, examples=taught, fingerprint=contents)
     read = outputs.written(Wanted(place.task + READ_TASK, data, [alone, Combination(), *compositions]))
-    kept, bare, *bits = [sum(float(outcome.output or 0) for outcome in outcomes) for outcomes in read]
+    sizes = [len(example.target.encode()) for example in taught]
+    kept, bare, *bits = [
+        sum(size * float(outcome.output or 0) for size, outcome in zip(sizes, outcomes, strict=True))
+        for outcomes in read
+    ]
     lost = [(each - kept) / max(bare - kept, 1e-9) for each in bits]
     return [
         round(100 * (math.exp(-loss) if share <= LOST else -share), 4) for loss, share in zip(losses, lost, strict=True)

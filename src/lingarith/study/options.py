@@ -198,7 +198,7 @@ class ChoiceOptions:
 
     choose_by: Annotated[
         str,
-        "Whose data choose λ: oracle, sources, unlabelled; auto takes the first that there is.",
+        "Whose data choose λ: oracle, sources, unlabelled; auto takes the first of the two that there is, else none.",
     ] = AUTO
     search: Annotated[
         str, "How its values are searched with labels: grid, halving (fewer outputs), or loss (none)."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import partial
@@ -79,16 +79,8 @@ def load(
         read = model() if device is None else model().to(device)
         return wrap(read, tokenizer, name=name, revision=commit, folder=None if bits else folder, made=made)
     # What is known of a backbone is kept, and its numbers are read when something is computed with them.
-    first: list[nn.Module] = []
-
-    def look() -> Iterator[Any]:
-        first.append(model())
-        yield str(first[0].dtype).removeprefix("torch."), asdict(skeleton(first[0], tokenizer, name, folder))
-
-    facts = {"dtype": dtype, "version": __version__, "keys": [key.name for key in fields(Skeleton)]}
-    [(stored, values)] = kept("backbones", facts | state(folder, "*"), look)
-    known = record(Skeleton, values, f"what is kept of {name}", mend=f"delete {cache_folder() / 'backbones'}")
-    computed = getattr(torch, stored)
+    known, stored, first = _known(model, tokenizer, name, folder, dtype)
+    computed = stored
     if dtype == "auto" and device == "cpu":
         computed, why = quick_type(computed)
         if why:
@@ -98,7 +90,7 @@ def load(
         read = first.pop() if first else model()
         if skeleton(read, tokenizer, name, folder) != known:
             raise LingarithError(f"{folder} changed while it was in use; run the same command again")
-        if computed != getattr(torch, stored):  # else some parts keep a type of their own (rotary tables, T5's wo)
+        if computed != stored:  # else some parts keep a type of their own (rotary tables, T5's wo)
             read.to(computed)
         return read.to(device)
 
@@ -106,6 +98,22 @@ def load(
     return Backbone(
         **vars(known), name=name, revision=commit, tokenizer=tokenizer, loading=loading, device=where_to, made=made
     )
+
+
+def _known(
+    model: Callable[[], nn.Module], tokenizer: Any, name: str, folder: Path, dtype: str
+) -> tuple[Skeleton, torch.dtype, list[nn.Module]]:
+    """What is known of a backbone, and the type that its numbers have; and the model, where it had to be read."""
+    first: list[nn.Module] = []
+
+    def look() -> Iterator[Any]:
+        first.append(model())
+        yield str(first[0].dtype).removeprefix("torch."), asdict(skeleton(first[0], tokenizer, name, folder))
+
+    facts = {"dtype": dtype, "version": __version__, "keys": [key.name for key in fields(Skeleton)]}
+    [(stored, values)] = kept("backbones", facts | state(folder, "*"), look)
+    known = record(Skeleton, values, f"what is kept of {name}", mend=f"delete {cache_folder() / 'backbones'}")
+    return known, getattr(torch, stored), first
 
 
 def _weights(kind: Any, name: str, where: str | Path, **how: Any) -> Any:

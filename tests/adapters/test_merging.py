@@ -252,10 +252,22 @@ def test_kronecker_products_are_merged_rearranged(name: str) -> None:
 # ---------------------------------------------------------------- what is typed
 
 
+def test_vectors_that_cancel_leave_nothing_to_keep_the_norm_of() -> None:
+    """What rounding leaves of a sum is no direction that could be made as large as a vector."""
+    b = torch.tensor([[1.0], [0.0]])
+    pair = [LoraTerm(torch.ones(1, 2), b), LoraTerm(torch.ones(1, 2) + 1e-7, b)]
+    core, _ = Merging.of("keepnorm").merge(Cores(pair, [1.0, -1.0], [True, True]))
+    assert not core.any()
+    core, _ = Merging.of("keepnorm").merge(Cores(pair, [1.0, -0.5], [True, True]))
+    assert float(core.norm()) == pytest.approx(2**0.5, rel=1e-6)
+
+
 def test_what_is_typed_and_printed() -> None:
     assert str(Merging.of("tsv")) == "tsv:keep=1"
     assert str(Merging.of("layers:ramp=0,outer=0.5")) == "layers:language=0,outer=0.5,ramp=0,task=0"
     assert Merging.of("dare") == Merging.of("dare:seed=0,density=0.5")
+    for text in ("dare:density=0.05,seed=1234567", "wudi:ridge=0.0100000001"):  # no digit is lost
+        assert str(Merging.of(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -269,6 +281,11 @@ def test_what_is_typed_and_printed() -> None:
         ("wudi:ridge=nan", "ridge=nan of 'wudi' cannot be"),
         ("wudi:ridge=inf", "ridge=inf of 'wudi' cannot be"),
         ("ties:density=x", "density=x of 'ties' cannot be; it must be above 0 and at most 1"),
+        (
+            "dare:seed=0.5",
+            "seed=0.5 of 'dare' cannot be; it must be a whole number, at least 0 and",
+        ),
+        ("", "no way to merge is named ''"),
         ("ties:dense=1", "'ties' has no parameter 'dense'; did you mean density?"),
         ("sum:density=1", "'sum' has no parameter 'density'"),
         ("iso:mean=all", "mean=all of 'iso' cannot be; it must be one of rank, full"),

@@ -109,6 +109,7 @@ def test_layers_go_by_their_place(vectors: dict[str, Vector]) -> None:
 def test_depths() -> None:
     paths = ["encoder.0.q", "encoder.4.q", "encoder.1.q", "decoder.0.q", "head"]
     assert depths(paths) == {"encoder.0.q": 0.0, "encoder.1.q": 0.25, "encoder.4.q": 1.0}
+    assert depths(["base.3.layer.0.q", "base.3.layer.7.q", "decoder.4.q"]) == {}  # nobody knows which layer is the last
 
 
 def test_a_projection_that_only_some_adapt(vectors: dict[str, Vector]) -> None:
@@ -147,5 +148,10 @@ def test_what_cannot_be_merged(vectors: dict[str, Vector]) -> None:
     refused(r"mc4\[pt\] is full fine-tuning", vectors | {TARGET: replace(vectors[TARGET], terms=full)}, "tsv")
     rest = replace(vectors[TARGET], rest={"norm.weight": torch.ones(3)})
     refused("'tsv' cannot carry what full fine-tuning changes", vectors | {TARGET: rest}, "tsv")
+    one = {name: replace(v, terms={"encoder.3.q": v.terms["encoder.1.q"]}) for name, v in vectors.items()}
+    refused("'lines' goes by the depth of layers, and the vectors change one alone", one, "lines")
+    huge = {name: replace(v, scale=1e29) for name, v in vectors.items()}
+    with pytest.raises(LingarithError, match="cannot be added: at encoder"):
+        realise(EXPRESSION, huge, by("lines:first=10,last=10"))
     with pytest.raises(LingarithError, match="'tsv' merges exact updates, and sums are taken in 'factors'; give"):
         Space("factors", merging=Merging.of("tsv"))

@@ -19,6 +19,8 @@ from ..errors import LingarithError, did_you_mean
 from .cores import Cores, directions, nearest_orthogonal
 
 Merged = tuple[Tensor, float]
+ROUNDING = 1e-6
+"""A sum below this part of its largest summand is what rounding leaves of vectors that cancel."""
 SUM = "sum"
 
 
@@ -30,13 +32,15 @@ def summed(cores: Cores) -> Merged:
 def keepnorm(cores: Cores) -> Merged:
     """ΣMᵢ · maxᵢ‖ΔWᵢ‖ / ‖ΣMᵢ‖: the direction of the sum, as large as the largest vector is before its coefficient.
 
-    Ours, after the reweighting against norm decay in LoRA-LEGO (https://arxiv.org/abs/2409.16167).
+    Nothing where the vectors cancel. Ours, after the reweighting against norm decay in LoRA-LEGO
+    (https://arxiv.org/abs/2409.16167).
     """
     total = cores.cores.sum(0)
     weights = torch.tensor(cores.weights, dtype=torch.float64)
     largest = (cores.cores.norm(dim=(1, 2)) / weights.abs()).max()
     norm = total.norm()
-    return (total * (largest / norm) if norm > 0 else total), 0.0
+    nothing = ROUNDING * cores.cores.norm(dim=(1, 2)).max()
+    return (total * (largest / norm) if norm > nothing else torch.zeros_like(total)), 0.0
 
 
 def layers(cores: Cores, outer: float, ramp: float, task: float, language: float) -> Merged:
@@ -193,6 +197,7 @@ class Number(NamedTuple):
     least: float = 0.0
     most: float = 1.0
     above: bool = False
+    whole: bool = False
 
     def checked(self, text: str) -> float | None:
         """The value that a text says; None where it is none."""
@@ -200,12 +205,12 @@ class Number(NamedTuple):
             value = float(text)
         except ValueError:
             return None
-        inside = self.least <= value <= self.most and math.isfinite(value)
+        inside = self.least <= value <= self.most and math.isfinite(value) and (not self.whole or value.is_integer())
         return None if not inside or (self.above and value == self.least) else value
 
     def __str__(self) -> str:
         ends = "" if math.isinf(self.most) else f" and at most {self.most:g}"
-        return f"{'above' if self.above else 'at least'} {self.least:g}{ends}"
+        return f"{'a whole number, ' * self.whole}{'above' if self.above else 'at least'} {self.least:g}{ends}"
 
 
 class Word(NamedTuple):
@@ -229,6 +234,8 @@ class Method(NamedTuple):
     parameters: Mapping[str, Number | Word] = {}
     roles: bool = False
     """Whether it must know which vectors are tasks and which languages."""
+    deep: bool = False
+    """Whether it goes by the depth of a projection's layer."""
 
 
 MERGINGS: Mapping[str, Method] = {
@@ -238,14 +245,15 @@ MERGINGS: Mapping[str, Method] = {
         layers,
         {"outer": Number(0.25, 0, 0.5), "ramp": Number(0.25), "task": Number(0), "language": Number(0)},
         roles=True,
+        deep=True,
     ),
-    "lines": Method(lines, {"first": Number(0.5, 0, 10), "last": Number(1.0, 0, 10)}),
+    "lines": Method(lines, {"first": Number(0.5, 0, 10), "last": Number(1.0, 0, 10)}, deep=True),
     "project": Method(project, {"sides": Word("both", ("both", "left", "right"))}),
     "wudi": Method(wudi, {"ridge": Number(0.01, 0, float("inf"), above=True)}),
     "tsv": Method(tsv, {"keep": Number(1.0, 0, 1, above=True)}),
     "iso": Method(iso, {"mean": Word("rank", ("rank", "full"))}),
     "ties": Method(ties, {"density": Number(0.2, 0, 1, above=True)}),
-    "dare": Method(dare, {"density": Number(0.5, 0, 1, above=True), "seed": Number(0, 0, 2**31)}),
+    "dare": Method(dare, {"density": Number(0.5, 0, 1, above=True), "seed": Number(0, 0, 2**31, whole=True)}),
 }  # fmt: skip
 """The ways to merge, by their names."""
 REFUSED = {
@@ -289,13 +297,19 @@ class Merging:
         return Merging(name, tuple(sorted(values.items())))
 
     def __str__(self) -> str:
-        said = ",".join(f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in self.values)
+        # With all digits, since what is made by it is found again by it.
+        said = ",".join(f"{key}={str(value).removesuffix('.0')}" for key, value in self.values)
         return f"{self.name}:{said}" if said else self.name
 
     @property
     def roles(self) -> bool:
         """Whether it must know which vectors are tasks and which languages."""
         return MERGINGS[self.name].roles
+
+    @property
+    def deep(self) -> bool:
+        """Whether it goes by the depth of a projection's layer."""
+        return MERGINGS[self.name].deep
 
     def merge(self, cores: Cores) -> Merged:
         """The core of the result, and the squared norm that was lost."""

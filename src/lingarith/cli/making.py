@@ -278,7 +278,7 @@ def _trained(
     tracker = Tracker(track) if track else None
     with joined() as processes, shown() as progress:
         lab = open_lab(study, store, quiet if processes.rank else progress, track=tracker)
-        if on:
+        if on is not None:
             lab.put_on(parse(on))
         [name] = asked(lab, study.vectors.seeds[0]).names
         if processes.size == 1 and (said := Forecast(lab, Counted(lab)).threads([name])):

@@ -86,15 +86,15 @@ class Sums:
         norms = gram.diagonal().sqrt()
         cosines = [[_cosine(gram[i, j], norms[i] * norms[j]) for j in range(len(names))] for i in range(len(names))]
         conflicts, entries, left, magnitude = self.signs[rows].sum(0)
-        lost = {cut: tails[rows].sum(0) for cut, tails in self.tails.items()}
+        lost, whole = {cut: tails[rows].sum(0) for cut, tails in self.tails.items()}, _norm(gram.sum(), gram)
         return Figures(
-            norm=_norm(gram.sum(), gram),
+            norm=whole,
             summands=dict(zip(names, norms.tolist(), strict=True)),
             cosines={name: dict(zip(names, row, strict=True)) for name, row in zip(names, cosines, strict=True)},
             results={space: _result(names, gram, sums[rows].sum(0)) for space, sums in self.results.items()},
             conflicts=_ratio(conflicts, entries),
             cancelled=_ratio(magnitude - left, magnitude),
-            lost={cut: [(_ratio(tail, gram.sum()) or 0.0) ** 0.5 for tail in tails] for cut, tails in lost.items()},
+            lost={cut: [(_ratio(tail, whole**2) or 0.0) ** 0.5 for tail in tails] for cut, tails in lost.items()},
             drift=dict(zip(names, map(_drift, self.moves[rows].sum(0)), strict=True)),
         )
 

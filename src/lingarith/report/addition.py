@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..study.records import BASELINE, FROZEN, LANGUAGE_ON, TASK_ON, Grid, Run, kind_of, name_of
 from .answer import Answer
-from .figures import ALONE_LINE, COLOURS, blank
+from .figures import ALONE_LINE, COLOURS, blank, judged_by
 from .mixtures import Gain, drawn_interval, errors_of, gains_over
 from .runs import chosen
 from .words import number, percent, signed
@@ -38,14 +38,19 @@ def addition(run: Run) -> Answer | None:
         means = {w: [curve[w] for curve in curves[method] if w in curve] for w in weights}
         if any(means.values()):
             tried.append([*parts[method], *(number(fmean(some)) if some else "" for some in means.values())])
-    heads = ["Vectors", "Sum", "Space"]
+    heads, judged = ["Vectors", "Sum", "Space"], judged_by(run, next(iter(run.about.tasks)))
     note = f"""{metric}, mean over {", ".join(run.about.targets)}, each sum with its own λ. Over usual: than the same
 sum of {own} in {run.about.space}. {LANGUAGE_ON.capitalize()}: language vectors trained with the task vector in place;
 {TASK_ON}: the task vector with its language's. Whole task: θ + (1 − λ)·language. Error: of the cut."""
     first = [*heads, metric, "Over task", "Over usual", "95 %", "p", "Error"]
     grids = [
         Grid("Vectors made to be added", first, rows, " ".join(note.split())),
-        Grid("By λ", [*heads, *(f"λ = {w:g}" for w in weights)], tried, f"{metric} on the validation examples."),
+        Grid(
+            "By λ",
+            [*heads, *(f"λ = {w:g}" for w in weights)],
+            tried,
+            f"{judged} on the validation examples.",
+        ),
     ]
     text = f"Gain in {metric} over the usual task vector alone ({own}), with 95 % intervals. Orange: A frozen; green: "
     text += "trained on top of one another; grey: without a language vector, or with a random one."

@@ -105,6 +105,11 @@ class Curve:
         return Curve(self.method, [{w: v - one[self.alone] for w, v in one.items()} for one in self.lines], self.chosen)
 
 
+def judged_by(run: Run, task: str) -> str:
+    """By what a task's weights were chosen on validation examples: its metric, or how likely references are."""
+    return "likelihood" if run.about.study.get("search") == "loss" else run.about.tasks[task]
+
+
 def curves_of(run: Run, task: str, target: str, protocol: str) -> list[Curve]:
     """The curves of a target under a protocol, in the order of the legend; values that are no numbers are left out."""
     curves = []
@@ -128,7 +133,7 @@ def curves(run: Run, task: str, protocol: str | None = None, prefix: str = "") -
     identifiers unique.
     """
     protocol = run.about.protocol if protocol is None else protocol
-    judged = "likelihood" if run.about.study.get("search") == "loss" else run.about.tasks[task]
+    judged = judged_by(run, task)
     value = "criterion without labels" if protocol == "unlabelled" else f"validation {judged}"
     by_target = {target: curves_of(run, task, target, protocol) for target in targets_of(run, task)}
 

@@ -211,10 +211,12 @@ def brief(space: str) -> str:
 def _spaces(figures: Figures) -> Table:
     """A row for each space; where they are many, with the shares that else stand beside the vectors."""
     rows, beside = [], list(figures.summands) if _many(figures) else []
+    often = Counter(map(brief, figures.results))  # of two with one name each is said in full
     for space, result in figures.results.items():
         residual = "–" if result.residual is None else percent(result.residual)
         shares = (two(result.shares[name]) for name in beside)
-        rows.append([brief(space), two(result.cosine), two(result.ratio), residual, *shares])
+        name = brief(space) if often[brief(space)] == 1 else space
+        rows.append([name, two(result.cosine), two(result.ratio), residual, *shares])
     return _table(["Space", "Cosine", "Norm", "Residual", *beside], rows)
 
 

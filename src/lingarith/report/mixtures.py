@@ -11,7 +11,7 @@ from ..scores.resample import difference_of_groups
 from ..study.records import ADD, BASELINE, RANDOM, SCALED, Choice, Grid, Ingredient, Run, dose, kind_of, name_of
 from .answer import DRAWS, Answer
 from .cells import scores
-from .figures import ALONE_LINE, COLOURS, blank
+from .figures import ALONE_LINE, COLOURS, blank, judged_by
 from .runs import chosen, targets_of
 from .words import number, p_text, percent, signed
 
@@ -168,7 +168,8 @@ def cost(run: Run) -> Answer | None:
         ["as the study has it" if m == ADD else _short(m), *(signed(line.get(w)) for w in weights)]
         for m, line in equal.items()
     ]
-    note_of_same = f"The same at equal λ for all, on the validation examples ({metric}): over λ · task alone."
+    judged = judged_by(run, next(iter(run.about.tasks)))
+    note_of_same = f"The same at equal λ for all, on the validation examples ({judged}): over λ · task alone."
     text = f"What Eq. 1 gains in {metric} over λ · task alone, by steps, characters and rank of the language vector. "
     text += (
         "Blue: on test, each with the λ that was chosen for it, with 95 % intervals. Orange: at equal λ on validation "

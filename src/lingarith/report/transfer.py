@@ -14,7 +14,7 @@ from ..study import records as r
 from ..study.records import Grid, Run, counted, name_of
 from .answer import Answer, Numbers, interval, said, spearman
 from .cells import rights, scores
-from .figures import ALONE_LINE, COLOURS, blank
+from .figures import ALONE_LINE, COLOURS, blank, judged_by
 from .runs import chosen, targets_of
 from .words import number, percent, signed
 
@@ -143,7 +143,7 @@ def subtraction(run: Run) -> Answer | None:
         )
         note += " that are better, worse, and (*, †) significantly so after Holm over all pairs."
         grids.append(Grid(f"What each part has{title}", heads, rows, note))
-        note = f"The same at equal λ, on the validation examples ({metric})."
+        note = f"The same at equal λ, on the validation examples ({judged_by(run, task)})."
         grids.append(Grid(f"At equal λ{title}", ["Part", "λ", "Mean", "95 %"], fixed, note))
         if SUBTRACTED not in tables:
             continue

@@ -313,15 +313,19 @@ class Store:
         """``name@prefix``: one of the objects that have this name in their manifest, or have it now."""
         now = {self._referred(path).hash for path in self._names(name)}
 
-        def called(start: str) -> list[str]:
-            """The objects of that name whose hashes begin so."""
+        def called(start: str, everywhere: bool = not backbones) -> list[str]:
+            """The objects of that name whose hashes begin so, of this backbone or of any."""
             manifests = [manifest for manifest, _ in self.objects.manifests(start)]
             ours = [one for one in manifests if one["name"] == name or one["hash"] in now]
-            return sorted(one["hash"] for one in ours if not backbones or fingerprint(one["origin"], name) in backbones)
+            return sorted(one["hash"] for one in ours if everywhere or fingerprint(one["origin"], name) in backbones)
 
         matching = called(prefix) if prefix else []
         if len(matching) == 1:
             return matching[0]
+        if prefix and not matching and called(prefix, everywhere=True):
+            raise LingarithError(
+                f"'{name}@{prefix}' in {self.place} belongs to another backbone; train it on this one, or use that one"
+            )
         known = ", ".join(f"{name}@{digest[:12]}" for digest in called(""))
         many = "several vectors match" if matching else "no vector matches"
         raise LingarithError(f"{many} '{name}@{prefix}' in {self.place}; there are: {known or 'none of that name'}")

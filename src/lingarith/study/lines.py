@@ -175,6 +175,8 @@ def _check(study: Study) -> None:
     if study.table not in TABLES:
         raise LingarithError(f"no table is named '{study.table}'{did_you_mean(study.table, (*TABLES, *LISTINGS))}")
     table = TABLES[study.table]
+    if table.own_sums and study.sums.merging is not None:
+        raise LingarithError(f"the rows of '{study.table}' say themselves how they are summed; leave out --method")
     must_vary("text", study.data.text, ("language",))
     for labels in study.tasks.values():
         must_vary("labels", labels.source, ("language", "split"))

@@ -189,7 +189,7 @@ class SumOptions:
         from ..vectors.composition import Space
 
         size = (self.kronecker_out[0], self.kronecker_out[1]) if self.kronecker_out else None
-        return Space(self.space, self.rank_out, size, Merging.of(self.merging) if self.merging else None)
+        return Space(self.space, self.rank_out, size, None if self.merging is None else Merging.of(self.merging))
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ class Table:
 
     ``reference`` is the method that all others are compared with, ``tried`` those that the verdict speaks of,
     ``baselines`` the others that need no arithmetic, ``controls`` those that stand in it unless the study names its
-    own. ``own_labels`` says that sources may be targets, ``tests`` that every target must have test labels. Where
-    nothing is tested ``reference`` is empty.
+    own. ``own_labels`` says that sources may be targets, ``own_sums`` that rows say themselves how they are summed,
+    ``tests`` that every target must have test labels. Where nothing is tested ``reference`` is empty.
     """
 
     title: str
@@ -109,6 +109,7 @@ class Table:
     baselines: tuple[str, ...] = ()
     controls: tuple[str, ...] = r.CONTROLS
     own_labels: bool = False
+    own_sums: bool = False
     tests: bool = True
     measures: Callable[[Lab, Iterable[tuple[Place, Method]]], dict[str, dict[str, float]]] | None = None
     """What the run says beside its records, of its places and methods: measure → what is measured → value."""

@@ -58,12 +58,15 @@ TABLES: Mapping[str, Table] = {
         r.BASELINE,
         (r.ADD_SUBTRACT, *r.MERGED),
         controls=MOVED,
+        own_sums=True,
     ),
-    "mixed": Table("Kinds of adapters in one sum", mixtures.mixed, r.BASELINE, (), controls=MOVED),
+    "mixed": Table("Kinds of adapters in one sum", mixtures.mixed, r.BASELINE, (), controls=MOVED, own_sums=True),
     "cost": Table("What a language vector costs", mixtures.cost, r.BASELINE, (r.ADD,), controls=(r.SCALED, r.RANDOM)),
-    "addition": Table("Vectors made to be added", mixtures.addition, r.BASELINE, (), controls=(r.SCALED, r.RANDOM)),
+    "addition": Table(
+        "Vectors made to be added", mixtures.addition, r.BASELINE, (), controls=(r.SCALED, r.RANDOM), own_sums=True
+    ),
     "linearity": Table(
-        "The line between two vectors", mixtures.linearity, r.BASELINE, (), own_labels=True, controls=()
+        "The line between two vectors", mixtures.linearity, r.BASELINE, (), own_labels=True, controls=(), own_sums=True
     ),
     "sources": Table(
         "How many source languages",

@@ -263,8 +263,13 @@ def read_study(
     for keys in (common, *profiles.values()):
         for key in keys:
             _known(key, path, IN_FILES)
-    keys = common | profiles[profile] | dict(map(_change, texts)) | dict(changes or {})
+    typed = dict(map(_change, texts)) | dict(changes or {})
+    keys = common | profiles[profile] | typed
     table = keys.pop("table", "")
+    if keys.get("adapter") == o.LORA and typed.keys() & {"kronecker", "adapter"} == {"kronecker"} and table != "table6":
+        raise LingarithError(
+            f"{path} trains LoRA, of which Kronecker sizes change nothing; say --adapter kronecker too"
+        )
     if not isinstance(table, str) or not table:
         raise LingarithError(f"{path}: 'table' must name what is made, such as table1; see docs/data.md")
     return study_of(Path(path).stem, table, keys, path)

@@ -217,6 +217,7 @@ class Composition:
         outside = 0.0
         if space.merging is not None:
             exact, outside = merged(space.merging, self.parts, path, self._depths.get(path))
+            self._check(exact, path)
         if space.rank is None:
             if space.merging is not None:
                 self._cuts[path] = outside, outside + norm(exact) ** 2

@@ -27,6 +27,11 @@ def check_merging(merging: Merging, parts: Sequence[tuple[float, Vector]], outli
                 f"'{merging.name}' must know which vectors are tasks and which languages, and {vector.name} "
                 f"({kind or 'no kind'}) is neither; sum vectors that were trained, or take another method"
             )
+    if merging.deep and not depths({path for terms in outlines for path in terms}):
+        raise LingarithError(
+            f"'{merging.name}' goes by the depth of layers, and the vectors change one alone, or none that has a "
+            "number; take another method"
+        )
     if all(weight < 0 for weight, _ in parts):
         raise LingarithError(f"nothing is added in this sum, which '{merging.name}' needs; give a positive coefficient")
     kinds: dict[str, dict[str, str]] = {}
@@ -67,16 +72,20 @@ def merged_outline(exact: Sequence[Term]) -> tuple[Term, ...]:
 
 
 def depths(paths: Iterable[str]) -> Mapping[str, float]:
-    """How deep in its stack each projection stands, 0 (first layer) to 1; those of no layer, or of the only one, lack.
+    """How deep in its stack each projection stands, 0 (first layer) to 1, the last being the last that is changed.
+
+    Those of no layer lack, and those of a stack in which one layer alone is changed: nobody knows how deep that is.
 
     >>> depths(["encoder.0.q", "encoder.2.q", "decoder.1.q", "head"])
-    {'encoder.0.q': 0.0, 'encoder.2.q': 1.0, 'decoder.1.q': 1.0}
+    {'encoder.0.q': 0.0, 'encoder.2.q': 1.0}
     """
     layers = {path: (kind.partition("*")[0], layer) for path in paths for layer, kind in [place(path)]}
-    last: dict[str, int] = {}
+    changed: dict[str, set[int]] = {}
     for stack, layer in layers.values():
-        last[stack] = max(last.get(stack, 0), layer or 0)
-    return {path: layer / last[stack] for path, (stack, layer) in layers.items() if layer is not None and last[stack]}
+        if layer is not None:
+            changed.setdefault(stack, set()).add(layer)
+    last = {stack: max(some) for stack, some in changed.items() if len(some) > 1}
+    return {path: layer / last[stack] for path, (stack, layer) in layers.items() if layer is not None and stack in last}
 
 
 def place(path: str) -> tuple[int | None, str]:

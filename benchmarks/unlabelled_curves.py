@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Iterable, Sequence
+import lzma
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -92,8 +93,9 @@ class Curve:
 
 
 def read_curves(path: Path) -> list[Curve]:
-    """The lines of a file."""
-    rows = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    """The lines of a file, which may be packed by xz."""
+    unpack: Callable[[bytes], bytes] = lzma.decompress if path.suffix == ".xz" else bytes
+    rows = unpack(path.read_bytes()).decode().splitlines() if path.exists() else []
     return [plain.record(Curve, json.loads(row) | {"number": n}, f"{path}: line {n}") for n, row in enumerate(rows, 1)]
 
 

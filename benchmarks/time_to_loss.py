@@ -64,7 +64,7 @@ WAYS: dict[str, dict[str, float]] = {
 def data(on: Backbone, asked: argparse.Namespace, language: str, split: str, limit: int, folder: Path) -> TaskItems:
     """Articles and headlines."""
     task = TASKS["summaries"]
-    task = task if on.encoder_decoder else replace(task, prompt=task.decoder_prompt, decoder_prompt="")
+    task = task if on.encoder_decoder else task.for_decoders()
     some = examples(task, asked.labels, language, split, limit=limit, folder=folder)
     return task_items(on, some, max_input=asked.max_input, max_target=48)
 

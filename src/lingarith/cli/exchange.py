@@ -224,14 +224,13 @@ def _exported(
     if format == "merged":
         merged.write_merged(composition, _base(vector, backbone), out, origin=origin)
     elif format == "gguf":
-        place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
+        place = _same(vector, backbone) if backbone else checkpoint(base["name"], base.get("revision"))
         facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=name, origin=origin)
     elif format == LM_EVAL:
         [labels], [lang] = study.tasks.values(), study.languages.targets
         data, most = study.data, study.writing.max_output
-        asked = harness.Asked(
-            labels.task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most
-        )  # fmt: skip
+        task = labels.task if task_type_of(composition.paths) == "SEQ_2_SEQ_LM" else labels.task.for_decoders()
+        asked = harness.Asked(task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most)
         facts["task"] = harness.write_lm_eval(
             composition, out, asked, base=backbone or name, store=shelf.folder, origin=origin
         )
@@ -250,10 +249,8 @@ def _base(vector: Vector, backbone: str | None) -> Path:
 
     Raises :class:`LingarithError` for another, and for a folder that nobody but the vectors names.
     """
-    from ..formats.checkpoints import checkpoint, folder_of
-    from ..model.fingerprint import identity_in
+    from ..formats.checkpoints import folder_of
     from ..newsroom import NEWSROOM
-    from ..store.parts import same_backbone
 
     base = vector.origin["backbone"]
     if not backbone and base["name"] != NEWSROOM and folder_of(base["name"]):
@@ -261,6 +258,16 @@ def _base(vector: Vector, backbone: str | None) -> Path:
             f"these vectors name the folder {base['name']} as their backbone, and its files would be copied; say so by "
             f"--backbone {base['name']}"
         )
+    return _same(vector, backbone)
+
+
+def _same(vector: Vector, backbone: str | None) -> Path:
+    """The place of the vectors' backbone, or of one that is named; :class:`LingarithError` where that is another."""
+    from ..formats.checkpoints import checkpoint
+    from ..model.fingerprint import identity_in
+    from ..store.parts import same_backbone
+
+    base = vector.origin["backbone"]
     place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
     found, parts = identity_in(place)
     if not same_backbone(vector.origin, found, parts):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,9 +153,7 @@ def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, teste
 
     task = PIPELINES.get(about.get("task", ""), "text-generation")
     sources = _sources(about)
-    licences = {LICENCES.get(source, UNKNOWN) for source in sources}
-    strictest = next((one for one in LICENCES.values() if one in licences), None)
-    unknown = UNKNOWN in licences or not licences
+    licence = strictest(sources)
     results = [
         EvalResult(
             task, DATASETS[source][0] if source in DATASETS else source, source, one.metric.lower(),
@@ -174,8 +172,8 @@ def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, teste
         library_name="peft",
         pipeline_tag=task,
         language=languages or None,
-        license="other" if unknown else strictest,
-        license_name=UNKNOWN if unknown else None,
+        license=licence or "other",
+        license_name=None if licence else UNKNOWN,
         datasets=[DATASETS[source][0] for source in sources if source in DATASETS] or None,
         tags=["lingarith", str(config["peft_type"]).lower(), "task-arithmetic", "cross-lingual-transfer"],
         model_name=name if results else None,
@@ -205,6 +203,12 @@ def _parents(about: Mapping[str, Any]) -> str:
     return "\n".join([*rows, "", f"Base model's fingerprint: `{backbone.get('fingerprint', UNKNOWN)}`."])
 
 
+def strictest(sources: Iterable[str]) -> str | None:
+    """The strictest of the licences of data; None where one of them is not known here, and of no data."""
+    licences = {LICENCES.get(source, UNKNOWN) for source in sources}
+    return None if UNKNOWN in licences else next((one for one in LICENCES.values() if one in licences), None)
+
+
 def _licences(about: Mapping[str, Any], base: str) -> str:
     rows = [f"- {source}: {LICENCES.get(source, 'not known here; say it before you publish')}"
             for source in _sources(about)]  # fmt: skip
@@ -214,8 +218,12 @@ def _licences(about: Mapping[str, Any], base: str) -> str:
 
 def _sources(about: Mapping[str, Any]) -> list[str]:
     """The data of all parents, without their revisions; those of none are unknown."""
-    found = [(facts.get("data") or {}).get("source") for facts in (about.get("made_from") or {}).values()]
-    return list(dict.fromkeys(str(source or UNKNOWN).partition("@")[0] for source in found))
+    return list(dict.fromkeys(map(source_of, (about.get("made_from") or {}).values())))
+
+
+def source_of(origin: Mapping[str, Any]) -> str:
+    """The data of a vector, without their revision; those of none are unknown."""
+    return str((origin.get("data") or {}).get("source") or UNKNOWN).partition("@")[0]
 
 
 def _for(about: Mapping[str, Any]) -> str:

@@ -65,7 +65,8 @@ def difference(
     two or is there alone, and where nothing differs.
     """
     if rank is not None and (error is not None or rank < 1):
-        raise LingarithError(f"a rank of {rank} must be at least 1, and stands in place of an error; give one of them")
+        what = "a rank stands in place of an error; give one of them" if error is not None else "it must be at least 1"
+        raise LingarithError(f"a rank of {rank} cannot be: {what}")
     if error is not None and not 0 < error < 1:
         raise LingarithError(f"an error of {error} must lie between 0 and 1, such as 0.3")
     first, second = _Checkpoint(base), _Checkpoint(tuned)
@@ -82,7 +83,9 @@ def difference(
     moved = {path: tensor for path, tensor in sorted(places.items()) if norms[tensor]}
     beside = {parameter: tensor for parameter, tensor in sorted(others.items()) if norms[tensor]}
     if not moved:
-        raise LingarithError(f"no linear layer of {tuned} differs from {base}; name the fine-tuned model first")
+        raise LingarithError(
+            f"no linear layer of {tuned} differs from {base}: there is nothing to import; name another"
+        )
     origin = {"kind": "difference", "backbone": dict(facts), "base": str(base), "tuned": str(tuned)}
     told = {parameter: norms[tensor] for parameter, tensor in beside.items()}
     norm = math.hypot(*norms.values())

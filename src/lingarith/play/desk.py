@@ -16,6 +16,7 @@ from ..adapters.terms import norm
 from ..algebra import Combination, add, add_subtract, parse, uncoupled, vector
 from ..disk.files import must_be_ours, replacing, write_file
 from ..errors import LingarithError, did_you_mean
+from ..formats.card import source_of, strictest
 from ..languages.codes import OF_THE_PAPER, SEEN, language, spoken, standard
 from ..languages.related import related
 from ..model.generate import generate
@@ -164,8 +165,11 @@ def export(desk: Desk, folder: Path, options: Mapping[str, Any], sdk: str) -> No
             raise LingarithError(f"{named} lies on this machine, where a Space does not find it; name one of the hub")
     must_be_ours(folder, FILES, "app.py")
     with replacing(folder) as place:
+        sources = set()
         for name in desk.entries:
-            Store(place / "store").put(desk.lab.store.open(name, own.fingerprint, own.parts))
+            vector = desk.lab.store.open(name, own.fingerprint, own.parts)
+            sources.add(source_of(vector.origin))
+            Store(place / "store").put(vector)
         words = ["lingarith", "play", "--store=store", "--host=0.0.0.0"]
         words += [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         write_file(
@@ -173,7 +177,8 @@ def export(desk: Desk, folder: Path, options: Mapping[str, Any], sdk: str) -> No
             f"import sys\n\nfrom lingarith.cli.main import main\n\nsys.argv = {words!r}\nmain()\n",
         )
         write_file(place / "requirements.txt", f"lingarith[play]=={__version__}\n")
-        write_file(place / "README.md", SPACE.format(sdk=sdk, backbone=own.name, names=", ".join(desk.entries)))
+        names, licence = ", ".join(desk.entries), strictest(sources) or "other"  # of the data that vectors hold
+        write_file(place / "README.md", SPACE.format(sdk=sdk, backbone=own.name, names=names, licence=licence))
 
 
 SPACE = """---
@@ -185,7 +190,7 @@ sdk: gradio
 sdk_version: {sdk}
 python_version: "3.11"
 app_file: app.py
-license: apache-2.0
+license: {licence}
 short_description: Add and subtract small adapters
 ---
 

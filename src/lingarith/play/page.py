@@ -85,8 +85,8 @@ def page(desk: Desk, space: str) -> Any:
                 combination = desk.heard(text)
                 changes: dict[Any, Any] = {at.about: said(desk.figures(combination, space))}
                 if move:
-                    weights = list(combination.weights.items())[:MOST]
-                    changes |= {at.names: [name for name, _ in weights]}
+                    weights = list(combination.weights.items())
+                    changes |= {at.names: weights}
                     for slider, (name, weight) in zip(at.sliders, weights, strict=False):
                         low, high = min(LOWEST, weight), max(HIGHEST, weight)
                         changes[slider] = gr.Slider(low, high, value=weight, label=name, visible=True)
@@ -97,8 +97,12 @@ def page(desk: Desk, space: str) -> Any:
             except LingarithError as mistake:
                 yield {at.about: said(mistake, wrong=True)}
 
-        def moved(space: str, read: str, code: str, held: list[str], *weights: float) -> Iterator[dict[Any, Any]]:
-            terms = (f"{weight!r}*{name}" for name, weight in zip(held, weights, strict=False))
+        def moved(
+            space: str, read: str, code: str, held: list[tuple[str, float]], *weights: float
+        ) -> Iterator[dict[Any, Any]]:
+            """Where there are more vectors than sliders, the others keep their weights."""
+            now = [*weights[: len(held)], *(weight for _, weight in held[len(weights) :])]
+            terms = (f"{weight!r}*{name}" for (name, _), weight in zip(held, now, strict=True))
             text = str(desk.heard(" + ".join(terms)))
             yield {at.expression: text}
             yield from answer(text, space, read, code, move=False)

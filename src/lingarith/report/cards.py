@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def write_cards(results: Findings, out: Path) -> None:
             grids = tables_of(results.run, task, there)
             said = [finding.text for finding in results.verdict if finding.target == target]
             source = next((str(t["source"]) for t in about.study.get("tasks", []) if t["name"] == task), "")
-            tested = [_tested(about.tasks[task], cell, source) for cell in there if cell.method == method]
+            seeds = list(about.seeds)
+            tested = [_tested(about.tasks[task], cell, source, seeds) for cell in there if cell.method == method]
             facts = read_json(folder / ORIGIN)
             text = card(
                 read_json(folder / CONFIG), facts, chosen=_chosen(results, task, target, method),
@@ -47,8 +49,10 @@ def write_cards(results: Findings, out: Path) -> None:
                 write_atomically(folder / EVALUATED / "lingarith.yaml", entries)
 
 
-def _tested(metric: str, cell: Cell, source: str) -> Measured:
+def _tested(metric: str, cell: Cell, source: str, seeds: Sequence[int]) -> Measured:
     notes = f"95 % interval {number(cell.low)} to {number(cell.high)}, {cell.n} examples"
+    if len(seeds) > 1:
+        notes += f"; mean of the seeds {', '.join(map(str, seeds))}, of which the adapter is that of {seeds[0]}"
     return Measured(metric, cell.score, source, cell.target, "test", notes)
 
 

@@ -103,7 +103,7 @@ class Lab:
         asked = study.tasks[name].task
         usual = self.given is None and study.backbone.backbone == NEWSROOM  # which is loaded when it is needed
         if not usual and not self.backbone.encoder_decoder:
-            asked = replace(asked, prompt=asked.decoder_prompt or asked.prompt, decoder_prompt="")
+            asked = asked.for_decoders()
         if colon + how == READ_TASK:
             asked = replace(asked, metric=how)
         elif how:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -89,6 +89,10 @@ class Task:
             if slot not in slots:
                 known = ", ".join(f"{{{one}}}" for one in slots)
                 raise LingarithError(f"the prompt '{prompt}' holds {{{slot}}}, and only {known} can be filled in")
+
+    def for_decoders(self) -> Task:
+        """The task under the prompt for backbones that only decode."""
+        return replace(self, prompt=self.decoder_prompt or self.prompt, decoder_prompt="")
 
     @property
     def columns(self) -> tuple[str, ...]:

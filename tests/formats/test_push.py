@@ -167,6 +167,13 @@ def test_what_the_hub_refuses(hub: type[Hub], adapter: Path, monkeypatch: pytest
     assert hub.taken == {"me/old": {}}
 
 
+@pytest.mark.parametrize("name", ["new", "a/b/c", "not a name", "me/"])
+def test_what_can_be_no_repository(name: str, adapter: Path) -> None:
+    """The hub makes a user's own repository of a name alone, and then knows none of that name."""
+    with pytest.raises(LingarithError, match="can be no repository; write user/name"):
+        files_of(adapter, name)
+
+
 def test_no_network(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ import pytest
 from lingarith.errors import LingarithError
 from lingarith.newsroom.rows import rows
 from lingarith.play.desk import Output
-from lingarith.play.page import said, shown
+from lingarith.play.page import page, said, shown
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SERVER = """
@@ -131,3 +131,14 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('.said pre').innerText.startsWith('headlines[en] in factors')")
     assert {"Target language", "range slider for news[pt]", "textarea", "radio", "submit"} <= set(reached)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Gradio's, which is not served
+def test_vectors_without_a_slider_keep_their_weights(on_desk, monkeypatch):
+    pytest.importorskip("gradio")
+    monkeypatch.setattr("lingarith.play.page.MOST", 2)
+    made = page(on_desk, "delta")
+    moved = next(each.fn for each in made.fns.values() if each.name == "moved")
+    held = [("headlines[en]", 1.0), ("news[pt]", 0.4), ("news[en]", -0.4)]
+    [told] = next(moved("delta", "Rain fell.", "pt", held, 0.5, 0.3)).values()
+    assert told == "0.5*headlines[en] + 0.3*news[pt] - 0.4*news[en]"

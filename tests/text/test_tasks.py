@@ -333,5 +333,6 @@ def test_prompts_of_decoders_end_with_a_line_of_their_own() -> None:
     for task in TASKS.values():
         assert task.decoder_prompt.endswith(":\n")
         assert not task.decoder_prompt.startswith(task.prompt[:4])
+        assert task.for_decoders().prompt == task.decoder_prompt
     with pytest.raises(LingarithError, match="does not say where the article goes"):
         Task("x", "{text}", "y", decoder_prompt="Summary:")

@@ -567,5 +567,5 @@ def test_a_vector_that_has_the_older_fingerprint_of_its_backbone(store: Store) -
     for name in ("news[pt]", f"news[pt]@{digest[:6]}", digest):
         its = store.get(name, new, {"sampled": old}).origin["backbone"]
         assert (its["fingerprint"], its["sampled"]) == (new, old)
-        with pytest.raises(LingarithError, match=r"belongs to backbone|no vector matches"):
+        with pytest.raises(LingarithError, match=r"belongs to (another )?backbone"):
             store.get(name, new, {"sampled": other})

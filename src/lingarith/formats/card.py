@@ -183,8 +183,8 @@ def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, teste
 
 def _recipe(about: Mapping[str, Any]) -> list[str]:
     """What was added up, in which space, by which command."""
-    rows = {"Expression": about.get("expression"), "Space": about.get("space"), "Method": about.get("method")}
-    rows |= {"Command": about.get("command")}
+    # The space says by which way to merge, too.
+    rows = {"Expression": about.get("expression"), "Space": about.get("space"), "Command": about.get("command")}
     cut = f"The cut lost {about['error']:.2%} of the sum." if about.get("error") else ""
     table = [f"| {key} | `{_cell(value)}` |" for key, value in rows.items() if value]
     return ["\n".join(["| | |", "|---|---|", *table]), *([cut] if cut else [])]

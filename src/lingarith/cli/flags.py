@@ -118,6 +118,6 @@ def _said(value: Any) -> str:
 
 
 def _value(key: str, value: Any) -> Any:
-    if key == "prompt":
+    if key in ("prompt", "named_prompt"):
         return value.replace("\\n", "\n")  # a shell passes on what was typed
     return ",".join(value) if key in KEYS and isinstance(value, list) else value

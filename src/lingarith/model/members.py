@@ -330,7 +330,8 @@ def _initial(backbone: Backbone, options: TrainOptions, vector: Vector | None) -
     if not isinstance(adapter, Factored):
         return full.parameters(backbone), None
     shapes = backbone.shapes_of(options.projections)
-    begun = {path: terms[0] for path, terms in vector.terms.items()} if vector else None
+    # In the model's order, whether the vector was just trained or comes from a file: sums of norms go by it.
+    begun = {path: vector.terms[path][0] for path in shapes if path in vector.terms} if vector else None
     start = begun or adapter.init(shapes, options.init_seed)
     factors = {
         f"{path}.{which}": factor.to(home(backbone.linears[path]))

@@ -5,12 +5,12 @@
         --languages en --max-input 250 --ways 'peer 1e-3' 'ours, all steps, 1e-3' --out gemma.jsonl
 
 Headline vectors of rank 4 on the newsroom's backbone, each from 128 articles of a language (64 tokens read), or on a
-backbone and labels that are named. The peer
-makes the three epochs of eight rows that are the Trainer's defaults, at the learning rate that is named: 5e-5 is its
-default, 3e-3 the newsroom's. Ours makes a part of its steps at the newsroom's rate or another, and with a faster B
-(LoRA+, https://arxiv.org/abs/2402.12354), which is not part of the package. Every run plans its own end: the rate goes
-down to 0. Then comes the mean loss of a token on validation articles. Counted are seconds of the processor of training
-alone; the ways take turns, and the order turns round for every other seed. What --out holds is not run again.
+backbone and labels that are named. The peer makes the three epochs of eight rows that are the Trainer's defaults, at
+the learning rate that is named: 5e-5 is its default, 3e-3 the newsroom's. Ours makes a part of its steps at the
+newsroom's rate or another, and with a faster B (LoRA+, https://arxiv.org/abs/2402.12354), which is not part of the
+package. Every run plans its own end: the rate goes down to 0. Then comes the mean loss of a token on validation
+articles. Counted are seconds of the processor of training alone; the ways take turns, and the order turns round for
+every other seed. What --out holds is not run again.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def main() -> None:
     """Write a line for each run; print what they say together."""
     parser = argparse.ArgumentParser(description="steps and seconds until a validation loss")
     parser.add_argument("--backbone", default=NEWSROOM, help="a folder, a name on the hub, or a short name")
-    parser.add_argument("--labels", default="newsroom", help="where summaries come from, as everywhere")
+    parser.add_argument("--labels", default=NEWSROOM, help="where summaries come from, as everywhere")
     parser.add_argument("--max-input", type=int, default=64, help="tokens of an article")
     parser.add_argument("--languages", nargs="+", default=["pt", "uk", "sw", "vi", "yo"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

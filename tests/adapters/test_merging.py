@@ -249,9 +249,6 @@ def test_kronecker_products_are_merged_rearranged(name: str) -> None:
         torch.testing.assert_close(result, merge(name, rearranged), rtol=1e-3, atol=1e-3)
 
 
-# ---------------------------------------------------------------- what is typed
-
-
 def test_vectors_that_cancel_leave_nothing_to_keep_the_norm_of() -> None:
     """What rounding leaves of a sum is no direction that could be made as large as a vector."""
     b = torch.tensor([[1.0], [0.0]])
@@ -260,6 +257,9 @@ def test_vectors_that_cancel_leave_nothing_to_keep_the_norm_of() -> None:
     assert not core.any()
     core, _ = Merging.of("keepnorm").merge(Cores(pair, [1.0, -0.5], [True, True]))
     assert float(core.norm()) == pytest.approx(2**0.5, rel=1e-6)
+
+
+# ---------------------------------------------------------------- what is typed
 
 
 def test_what_is_typed_and_printed() -> None:

@@ -32,5 +32,11 @@ def test_files(tmp_path: Path) -> None:
         a, b = tensors[f"{path}.lora_a"], tensors[f"{path}.lora_b"]
         assert (a.shape, b.shape) == ((3, 2), (2, 4))
         torch.testing.assert_close((a @ b).T, made.terms[path][0].delta())
+    for path in ("transformer.h.0.self_attention.dense", "model.language_model.layers.0.self_attn.q_proj"):
+        other = {"a": Vector("a", {path: terms[PATHS[0]]}, 2.0)}
+        with pytest.raises(LingarithError, match=f"mlx-lm has no {path}"):
+            write_mlx(
+                Composition(parse("a"), other, Space("delta")), tmp_path / "z", base_model="x", task_type="CAUSAL_LM"
+            )
     with pytest.raises(LingarithError, match="no encoder-decoder models"):
         write_mlx(made, tmp_path / "y", base_model="base", task_type="SEQ_2_SEQ_LM")

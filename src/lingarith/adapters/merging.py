@@ -36,11 +36,9 @@ def keepnorm(cores: Cores) -> Merged:
     (https://arxiv.org/abs/2409.16167).
     """
     total = cores.cores.sum(0)
-    weights = torch.tensor(cores.weights, dtype=torch.float64)
-    largest = (cores.cores.norm(dim=(1, 2)) / weights.abs()).max()
-    norm = total.norm()
-    nothing = ROUNDING * cores.cores.norm(dim=(1, 2)).max()
-    return (total * (largest / norm) if norm > nothing else torch.zeros_like(total)), 0.0
+    sizes, weights = cores.cores.norm(dim=(1, 2)), torch.tensor(cores.weights, dtype=torch.float64)  # of N each
+    largest, norm = (sizes / weights.abs()).max(), total.norm()
+    return (total * (largest / norm) if norm > ROUNDING * sizes.max() else torch.zeros_like(total)), 0.0
 
 
 def layers(cores: Cores, outer: float, ramp: float, task: float, language: float) -> Merged:

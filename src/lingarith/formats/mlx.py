@@ -29,14 +29,12 @@ def write_mlx(
     origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a composition as an adapter of MLX's. Raises :class:`LingarithError` as :func:`.peft.write_peft` does,
-    and for an encoder-decoder, which mlx-lm has not."""
+    and for what mlx-lm has not: encoder-decoders, and families whose layers it names otherwise."""
     if task_type != "CAUSAL_LM":
         raise LingarithError("mlx-lm has no encoder-decoder models; export with --format peft or merged")
     for path in composition.paths:  # mlx-lm applies nothing to modules that it does not find, and says nothing of it
         if ".layers." not in path or ".language_model." in path:
-            raise LingarithError(
-                f"mlx-lm has no {path}: it knows this family not, or under other names; export for peft"
-            )
+            raise LingarithError(f"mlx-lm has no {path}: it lacks this family, or names it otherwise; export for peft")
     composition.must_be_projections("an adapter of MLX")
     folder, rank = folder.resolve(), rank_of(composition.outline)
     must_be_ours(folder, {CONFIG, ADAPTERS, ORIGIN}, ORIGIN)

@@ -5,7 +5,6 @@ The token is the one that `hf auth login` or HF_TOKEN leaves; it goes to the hub
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any
 from ..disk.files import arrived, read_json
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError, in_a_line
-from .card import CARD, EVALUATED, HERE, hub_name
+from .card import CARD, EVALUATED, HERE, HUB_NAME, hub_name
 from .folders import CONFIG, ORIGIN, WEIGHTS
 
-NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 SECONDS = 30
 """How long the hub may take to answer."""
 MEND = "name a folder that `lingarith export` or `lingarith adapt` wrote"
@@ -28,7 +26,9 @@ def files_of(folder: Path, name: str) -> dict[str, bytes | Path]:
 
     Raises :class:`LingarithError` where the folder is no adapter with a card, or damaged, and for a name that is none.
     """
-    if not NAME.fullmatch(name):  # else the hub makes a repository of the user's, and refuses what comes next
+    if "/" not in name or not HUB_NAME.fullmatch(
+        name
+    ):  # else the hub makes a repository of the user's, and refuses what comes next
         raise LingarithError(f"{name!r} can be no repository; write user/name")
     for file in (CONFIG, ORIGIN):
         read_json(arrived(folder, file), mend=MEND)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -55,6 +56,13 @@ class Inspection:
         """The figures over these projections together; over all if None."""
         rows = [self.paths.index(path) for path in (self.paths if paths is None else paths)]
         return self.sums.figures(self.combination.names, rows)
+
+    def parts(self) -> dict[tuple[bool, bool], float]:
+        """Inner products of the exact sum's task part (True) and its other part (False), over all projections."""
+        gram = self.sums.gram.sum(0).tolist()
+        tasks = [name in self.tasks for name in self.combination.names]
+        part = {which: [k for k, is_task in enumerate(tasks) if is_task == which] for which in (True, False)}
+        return {(a, b): sum(gram[i][j] for i, j in product(part[a], part[b])) for a, b in product(part, part)}
 
     def outliers(self) -> dict[str, float]:
         """Projections whose ‖Σcᵢ·ΔWᵢ‖ is far from those of the same kind in other layers: their norm
@@ -200,7 +208,7 @@ def _starts(composition: Composition) -> list[Terms | None]:
     starts = []
     for _, vector in composition.parts:
         shapes = {path: [tuple(part.shape) for part in held[0]] for path, held in outline(vector.terms).items()}
-        said = json_hash([vector.origin.get("init_seed"), vector.origin.get("init_hash"), vector.adapter, shapes])
+        said = json_hash([vector.origin.get("init_seed"), vector.origin.get("init_hash"), shapes])
         if said not in made:
             made[said] = None
             with suppress(LingarithError):

@@ -45,12 +45,7 @@ sum of {own} in {run.about.space}. {LANGUAGE_ON.capitalize()}: language vectors 
     first = [*heads, metric, "Over task", "Over usual", "95 %", "p", "Error"]
     grids = [
         Grid("Vectors made to be added", first, rows, " ".join(note.split())),
-        Grid(
-            "By λ",
-            [*heads, *(f"λ = {w:g}" for w in weights)],
-            tried,
-            f"{judged} on the validation examples.",
-        ),
+        Grid("By λ", [*heads, *(f"λ = {w:g}" for w in weights)], tried, f"{judged} on the validation examples."),
     ]
     text = f"Gain in {metric} over the usual task vector alone ({own}), with 95 % intervals. Orange: A frozen; green: "
     text += "trained on top of one another; grey: without a language vector, or with a random one."

@@ -37,8 +37,7 @@ def write_cards(results: Findings, out: Path) -> None:
             grids = tables_of(results.run, task, there)
             said = [finding.text for finding in results.verdict if finding.target == target]
             source = next((str(t["source"]) for t in about.study.get("tasks", []) if t["name"] == task), "")
-            seeds = list(about.seeds)
-            tested = [_tested(about.tasks[task], cell, source, seeds) for cell in there if cell.method == method]
+            tested = [_tested(about.tasks[task], cell, source, about.seeds) for cell in there if cell.method == method]
             facts = read_json(folder / ORIGIN)
             text = card(
                 read_json(folder / CONFIG), facts, chosen=_chosen(results, task, target, method),

@@ -129,13 +129,9 @@ def warnings(inspection: Inspection) -> list[str]:
 
 def _beside(inspection: Inspection) -> float:
     """‖Σcᵢ·ΔWᵢ‖ of the vectors that are no tasks over that of those that are; 0 where there is no task."""
-    gram = inspection.sums.gram.sum(0)
-    tasks = [name in inspection.tasks for name in inspection.combination.names]
-    task, language = (
-        sum(float(gram[i, j]) for i, one in enumerate(tasks) for j, other in enumerate(tasks) if one == other == which)
-        for which in (True, False)
-    )
-    return (max(0.0, language) / task) ** 0.5 if task > 0 else 0.0
+    inner = inspection.parts()
+    task = inner[True, True]
+    return (max(0.0, inner[False, False]) / task) ** 0.5 if task > 0 else 0.0
 
 
 def _flipped(share: float | None) -> bool:

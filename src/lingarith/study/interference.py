@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import product
 from statistics import fmean, stdev
 
 from ..algebra import Combination
@@ -63,11 +62,9 @@ def figures_of(lab: Lab, method: Method, composition: Combination) -> dict[str, 
         return {}
     figures = inspection.figures()
     [result] = figures.results.values()
-    gram, sums = inspection.sums.gram.sum(0).tolist(), inspection.sums.results[str(space)].sum(0).tolist()
-    part = {one: [k for k, is_task in enumerate(tasks) if is_task == one] for one in (True, False)}
-    inner = {(a, b): sum(gram[i][j] for i, j in product(part[a], part[b])) for a, b in product(part, part)}
+    sums, inner = inspection.sums.results[str(space)].sum(0).tolist(), inspection.parts()
     task, language, size = inner[True, True] / share**2, inner[False, False], sums[-1]
-    onto = sum(sums[k] for k in part[True]) / share  # ⟨result, task vector alone⟩
+    onto = sum(sums[k] for k, is_task in enumerate(tasks) if is_task) / share  # ⟨result, task vector alone⟩
     cosines = [c for name, row in figures.cosines.items() for other, c in row.items() if name < other and c is not None]
     drifts = [d.drift for (_, d), is_task in zip(figures.drift.items(), tasks, strict=True) if d and not is_task]
     values = {

@@ -21,7 +21,9 @@ def as_markdown() -> str:
         for field in fields(group):
             if field.name in (hints := keys_of(group)):
                 about, default = get_args(hints[field.name])[1], default_of(name, field)
-                rows.setdefault(field.name, f"| `{field.name}` | {about} | {default} |")  # max_input is in two groups
+                row = f"| `{field.name}` | {about} | {default} |"
+                if (before := rows.setdefault(field.name, row)) != row:  # max_input is in two groups
+                    rows[field.name] = f"{before.removesuffix(' |')}; in {name}: {default} |"
     return "\n".join(rows.values())
 
 

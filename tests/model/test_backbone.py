@@ -232,7 +232,9 @@ def test_every_number_of_a_checkpoint_counts(
     assert other.fingerprint != first.fingerprint
     assert other.parts["sampled"] == first.parts["sampled"]
     monkeypatch.setattr("lingarith.model.fingerprint._numbers", None)  # what did not change is not hashed again
-    assert load(str(where), dtype="bfloat16", device="cpu").fingerprint == other.fingerprint
+    half = load(str(where), dtype="bfloat16", device="cpu")
+    assert (half.fingerprint, half.facts["weights"]) == (other.fingerprint, "bfloat16")
+    assert "weights" not in load(str(where), dtype="float32", device="cpu").facts
 
 
 def test_fingerprints_differ_after_any_change(model: Make, tokenizer: Make) -> None:

@@ -109,6 +109,13 @@ def test_a_recipe_is_another_where_a_text_is_cut_within_its_input(
     assert [one == other for one, other in zip(now, before, strict=True)] == [True, True, False, True]
 
 
+def test_a_half_type_that_was_asked_for_is_another_recipe(job: Job, backbone: Backbone) -> None:
+    """Its numbers are others, which a backbone's fingerprint does not say."""
+    halves = [replace(backbone, made={"weights": half}) for half in ("bfloat16", "float16")]
+    assert len({job.recipe(one) for one in (backbone, *halves)}) == 3
+    assert job.recipe(replace(backbone, made={"computed": "in float32"})) == job.recipe(backbone)
+
+
 def test_what_training_ends_by_is_in_the_recipe(job: Job, backbone: Backbone) -> None:
     early = replace(job, options=replace(job.options, validate_every=2, patience=3), validation=TEXT)
     others = [

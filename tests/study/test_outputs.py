@@ -144,6 +144,17 @@ def test_what_was_cut_otherwise_is_made_again(lab: Callable[..., Lab], monkeypat
     assert [one == key(**keys) for one, keys in zip(now, every, strict=True)] == [True, True, True, False]
 
 
+def test_the_kinds_of_outputs_are_those_of_their_task(lab: Callable[..., Lab]) -> None:
+    """What a task says it writes, and which text is the article, say which kind of output one is."""
+
+    def key(**keys: Any) -> str:
+        made = lab(table="table1", tasks=[{"task": "summaries"} | keys])
+        return key_of(made, Wanted("summaries", data(made), [NOTHING]), NOTHING)
+
+    assert key(writes="target") == key()
+    assert len({key(), key(writes="en"), key(writes="sw")}) == 3
+
+
 def test_what_was_written_stays_where_the_rest_is_stopped(
     one: Lab, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -38,7 +38,8 @@ from .projections import home, linears, projections, sizes
 from .snapshot import sound
 from .speed import quick_type
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+HALF = ("bfloat16", "float16")
+DTYPES = ("auto", "float32", *HALF)
 
 
 def load(
@@ -54,7 +55,8 @@ def load(
     """A backbone from the hub, a folder, a file of GGUF (see :mod:`..formats.gguf`), or the package (``newsroom``).
 
     ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and on a processor what is quick
-    there (:mod:`.speed`), which ``made`` then says as ``computed``. ``bits`` (8 or 4, by bitsandbytes) and
+    there (:mod:`.speed`), which ``made`` then says as ``computed``; a half type that was asked for it says as
+    ``weights``. ``bits`` (8 or 4, by bitsandbytes) and
     ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
     the processor. Code from the hub is never run and only safetensors are read.
 
@@ -73,6 +75,8 @@ def load(
         config = AutoConfig.from_pretrained(where, **common)
         tokenizer = _padding(AutoTokenizer.from_pretrained(where, **common))
     commit, made = getattr(config, "_commit_hash", None) or revision, about(where)
+    if dtype in HALF:
+        made["weights"] = dtype
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model = partial(_weights, kind, name, where, dtype=dtype, device_map=device_map, **common, **packed)
     if device_map is not None or bits is not None or not any(folder.glob("*.safetensors")):

@@ -104,7 +104,7 @@ class Job:
             settings["validation"] = self.validation and self.validation.fingerprint
         else:  # validation is looked at, and changes nothing
             del settings["validate_every"], settings["patience"]
-        facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint}
+        facts = {"origin": self._facts(), "options": settings, "backbone": backbone.fingerprint, **_weights(backbone)}
         if self.beneath:  # stands for `on`, which is known later
             facts |= {"origin": replace(self, on=None)._facts(), "beneath": self.beneath.recipe(backbone)}
         if self.start:
@@ -238,8 +238,9 @@ def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progr
     if not isinstance(job.data, PlainText) or not isinstance(text, PlainText):
         return vector
     progress(f"measuring the dose of {vector.name}", 0, 1)
-    beneath = [dict(job.on)] if job.on else []  # what it was trained on top of is there before it, too
-    key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length, *beneath])}.json"
+    # What it was trained on top of is there before it, too.
+    more = [some for some in (_weights(backbone), dict(job.on or {})) if some]
+    key = f"losses/{json_hash(['bits per byte', backbone.fingerprint, text.fingerprint, length, *more])}.json"
     kept = store.read(key, ANSWER_MEND)
     if kept is None or not isinstance(kept.get("bits"), float):
         kept = {"bits": round(bits_per_byte(backbone, text, length), 4)}
@@ -250,6 +251,11 @@ def _with_dose(vector: Vector, job: Job, backbone: Backbone, store: Store, progr
         after = round(bits_per_byte(backbone, text, length), 4)
     dose = {"before": kept["bits"], "after": after, "documents": len(text.documents), "text": text.fingerprint}
     return replace(vector, origin={**vector.origin, "dose": dose})
+
+
+def _weights(backbone: Backbone) -> dict[str, str]:
+    """The type of the backbone's numbers, which its fingerprint does not say, where it is a half that was asked for."""
+    return {"weights": backbone.made["weights"]} if "weights" in backbone.made else {}
 
 
 def steps_done(store: Store, recipe: str) -> int:

@@ -95,6 +95,8 @@ def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
     }
     if cut_within(lab.backbone, wanted.data, lab.study.writing.max_input):
         facts["cut"] = "texts"
+    if kinds := scoring.kinds:
+        facts["kinds"] = kinds
     return f"outputs/{json_hash(facts)}.json"
 
 

@@ -16,7 +16,7 @@ from ..scores.output import kind_of_output, recognisable
 from ..scores.rouge import CallableTokenizer, SentencePieceTokenizer
 from ..scores.units import Units
 from ..text.labelled import Labelled
-from ..text.tasks import Task
+from ..text.tasks import TASKS, Task
 from ..unicode import composed
 
 
@@ -72,6 +72,14 @@ class Scoring:
                 f"the source of the metric '{self.task.metric}' cannot be read, by which an edit of it is noticed; "
                 "put the function into a .py file"
             ) from None
+
+    @property
+    def kinds(self) -> list[str | None]:
+        """What kinds of outputs depend on beside the data; nothing where it is as the task of that name has it."""
+        its, usual = self.task, TASKS.get(self.task.name)
+        if usual and (its.writes, its.article) == (usual.writes, usual.article):
+            return []  # said only where it makes a difference: else what was written before is found
+        return [its.writes, its.article]
 
     def said(self, asked: str) -> str:
         """How outputs are scored, in words, for reports."""

@@ -37,8 +37,8 @@ def read_rows(path: Path | str, fields: Collection[str] | None = None) -> Iterat
     JSON: one object a line, or an array of objects. CSV: a header, then rows, between which stand
     commas, semicolons or tabs. Text: one document a line, as the field ``text``. Parquet: its rows, of
     which only ``fields`` are decoded, if given; others are None. :data:`ENDINGS` say which it is, whatever
-    their case, else what the file begins with. Each may be gzipped; blank lines are skipped, and files may
-    be several joined into one. Raises :class:`LingarithError` for a file that is missing, empty, damaged, of
+    their case, else what the file begins with. Each may be gzipped; blank lines are skipped but in text, and files
+    may be several joined into one. Raises :class:`LingarithError` for a file that is missing, empty, damaged, of
     another kind or too large to be unpacked, and for a line that cannot be read.
 
     >>> import tempfile
@@ -46,7 +46,7 @@ def read_rows(path: Path | str, fields: Collection[str] | None = None) -> Iterat
     ...     file = Path(folder, "a.txt")
     ...     _ = file.write_text("Um.\\n\\nDois.\\n")
     ...     list(read_rows(file))
-    [(1, {'text': 'Um.'}), (3, {'text': 'Dois.'})]
+    [(1, {'text': 'Um.'}), (2, {'text': ''}), (3, {'text': 'Dois.'})]
     """
     path = Path(path)
     if not path.is_file():
@@ -198,9 +198,8 @@ def _csv_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int,
 
 
 def _text_rows(path: Path, fields: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    for number, line in _lines(path):
-        if not blank(line):
-            yield number, {"text": line.strip()}
+    for number, line in _lines(path):  # blank ones too: an output stands for each line that is read
+        yield number, {"text": line.strip()}
 
 
 TABBED = (".tsv", ".tab")

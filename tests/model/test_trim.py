@@ -100,8 +100,17 @@ def test_a_table_beside_the_embeddings(spelt: Callable[..., Backbone], tmp_path:
 
 
 def test_again_into_its_own_folder(spelt: Callable[..., Backbone], tmp_path: Path) -> None:
-    first = trim(spelt("llama"), lambda: ["the cat", "o gato"], tmp_path / "out")
-    second = trim(load(str(tmp_path / "out"), device="cpu"), lambda: ["the cat"], tmp_path / "out")
+    """The same is not written twice, and another one does not take its place: vectors may have been trained on it."""
+    out, texts = tmp_path / "out", ["the cat", "o gato"]
+    first = trim(spelt("llama"), lambda: texts, out)
+    stamp = (out / "model.safetensors").stat().st_mtime_ns
+    assert trim(spelt("llama"), lambda: texts, out) == first
+    other = "was trimmed to other texts, or from another one, and vectors may have been trained on it; give another"
+    for backbone in (spelt("llama"), load(str(out), device="cpu")):
+        with pytest.raises(LingarithError, match=other):
+            trim(backbone, lambda: ["the cat"], out)
+    assert (out / "model.safetensors").stat().st_mtime_ns == stamp
+    second = trim(load(str(out), device="cpu"), lambda: ["the cat"], tmp_path / "less")
     assert second.of == first.pieces > second.pieces
-    facts = json.loads((tmp_path / "out" / "backbone.json").read_text())["trimmed"]
+    facts = json.loads((tmp_path / "less" / "backbone.json").read_text())["trimmed"]
     assert Trimmed(*(facts[key] for key in Trimmed.__annotations__)) == second

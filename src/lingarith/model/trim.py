@@ -16,9 +16,10 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from ..disk.files import json_bytes, must_be_ours, replacing, write_file
+from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
 from ..errors import LingarithError
 from ..formats.gguf import ABOUT
+from ..plain import record
 from ..progress import Progress, quiet
 from . import vocabulary
 from .backbone import Backbone
@@ -47,8 +48,8 @@ class Trimmed:
 def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, progress: Progress = quiet) -> Trimmed:
     """Write the backbone with the pieces of the texts (read twice) to the folder ``out``; its model is used up.
 
-    Raises :class:`LingarithError` where there is no text, the tokenizer or the model cannot be trimmed, or ``out``
-    holds what was not written here.
+    What is there already is not written again. Raises :class:`LingarithError` where there is no text, the tokenizer or
+    the model cannot be trimmed, or ``out`` holds another trimmed backbone, or what was not written here.
     """
     tokenizer, model, out = backbone.tokenizer, backbone.model, out.resolve()
     must_be_ours(out, FILES, ABOUT)
@@ -63,6 +64,9 @@ def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, prog
     if not tokens:
         raise LingarithError("the texts hold nothing, so no piece would be left; give texts of the languages you need")
     keep = vocabulary.needed(made, tokenizer, tokens, also=[one for _, _, ids in _ids(model) for one in ids])
+    lowered = json.dumps(vocabulary.trimmed(made, keep), ensure_ascii=False)
+    if (out / ABOUT).exists():
+        return _again(out, backbone, lowered)
     before, whole = _count(model), len(tokenizer.get_vocab())
     _cut_rows(model, keep, backbone.name)
     new = {old: number for number, old in enumerate(keep)}
@@ -76,7 +80,6 @@ def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, prog
         settings = json.loads((folder / "tokenizer_config.json").read_bytes())
         settings.pop("added_tokens_decoder", None)  # by their former numbers
         (folder / "tokenizer_config.json").write_bytes(json_bytes(settings))
-        lowered = json.dumps(vocabulary.trimmed(made, keep), ensure_ascii=False)
         write_file(folder / "tokenizer.json", lowered)
         sample = (text for number, text in enumerate(texts()) if number % max(1, read[0] // SAMPLE) == 0)
         seen, otherwise = _compared(tokenizer, AutoTokenizer.from_pretrained(folder), new, sample)
@@ -87,6 +90,20 @@ def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, prog
         made_of.pop("computed", None)  # which this machine chose
         write_file(folder / ABOUT, json_bytes({**made_of, "trimmed": about | asdict(result)}))
     return result
+
+
+def _again(out: Path, backbone: Backbone, lowered: str) -> Trimmed:
+    """What was kept when the same was written to ``out``. Raises :class:`LingarithError` where that is another one,
+    which vectors may have been trained on."""
+    about = read_json(out / ABOUT, mend=(mend := "give another folder, or delete that one")).get("trimmed", {})
+    written = (out / "tokenizer.json").read_text(encoding="utf-8") if (out / "tokenizer.json").exists() else ""
+    if (about.get("fingerprint"), written) != (backbone.fingerprint, lowered):
+        raise LingarithError(
+            f"{out} holds a backbone that was trimmed to other texts, or from another one, and vectors may have been "
+            f"trained on it; {mend}"
+        )
+    facts = {key: value for key, value in about.items() if key not in ("whole", "fingerprint", "how")}
+    return record(Trimmed, facts, f"{out / ABOUT}: 'trimmed'", mend=mend)
 
 
 def _count(model: nn.Module) -> int:

@@ -196,12 +196,12 @@ def nearest(curve: Curve, weight: float) -> Evidence:
     return Evidence([-abs(one - weight) for one in curve.weights])
 
 
-def few(count: int, *, by_loss: bool = False) -> Candidate:
+def few(count: int, *, by_loss: bool = False, kappa: float = KAPPA) -> Candidate:
     """k labels of the target: n/(n + κ) of its curve of gains + κ/(n + κ) of the other languages', κ = 16."""
 
     def shrunk(curve: Curve, others: Sequence[Curve]) -> Evidence:
         own = [row[:count] for row in (curve.likelihood if by_loss else curve.validation)]
-        share = len(own[0]) / (len(own[0]) + KAPPA)
+        share = len(own[0]) / (len(own[0]) + kappa)
         general = (prior_by_loss if by_loss else prior)(curve, others).values
         alone = fmean(own[curve.neutral])
         values = [share * (fmean(row) - alone) + (1 - share) * d for row, d in zip(own, general, strict=True)]
@@ -230,6 +230,7 @@ CANDIDATES: Mapping[str, Candidate] = {
     "prior, shrunk": shrunk_prior,
     "Model Stock's t": stock,
     **{f"few:{k}": few(k) for k in (4, 8, 16, 32)},
+    **{f"few:{k}, no others": few(k, kappa=0) for k in (4, 8, 16)},
     **{f"few:{k}, by loss": few(k, by_loss=True) for k in (4, 8, 16)},
 }
 

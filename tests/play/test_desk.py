@@ -1,5 +1,6 @@
 import pytest
 
+from lingarith.adapters.merging import Merging
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
 from lingarith.model.generate import generate
@@ -8,6 +9,7 @@ from lingarith.newsroom.rows import rows
 from lingarith.play.desk import FILES, desk, export
 from lingarith.store.store import Store
 from lingarith.study.lab import Lab
+from lingarith.vectors.composition import Space
 
 SUM = "0.8*headlines[en] + 0.2*(news[pt] - news[en])"
 
@@ -53,7 +55,9 @@ def test_articles_are_the_newsrooms(on_desk):
     assert on_desk.article("pl", 0) == (english["text"], english["summary"])
 
 
-@pytest.mark.parametrize("space", ["factors", "delta"])
+@pytest.mark.parametrize(
+    "space", [Space("factors"), Space("delta"), Space("delta", merging=Merging.of("tsv"))], ids=str
+)
 def test_outputs_are_those_of_the_composition(on_desk, space):
     article = on_desk.article("pt", 0)[0]
     backbone, study = on_desk.lab.backbone, on_desk.lab.study
@@ -68,7 +72,7 @@ def test_outputs_are_those_of_the_composition(on_desk, space):
 
 def test_no_article_and_no_vector_are_sentences(on_desk, tmp_path):
     with pytest.raises(LingarithError, match="there is no article"):
-        on_desk.written(parse(SUM), "factors", " ", "pt")
+        on_desk.written(parse(SUM), Space("factors"), " ", "pt")
     empty = Lab(on_desk.lab.study, Store(tmp_path / "none"), trains=False, given=on_desk.lab.backbone)
     with pytest.raises(LingarithError, match=r"first train some: `lingarith train task newsroom en -b .*`"):
         desk(empty)

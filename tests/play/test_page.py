@@ -14,6 +14,7 @@ from lingarith.errors import LingarithError
 from lingarith.newsroom.rows import rows
 from lingarith.play.desk import Output
 from lingarith.play.page import page, said, shown
+from lingarith.vectors.composition import Space
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SERVER = """
@@ -121,6 +122,17 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
     page.wait_for_function("document.querySelector('.said pre').innerText.includes('0.51*news[pt]')")
     assert page.get_by_label("Expression").input_value() == "0.51*news[pt] + 0.5*headlines[en]"
     assert page.evaluate("document.activeElement.type") == "range"  # the slider is still under one's hand
+    assert not page.get_by_label("Method").is_visible()  # a way to merge takes the place of the exact sum alone
+    page.get_by_label("delta").focus()
+    page.keyboard.press("Space")
+    page.get_by_label("Method").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("tsv")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.said pre').innerText.includes(' in delta, tsv:keep=1: ')")
+    page.get_by_label("factors").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('.said pre').innerText.includes(' in factors: ')")
     page.get_by_label("Target language").focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("Engl")
@@ -137,8 +149,8 @@ def test_the_keyboard_alone_moves_weights_and_types_expressions(opened):
 def test_vectors_without_a_slider_keep_their_weights(on_desk, monkeypatch):
     pytest.importorskip("gradio")
     monkeypatch.setattr("lingarith.play.page.MOST", 2)
-    made = page(on_desk, "delta")
+    made = page(on_desk, Space("delta"))
     moved = next(each.fn for each in made.fns.values() if each.name == "moved")
     held = [("headlines[en]", 1.0), ("news[pt]", 0.4), ("news[en]", -0.4)]
-    [told] = next(moved("delta", "Rain fell.", "pt", held, 0.5, 0.3)).values()
+    [told] = next(moved("delta", "sum", "Rain fell.", "pt", held, 0.5, 0.3)).values()
     assert told == "0.5*headlines[en] + 0.3*news[pt] - 0.4*news[en]"

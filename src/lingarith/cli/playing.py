@@ -16,7 +16,7 @@ from .progress import shown
 from .terminal import tell
 
 
-@flags("tasks", "prompt", "backbone", "space", "writing")
+@flags("tasks", "prompt", "backbone", "space", "merging", "writing")
 def play(
     given: dict[str, Any],
     port: Annotated[int, typer.Option(help="Where the page is served.", min=1, max=65535)] = 7860,
@@ -48,4 +48,4 @@ def play(
         tell(f"{export} holds a Space with {', '.join(desk.entries)}; `hf upload` sends it")
         return
     tell(f"http://{host}:{port} shows {', '.join(desk.entries)}; Ctrl-C ends it")
-    serve(desk, study.sums.value.name, host, port)
+    serve(desk, study.sums.value, host, port)

@@ -29,7 +29,7 @@ from ..store.small import Entry
 from ..store.store import Store
 from ..study.evaluate import asked
 from ..study.lab import Lab
-from ..vectors.composition import Composition, compose
+from ..vectors.composition import Composition, Space, compose
 
 LAM, BETA = 0.8, 0.4
 """The weights that one begins with."""
@@ -80,26 +80,26 @@ class Desk:
             found["Uncoupled"] = uncoupled(task, theirs, ours, BETA)
         return found
 
-    def composed(self, combination: Combination, space: str) -> Composition:
+    def composed(self, combination: Combination, space: Space) -> Composition:
         """The combination over the vectors of the store. Raises :class:`LingarithError` where they do not fit."""
         for name in combination.names:
             self.lab.stored(name)
-        return compose(combination, self.lab.vectors(combination.names), space)
+        return compose(combination, self.lab.vectors(combination.names), space.over(combination))
 
-    def figures(self, combination: Combination, space: str) -> str:
+    def figures(self, combination: Combination, space: Space) -> str:
         """What a sum is, in a sentence: its adapter, the size of its update, and how long it took."""
         began = time.perf_counter()
         update = self.composed(combination, space).update()
         took = 1000 * (time.perf_counter() - began)
         if update is None:
             return "0: the bare backbone"
-        size = math.hypot(*map(norm, update.terms.values()))
+        size, where = math.hypot(*map(norm, update.terms.values())), space.over(combination)
         return (
-            f"{combination} in {space}: |ΔW| {size:.3g} over {len(update.terms)} projections, composed in {took:.0f} ms"
+            f"{combination} in {where}: |ΔW| {size:.3g} over {len(update.terms)} projections, composed in {took:.0f} ms"
         )
 
     @lru_cache(maxsize=256)  # noqa: B019 - a desk lives as long as its page
-    def written(self, combination: Combination, space: str, article: str, target: str) -> Output:
+    def written(self, combination: Combination, space: Space, article: str, target: str) -> Output:
         """What the backbone writes for an article with a sum on it."""
         [(text, read)] = asked(self.lab, target, [article])
         with self.lab.backbone.using(self.composed(combination, space).update()):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from ..adapters.merging import MERGINGS, SUM, Merging
 from ..errors import LingarithError, optional
-from ..vectors.composition import SPACES
+from ..vectors.composition import SPACES, Space
 from .desk import ALONE, Desk, Output
 
 MOST = 8
@@ -44,7 +45,12 @@ def said(sentence: object, wrong: bool = False) -> str:
     return f'<pre role="status"{" class=wrong" * wrong}>{html.escape(str(sentence))}</pre>'
 
 
-def _laid_out(gr: Any, desk: Desk, space: str) -> SimpleNamespace:
+def chosen(space: str, method: str) -> Space:
+    """Where a sum is taken, and what takes its place; elsewhere than in ``delta`` nothing does."""
+    return Space(space, merging=Merging.of(method) if space == "delta" else None)
+
+
+def _laid_out(gr: Any, desk: Desk, space: Space) -> SimpleNamespace:
     """The parts of the page, put where they stand."""
     targets = desk.targets()
     begin = next(iter(targets.values()))
@@ -57,7 +63,10 @@ def _laid_out(gr: Any, desk: Desk, space: str) -> SimpleNamespace:
             at.start = gr.Radio([], label="Begin with")
             at.expression = gr.Textbox(label="Expression", max_lines=3)
             at.about = gr.HTML(elem_classes="said")
-            at.where = gr.Radio(list(SPACES), value=space, label="Space of the sum")
+            at.space = gr.Radio(list(SPACES), value=space.name, label="Space of the sum")
+            given = str(space.merging or SUM)
+            methods = list(dict.fromkeys([given, *MERGINGS]))
+            at.method = gr.Dropdown(methods, value=given, label="Method", visible=space.name == "delta")
             at.sliders = [gr.Slider(LOWEST, HIGHEST, step=0.01, visible=False, interactive=True) for _ in range(MOST)]
         with gr.Column():
             at.article = gr.Textbox(label="Article", lines=6, max_lines=12)
@@ -73,17 +82,20 @@ def _laid_out(gr: Any, desk: Desk, space: str) -> SimpleNamespace:
     return at
 
 
-def page(desk: Desk, space: str) -> Any:
+def page(desk: Desk, space: Space) -> Any:
     """The page as Gradio's blocks, which ``launch`` serves with :data:`CSS`."""
     gr = gradio()
     with gr.Blocks(title="lingarith play", analytics_enabled=False) as blocks:
         at = _laid_out(gr, desk, space)
 
-        def answer(text: str, space: str, read: str, code: str, *, move: bool = True) -> Iterator[dict[Any, Any]]:
+        def answer(
+            text: str, space: str, method: str, read: str, code: str, *, move: bool = True
+        ) -> Iterator[dict[Any, Any]]:
             """What is said of an expression, with its sliders if they are to ``move``; then what is written with it."""
+            yield {at.method: gr.Dropdown(visible=space == "delta")}
             try:
-                combination = desk.heard(text)
-                changes: dict[Any, Any] = {at.about: said(desk.figures(combination, space))}
+                combination, where = desk.heard(text), chosen(space, method)
+                changes: dict[Any, Any] = {at.about: said(desk.figures(combination, where))}
                 if move:
                     weights = list(combination.weights.items())
                     changes |= {at.names: weights}
@@ -92,27 +104,27 @@ def page(desk: Desk, space: str) -> Any:
                         changes[slider] = gr.Slider(low, high, value=weight, label=name, visible=True)
                     changes |= {slider: gr.Slider(visible=False) for slider in at.sliders[len(weights) :]}
                 yield changes
-                texts = [desk.written(one, space, read, code) for one in (desk.alone(combination), combination)]
+                texts = [desk.written(one, where, read, code) for one in (desk.alone(combination), combination)]
                 yield dict(zip((at.alone, at.composed), map(shown, texts), strict=True))
             except LingarithError as mistake:
                 yield {at.about: said(mistake, wrong=True)}
 
         def moved(
-            space: str, read: str, code: str, held: list[tuple[str, float]], *weights: float
+            space: str, method: str, read: str, code: str, held: list[tuple[str, float]], *weights: float
         ) -> Iterator[dict[Any, Any]]:
             """Where there are more vectors than sliders, the others keep their weights."""
             now = [*weights[: len(held)], *(weight for _, weight in held[len(weights) :])]
             terms = (f"{weight!r}*{name}" for (name, _), weight in zip(held, now, strict=True))
             text = str(desk.heard(" + ".join(terms)))
             yield {at.expression: text}
-            yield from answer(text, space, read, code, move=False)
+            yield from answer(text, space, method, read, code, move=False)
 
-        def begun(name: str, space: str, read: str, code: str) -> Iterator[dict[Any, Any]]:
+        def begun(name: str, space: str, method: str, read: str, code: str) -> Iterator[dict[Any, Any]]:
             text = str(desk.sums(code)[name])
             yield {at.expression: text}
-            yield from answer(text, space, read, code)
+            yield from answer(text, space, method, read, code)
 
-        def turned(space: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
+        def turned(space: str, method: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
             sums, (text, headline) = desk.sums(code), desk.article(code, count)
             name = list(sums)[min(1, len(sums) - 1)]
             yield {
@@ -121,12 +133,12 @@ def page(desk: Desk, space: str) -> Any:
                 at.article: text,
                 at.reference: f"The newsroom's own headline:\n\n{headline}",
             }
-            yield from begun(name, space, text, code)
+            yield from begun(name, space, method, text, code)
 
-        def another_one(text: str, space: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
+        def another_one(text: str, space: str, method: str, code: str, count: int) -> Iterator[dict[Any, Any]]:
             read, headline = desk.article(code, count + 1)
             yield {at.article: read, at.reference: f"The newsroom's own headline:\n\n{headline}", at.number: count + 1}
-            yield from answer(text, space, read, code)
+            yield from answer(text, space, method, read, code)
 
         _listen(blocks, at, answer, begun, moved, turned, another_one)
     return blocks
@@ -137,25 +149,26 @@ def _listen(
 ) -> None:
     """What is done when the page is opened, and when somebody types, moves or chooses."""
     changed = [
-        at.kin, at.start, at.expression, at.about, at.article, at.reference, at.alone, at.composed, at.number,
-        at.names, *at.sliders,
+        at.kin, at.start, at.expression, at.about, at.method, at.article, at.reference, at.alone, at.composed,
+        at.number, at.names, *at.sliders,
     ]  # fmt: skip
     # Of the events that come while one is answered the last counts, and the backbone serves one at a time.
     usual = {"trigger_mode": "always_last", "concurrency_id": "backbone", "show_progress": "hidden"}
     # A dropdown says `input` when it is left, chosen or not, and `select` to the mouse alone.
-    four = [at.expression, at.where, at.article, at.target]
+    where = [at.space, at.method]
+    asked = [at.expression, *where, at.article, at.target]
     for trigger, does, takes in (
-        (blocks.load, turned, [at.where, at.target, at.number]),
-        (at.target.change, turned, [at.where, at.target, at.number]),
-        (at.start.input, begun, [at.start, at.where, at.article, at.target]),
-        (at.another.click, another_one, [at.expression, at.where, at.target, at.number]),
-        *((field.input, answer, four) for field in (at.expression, at.where, at.article)),
-        *((slider.input, moved, [at.where, at.article, at.target, at.names, *at.sliders]) for slider in at.sliders),
+        (blocks.load, turned, [*where, at.target, at.number]),
+        (at.target.change, turned, [*where, at.target, at.number]),
+        (at.start.input, begun, [at.start, *where, at.article, at.target]),
+        (at.another.click, another_one, [at.expression, *where, at.target, at.number]),
+        *((field.input, answer, asked) for field in (at.expression, at.space, at.method, at.article)),
+        *((slider.input, moved, [*where, at.article, at.target, at.names, *at.sliders]) for slider in at.sliders),
     ):
         trigger(does, takes, changed, **usual)
 
 
-def serve(desk: Desk, space: str, host: str, port: int) -> None:
+def serve(desk: Desk, space: Space, host: str, port: int) -> None:
     """Serve the page until Ctrl-C."""
     gr = gradio()
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}

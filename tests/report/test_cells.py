@@ -133,7 +133,21 @@ def test_seeds_are_averaged_and_widen_the_interval() -> None:
     for seed, value in ((0, 4.0), (1, 8.0)):
         lines += records("baseline", "pt", [value] * 5, seed=seed)
     [cell] = cells(made(lines), draws=2000)
-    assert (cell.score, cell.seeds, cell.low, cell.high) == (6.0, 2, 4.0, 8.0)
+    assert (cell.score, cell.seeds) == (6.0, 2)
+    # The seeds' means have a standard error of 2, and t of one degree of freedom is 12.7 at 97.5 %.
+    assert (cell.low, cell.high) == (pytest.approx(6 - 25.4, abs=4), pytest.approx(6 + 25.4, abs=4))
+
+
+def test_a_mark_and_its_interval_do_not_contradict_each_other() -> None:
+    """One seed gains much, the others next to nothing: their mean over seeds is above 0 in every example."""
+    lines: list[Record | Choice] = []
+    for seed, gain in enumerate((6.0, 0.1, 0.2)):
+        lines += records("baseline", "pt", FLAT, seed=seed)
+        lines += [*records("add", "pt", [x + gain for x in FLAT], 0.9, seed=seed), choice("add", "pt", 0.9, seed=seed)]
+    add = by_place(made(lines, seeds=[0, 1, 2], targets=["pt"]))["pt", "add"]
+    assert add.gain == pytest.approx(2.1)
+    assert add.gain_low < 0 < add.gain_high  # type: ignore[operator]
+    assert (add.mark, add.p) == ("", pytest.approx(0.39, abs=0.03))  # scipy.stats.ttest_1samp([6, 0.1, 0.2], 0)
 
 
 def test_only_examples_that_all_methods_have_count() -> None:

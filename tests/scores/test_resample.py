@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
@@ -13,6 +13,7 @@ from lingarith.scores.resample import (
     bootstrap_difference,
     bootstrap_interval,
     difference_of_groups,
+    group_test,
     holm,
     interval_of_groups,
     paired_test,
@@ -116,10 +117,48 @@ def test_the_interval_over_groups_agrees_with_theory():
     assert low < (groups[0].mean() + groups[1].mean()) / 2 < high
 
 
-def test_seeds_are_drawn_for_all_groups_together():
-    """Where nothing but the seed decides, the interval reaches from the worst seed to the best."""
-    group = np.array([[4.0] * 5, [8.0] * 5])
-    assert interval_of_groups([group, group + 1], draws=2_000) == (4.5, 8.5)
+@pytest.mark.parametrize("by_seed", [[4.0, 8.0], [1.0, 2.0, 4.5], [-1.0, 3.0, 2.0, 2.5, 4.0]])
+def test_where_seeds_alone_decide_it_is_the_t_test_of_their_means(by_seed):
+    """Seeds are drawn for all groups together: two groups are no surer than one."""
+    group = np.repeat(np.array(by_seed)[:, None], 40, axis=1)
+    seeds = np.array(by_seed) + 0.5
+    oracle = scipy.stats.ttest_1samp(seeds, 0)
+    low, high = oracle.confidence_interval()
+    found = difference_of_groups([group, group + 1], [0 * group] * 2, draws=100_000)
+    assert found.mean == pytest.approx(seeds.mean())
+    assert (found.high - found.low) == pytest.approx(high - low, rel=0.1)
+    assert found.p == pytest.approx(oracle.pvalue, rel=0.1)
+
+
+def test_seeds_that_are_the_same_add_nothing():
+    one, three = (A - B - 1)[None], np.repeat((A - B - 1)[None], 3, axis=0)
+    assert np.allclose(interval_of_groups([three]), interval_of_groups([one]))
+    assert group_test([three]) == pytest.approx(group_test([one]), abs=0.01)
+
+
+def test_few_examples_are_tested_by_themselves_too():
+    """Three examples, all of them better by any seed: drawn they are never worse, though signs of three say little."""
+    few = np.array([[3.0, 4.0, 5.0]] * 2)
+    assert group_test([few]) == paired_test([3, 4, 5], [0, 0, 0]) == 0.25
+
+
+@given(st.integers(0, 10**6), st.integers(2, 4), st.floats(0, 3), st.floats(-2, 2))
+@settings(max_examples=40, deadline=None)
+def test_what_is_significant_has_an_interval_without_zero(seed, seeds, between, shift):
+    rng = np.random.default_rng(seed)
+    groups = [shift + between * rng.normal(size=(seeds, 1)) + rng.normal(size=(seeds, n)) for n in (20, 30)]
+    found = difference_of_groups(groups, [0 * group for group in groups], draws=1_000)
+    assert found.low <= found.mean <= found.high
+    if found.p < 0.05:
+        assert found.low * found.high > 0
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_seeds_alone_are_no_finding(seeds):
+    """Of differences that are seeds and nothing else a test at 5 % finds about one in twenty, and not a quarter."""
+    rng = np.random.default_rng(seeds)
+    found = [group_test([rng.normal(size=(seeds, 1)) + rng.normal(size=(seeds, 30)) / 5], 400) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
 
 
 def test_a_difference_by_hand():

@@ -28,9 +28,9 @@ Scores = NDArray[np.float64]
 class Cell:
     """A method on a target, or (``target`` is ``average``) on all of a task, each language alike.
 
-    ``score`` is the mean over ``seeds`` seeds and ``n`` examples, 0..100, with its 95 % bootstrap interval
-    over both. ``base`` is the reference's on the same examples, ``gain`` the difference, ``p`` its paired
-    test and ``p_holm`` that after Holm's correction over the targets, or all pairs of source and target (an
+    ``score`` is the mean over ``seeds`` seeds and ``n`` examples, 0..100, with its 95 % interval over both. ``base`` is
+    the reference's on the same examples, ``gain`` the difference, ``p`` that of :func:`..scores.resample.group_test`
+    and ``p_holm`` that after Holm's correction over the targets, or all pairs of source and target (an
     average is one test); they are None for the reference itself. ``weights`` holds what was chosen, a
     weight for each seed. ``kinds`` are shares of outputs (0..1), empty where the task writes labels, and
     ``beside`` the figures that stand beside the metric (0..100). ``right`` outputs, over all seeds, are in the
@@ -116,7 +116,7 @@ def cells(run: Run, *, draws: int = DRAWS) -> list[Cell]:
 def _rights(ours: Sequence[Scores], base: Sequence[Scores], draws: int) -> dict[str, Any]:
     """How many more outputs of a hundred are in the right language than the reference's, and the paired test."""
     between = [a - b for a, b in zip(ours, base, strict=True)]
-    return {"right_gain": _mean(between), "right_p": group_test([group.mean(0) for group in between], draws)}
+    return {"right_gain": _mean(between), "right_p": group_test(between, draws)}
 
 
 def _right_corrected(row: Sequence[Cell]) -> list[Cell]:
@@ -198,7 +198,7 @@ def _figures(ours: Sequence[Scores], base: Sequence[Scores], draws: int, *, inte
         gain = difference_of_groups(ours, base, draws=draws)
         return figures | {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high, "p": gain.p}
     gains = [a - b for a, b in zip(ours, base, strict=True)]
-    return figures | {"gain": _mean(gains), "p": group_test([group.mean(0) for group in gains], draws)}
+    return figures | {"gain": _mean(gains), "p": group_test(gains, draws)}
 
 
 def _average(

@@ -17,7 +17,7 @@ from .examples import Shown, direction, examples
 from .findings import Findings
 from .rates import right_shares
 from .runs import targets_of
-from .tables import by_target, caption, doses, few, has_oracle, oracle_text, tables_of
+from .tables import by_target, caption, doses, few, has_oracle, oracle_text, tables_of, tested
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Chapter:
 
 def page(*results: Findings) -> str:
     """The whole report as one HTML document; what a run lacks is left out or said in a sentence."""
-    functions = (by_target, doses, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, vectors)
+    functions = (by_target, doses, facts, few, fingerprints, has_oracle, oracle_text, picks, shade, tested, vectors)
     return render(
         "report/page.html",
         **{function.__name__: function for function in (*functions, name_of, words.p_text)},

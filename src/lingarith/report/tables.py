@@ -72,11 +72,17 @@ def caption(run: Run, task: str, cells: Sequence[Cell]) -> str:
     seeds, reference = len(run.about.seeds), name_of(run.about.reference).short
     drawn = "on the test split, with 95 % bootstrap interval"
     if seeds > 1:
-        drawn = f"the mean of {seeds} seeds, with 95 % bootstrap interval over seeds and examples"
+        drawn = f"the mean of {seeds} seeds, with 95 % interval over seeds and examples"
     text = f"{run.about.tasks[task]}: {drawn}. "
-    text += f"Gain: over {reference} on the same examples; * better, † worse, p < 0.05 after Holm."
+    by = f"{tested(run)}, " if seeds > 1 else ""
+    text += f"Gain: over {reference} on the same examples; * better, † worse, {by}p < 0.05 after Holm."
     right = " Right: outputs in the right language." if all(cell.kinds for cell in cells) else ""
     return text + right + (ORACLE if has_oracle(cells) else "")
+
+
+def tested(run: Run) -> str:
+    """What a p of a run is of: with one seed of its examples, with several of their vectors too."""
+    return "paired test" if len(run.about.seeds) == 1 else "test over seeds and examples"
 
 
 def has_oracle(cells: Sequence[Cell]) -> bool:
@@ -133,7 +139,7 @@ def _blocks(run: Run, task: str, cells: Sequence[Cell]) -> Grid:
 def _matrices(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     """Scores with their marks, averages with interval and gain, and the figures that stand beside the metric."""
     metric, methods, reference = run.about.tasks[task], methods_of(run, cells), name_of(run.about.reference).short
-    notes = f"{metric}. * better, † worse than {reference}: paired test, p < 0.05 after Holm over languages."
+    notes = f"{metric}. * better, † worse than {reference}: {tested(run)}, p < 0.05 after Holm over languages."
     if len(run.about.seeds) > 1:
         notes += f" Means of {len(run.about.seeds)} seeds."
     if BEST_ON_TEST in methods:
@@ -178,7 +184,7 @@ def _right(run: Run, task: str, cells: Sequence[Cell]) -> Iterator[Grid]:
     if any(cell.right is None for cell in cells):
         return
     base, title = name_of(run.about.reference).short, f"{_title(run, task)}: outputs in the right language"
-    notes = f"Gain: points of a hundred more than {base}; * better, † worse, paired test, p < 0.05 after Holm. "
+    notes = f"Gain: points of a hundred more than {base}; * better, † worse, {tested(run)}, p < 0.05 after Holm. "
     notes += "Scores are of the outputs in the right language alone, which differ from method to method."
 
     def share(cell: Cell) -> str:

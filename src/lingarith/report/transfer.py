@@ -167,7 +167,7 @@ def _by_pair(run: Run, targets: Sequence[str], of: Mapping[tuple[str, str], floa
 def _counts(of: Mapping[tuple[str, str], Numbers]) -> list[str]:
     """In how many pairs the mean is above and below 0, and significantly so after Holm."""
     means = [group.mean() for group in of.values()]
-    ps = holm({f"{k}": group_test([group.mean(0)], 2_000) for k, group in enumerate(of.values())})
+    ps = holm({f"{k}": group_test([group], 2_000) for k, group in enumerate(of.values())})
     sure = [mean for mean, p in zip(means, ps.values(), strict=True) if p < 0.05]
     return [f"{sum(sign * m > 0 for m in some)}" for some in (means, sure) for sign in (1, -1)]
 

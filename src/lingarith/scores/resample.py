@@ -90,45 +90,64 @@ class Difference(NamedTuple):
 
 
 def interval_of_groups(groups: Groups, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of the groups' means, in their unit: (low, high).
-
-    Two levels are drawn: seeds for all groups together, examples in each group by itself; of many examples
-    (:data:`LARGE`) their mean is drawn from its normal limit.
-    """
-    rng = np.random.default_rng(seed)
-    seeds = len(groups[0])
-    means = np.zeros(draws)
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds): weights of the seeds
-    for group in groups:
-        if _is_normal(group - group.mean(1, keepdims=True)):
-            spread = np.einsum("ds,st,dt->d", drawn, np.cov(group, bias=True).reshape(seeds, seeds), drawn)
-            error = np.sqrt(spread.clip(0) / group.shape[1])  # (draws,): of the mean of examples drawn with these seeds
-            means += (drawn @ group.mean(1) + error * rng.standard_normal(draws)) / len(groups)
-            continue
-        for start in range(0, draws, 500):  # in pieces: a long test split would fill the memory
-            part = slice(start, min(start + 500, draws))
-            rows = drawn[part] @ group  # (500, examples)
-            picked = rng.integers(0, group.shape[1], rows.shape)
-            means[part] += np.take_along_axis(rows, picked, axis=1).mean(1) / len(groups)
+    """The interval of the mean of the groups' means, in their unit: (low, high), by the draws of :func:`_drawn`."""
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(_drawn(groups, draws, seed), [tail, 1 - tail])
     return float(low), float(high)
 
 
 def difference_of_groups(ours: Groups, theirs: Groups, level: float = 0.95, draws: int = 10_000) -> Difference:
-    """What ``ours`` score above ``theirs`` on the same examples, each group alike: :func:`interval_of_groups`
-    of the differences and the :func:`paired_test` of the examples, averaged over seeds."""
+    """What ``ours`` score above ``theirs`` on the same examples and with the same seeds, each group alike: the mean,
+    :func:`interval_of_groups` of the differences and their :func:`group_test`."""
     between = [a - b for a, b in zip(ours, theirs, strict=True)]
-    p = group_test([group.mean(0) for group in between], draws)
-    return Difference(fmean(float(g.mean()) for g in between), *interval_of_groups(between, level, draws), p)
+    mean = fmean(float(group.mean()) for group in between)
+    return Difference(mean, *interval_of_groups(between, level, draws), group_test(between, draws))
 
 
-def group_test(differences: Sequence[NDArray[np.float64]], draws: int = 10_000) -> float:
-    """The :func:`paired_test` of groups of differences (examples), of which each group counts alike."""
-    total = sum(map(len, differences))
+def group_test(differences: Groups, draws: int = 10_000) -> float:
+    """The two-sided p-value of groups of differences having a mean of 0, each group alike.
+
+    With one seed it is the :func:`paired_test`, for vectors that are what they are. With several it is of vectors that
+    other seeds would make as well: twice the share of what :func:`interval_of_groups` draws on the other side of 0,
+    and no less than the test of the examples, which is the stricter one where they are few. So what is below 0.05 has
+    an interval of 95 % without 0.
+    """
+    total = sum(group.shape[1] for group in differences)
     # Weighing an example by 1/n of its group makes the plain mean the mean over groups.
-    weighed = np.concatenate([group * total / len(group) for group in differences])
-    return paired_test(weighed, np.zeros(total), draws=draws)
+    weighed = np.concatenate([group.mean(0) * total / group.shape[1] for group in differences])
+    p = paired_test(weighed, np.zeros(total), draws=draws)
+    if len(differences[0]) == 1:
+        return p
+    drawn = _drawn(differences, draws)
+    beyond = min(int(np.sum(drawn <= 0)), int(np.sum(drawn >= 0)))
+    return max(p, min(1.0, 2 * (1 + beyond) / (1 + draws)))
+
+
+def _drawn(groups: Groups, draws: int, seed: int = 0) -> NDArray[np.float64]:
+    """Means of the groups' means (draws,), as other examples and other seeds would have them.
+
+    Seeds and examples are crossed, and both are drawn (Sellam et al., 2022, https://arxiv.org/abs/2106.16163): examples
+    in each group by itself, their scores averaged over seeds (of many, :data:`LARGE`, from the normal limit); and for
+    all groups together what seeds add, Student's t (1908) of S - 1 degrees of freedom times the standard error of the
+    seeds' means. Seeds drawn with replacement would do for many: of two or three they differ too little, so that where
+    seeds alone decide and nothing is there to find, half and a quarter of all tests would find it. What an example does
+    with one seed alone counts in both draws, which errs towards no difference.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.zeros(draws)
+    for group in (group.mean(0) for group in groups):
+        if _is_normal(group - group.mean()):
+            error = group.std() / math.sqrt(len(group))
+            means += (group.mean() + error * rng.standard_normal(draws)) / len(groups)
+            continue
+        for start in range(0, draws, 500):  # in pieces: a long test split would fill the memory
+            part = slice(start, min(start + 500, draws))
+            picked = rng.integers(0, len(group), (part.stop - start, len(group)))
+            means[part] += group[picked].mean(1) / len(groups)
+    by_seed = np.mean([group.mean(1) for group in groups], axis=0)  # (seeds,)
+    if len(by_seed) > 1:
+        means += by_seed.std(ddof=1) / math.sqrt(len(by_seed)) * rng.standard_t(len(by_seed) - 1, draws)
+    return means
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

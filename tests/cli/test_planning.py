@@ -26,6 +26,7 @@ def test_plan(command: Command, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_planned(fails: Fails, tmp_path: Path) -> None:
-    assert "in which nothing is trained" in fails("plan", "pt", "--budget", 0)
+    for budget in (0, -1, "nan", "1e400"):
+        assert "give a finite number above 0" in fails("plan", "pt", "--budget", budget)
     assert "the records know no gain or cost of 'recipes'" in fails("plan", "pt", "--budget", 1, "--task", "recipes")
     assert "is no run folder" in fails("plan", "pt", "--budget", 1, "--run", tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lingarith.errors import LingarithError
 from lingarith.plain import toml_table
@@ -60,8 +62,23 @@ def test_a_vector_is_paid_once_and_more_sources_count_beyond_fewer() -> None:
 
 def test_a_target_of_the_records_counts_by_itself() -> None:
     _, step = steps_of(told(scaled=0.0, add=2.0), ["pt"], ["en"], "summaries", 10)
-    assert round(step.gain, 6) == 2.0  # 2.1 − 0.1 of scaling there
-    assert step.evidence == "itself and 3 targets, t"
+    assert step.itself is not None
+    assert round(step.itself, 6) == 2.0  # 2.1 − 0.1 of scaling there
+    assert step.evidence == "3 targets, t"
+    [_, other] = steps_of(told(scaled=0.0, add=2.0), ["yo"], ["en"], "summaries", 10)
+    assert (other.gain, other.low, other.high, other.itself) == (step.gain, step.low, step.high, None)
+
+
+@given(gains=st.lists(st.floats(-20, 20), min_size=1, max_size=6))
+def test_the_gain_lies_in_its_interval_and_what_a_target_lost_itself_is_not_worth_it(gains: list[float]) -> None:
+    targets = ["pt", "uk", "fa", "yo", "so", "si"][: len(gains)]
+    evidence = Evidence([fact(target, "add", gain) for target, gain in zip(targets, gains, strict=True)], COSTS)
+    for target, gain in zip(targets, gains, strict=True):
+        _, step = steps_of(evidence, [target], ["en"], "summaries", 10)
+        assert step.low - 1e-9 <= step.gain <= step.high + 1e-9
+        assert step.gain == pytest.approx(sum(gains) / len(gains))
+        assert (step.itself, step.expected) == (gain, gain)
+        assert step.worth == (step.low > 0 and gain > 0)
 
 
 def test_what_a_control_does_as_well_is_not_worth_training() -> None:

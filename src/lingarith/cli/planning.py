@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +38,8 @@ def plan(
     from ..report import plan as planning
     from ..report.runs import read_runs
 
-    if not budget > 0:
-        raise LingarithError(f"--budget is {budget:g} hours, in which nothing is trained; give more than 0")
+    if not 0 < budget < math.inf:
+        raise LingarithError(f"--budget is {budget:g} hours; give a finite number above 0, such as 0.5")
     wanted = list(dict.fromkeys(language(target).code for target in targets))
     listed = [language(source.strip()).code for source in sources.split(",")] if sources is not None else list(SEEN)
     evidence = planning.evidence_of(read_runs(run)) if run else planning.shipped()
@@ -49,11 +50,11 @@ def plan(
     if as_json:
         print_json({"steps": steps, "hours": hours, "labels": labels, "runs": sorted({c.run for c in evidence.costs})})
     else:
-        heads, rows, total = ("Train", "For", "With", "Time", "In all", "Gain", "95 %", "Evidence"), [], 0.0
+        heads, rows, total = ("Train", "For", "With", "Time", "In all", "Gain", "95 %", "Itself", "Evidence"), [], 0.0
         for step in steps:
             total += step.hours if step.worth else 0.0
             rows.append(planning.row(step, duration(step.hours * 3600), duration(total * 3600)))
-        print_table(heads, rows, ("Time", "In all", "Gain", "95 %"))
+        print_table(heads, rows, ("Time", "In all", "Gain", "95 %", "Itself"))
         say([planning.stop(steps, hours, budget), labels])
     if out is not None:
         write_atomically(out, planning.study_file(steps, wanted, task))

@@ -1,7 +1,8 @@
 """What to train next for some targets: in which order, at what cost, with what expected gain, on what evidence.
 
 Evidence are the records of runs: what a method gained there over the task vector alone, target by target, and what its
-vectors took to train. A language that the records have counts by itself, any other one as the mean of them all.
+vectors took to train. What a language that the records have gained there itself decides the order, for any other one
+the mean of them all; what is printed as the gain, with its interval, is that mean.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Step:
-    """Vectors to train (hours: those that no step before has), for which targets, and the gain to expect in points
-    beyond what needs none of them: the mean, its 95 % interval over the records' targets, how many of which runs."""
+    """Vectors to train (hours: those that no step before has), for which targets, and the gain in points beyond what
+    needs none of them: the mean over the records' targets with its 95 % interval, how many of which runs these are, and
+    what the target gained there ``itself``, if it is one of them."""
 
     vectors: tuple[str, ...]
     targets: tuple[str, ...]
@@ -75,8 +77,14 @@ class Step:
     gain: float
     low: float
     high: float
+    itself: float | None
     evidence: str
     worth: bool
+
+    @property
+    def expected(self) -> float:
+        """The gain by which steps are ordered: the target's own where the records have it."""
+        return self.gain if self.itself is None else self.itself
 
 
 # ---------------------------------------------------------------- evidence
@@ -135,12 +143,14 @@ def steps_of(evidence: Evidence, targets: Sequence[str], sources: Sequence[str],
     cost = {kind: median(some) / 3600 for kind, some in seconds.items()}
     near = {target: [c.language for c in related(target, sources).candidates] for target in targets}
     first = max(sources, key=lambda source: sum(-order.index(source) for order in near.values()))
-    steps = [Step((f"task[{first}]",), tuple(targets), r.BASELINE, cost["task"], 0.0, 0.0, 0.0, "needed by all", True)]
+    steps = [
+        Step((f"task[{first}]",), tuple(targets), r.BASELINE, cost["task"], 0.0, 0.0, 0.0, None, "needed by all", True)
+    ]
     left, had = [*_languages(facts, targets, first), *_more(facts, near, first)], {f"task[{first}]"}
     skipped: list[Step] = []
     while left:
         priced = [replace(step, hours=sum(cost[_kind(v)] for v in step.vectors if v not in had)) for step in left]
-        best = max(priced, key=lambda step: (step.worth, step.gain / (step.hours or 1e-9)))
+        best = max(priced, key=lambda step: (step.worth, step.expected / (step.hours or 1e-9)))
         left.pop(priced.index(best))
         if best.worth and sum(step.hours for step in steps) + best.hours > hours:
             best = replace(best, worth=False, evidence=f"{best.evidence}; beyond the budget")
@@ -159,7 +169,7 @@ def _languages(facts: Sequence[Fact], targets: Sequence[str], first: str) -> lis
     for target in targets:
         tried = [step for method in LANGUAGES if (step := _step(facts, target, method, FREE))]
         if tried:
-            best = max(tried, key=lambda step: step.gain)
+            best = max(tried, key=lambda step: step.expected)
             names = (f"language[{target}]", f"language[{first}]")[: LANGUAGES[best.method]]
             steps.append(replace(best, vectors=names))
     return steps
@@ -180,7 +190,7 @@ def _more(facts: Sequence[Fact], near: Mapping[str, Sequence[str]], first: str) 
 
 
 def _step(facts: Sequence[Fact], target: str, method: str, free: Sequence[str]) -> Step | None:
-    """What a method is expected to gain for a target beyond what is free; None where the records do not have it."""
+    """What a method gained beyond what is free, on average and for a target; None where the records do not have it."""
     by_target: dict[str, list[float]] = {}
     runs = set()
     for run, place in dict.fromkeys((fact.run, fact.target) for fact in facts if fact.method == method):
@@ -192,9 +202,9 @@ def _step(facts: Sequence[Fact], target: str, method: str, free: Sequence[str]) 
     if not by_target:
         return None
     mean, low, high = interval(np.array([[fmean(some) for some in by_target.values()]]))
-    expected = fmean(by_target[target]) if target in by_target else mean
-    said = f"{'itself and ' if target in by_target else ''}{len(by_target)} targets, {', '.join(sorted(runs))}"
-    return Step((), (target,), method, 0.0, expected, low, high, said, low > 0 and expected > 0)
+    itself = fmean(by_target[target]) if target in by_target else None
+    said = f"{len(by_target)} targets, {', '.join(sorted(runs))}"
+    return Step((), (target,), method, 0.0, mean, low, high, itself, said, low > 0 and (itself is None or itself > 0))
 
 
 def labels_instead(evidence: Evidence, task: str, steps: Sequence[Step]) -> str:
@@ -235,7 +245,10 @@ def study_file(steps: Sequence[Step], targets: Sequence[str], task: str) -> str:
 
 def row(step: Step, time: str, total: str) -> list[str]:
     """A step as cells of a table."""
-    gain = [signed(step.gain), f"{signed(step.low)} to {signed(step.high)}"] if step.method != r.BASELINE else ["", ""]
+    gain = ["", ""]
+    if step.method != r.BASELINE:
+        gain = [signed(step.gain), f"{signed(step.low)} to {signed(step.high)}"]
+    itself = "" if step.itself is None else signed(step.itself)
     said = step.evidence if step.worth else f"not worth it: {step.evidence}"
     targets = ", ".join(step.targets)
     return [
@@ -245,6 +258,7 @@ def row(step: Step, time: str, total: str) -> list[str]:
         time,
         total if step.worth else "",
         *gain,
+        itself,
         said,
     ]
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import permutations
 
 from lingarith.report import figures
 from lingarith.report.findings import findings
@@ -24,6 +25,14 @@ def test_shares_of_the_methods_that_all_have_by_rate(make_study):
     assert list(charts) == ["pt", "uk", "fa"]
     for text in ("0.0001", "0.01", "Add and Subtract", "right language, %"):
         assert text in charts["pt"]
+
+
+def test_of_two_runs_at_one_rate_the_larger_counts_whichever_is_named_first(make_study):
+    high, low, again = of_rate(make_study, 1e-2), of_rate(make_study, 1e-4), of_rate(make_study, 1e-2, seeds=[0, 1])
+    again = replace(again, cells=[replace(cell, kinds={**cell.kinds, "target": 0.25}) for cell in again.cells])
+    for order in permutations([high, low, again]):
+        [shares] = right_shares(order)
+        assert shares["pt"]["add"] == {1e-4: 100.0, 1e-2: 25.0}
 
 
 def test_what_differs_in_more_than_its_rate_stands_apart(make_study):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,30 @@ def test_runs_that_differ_in_their_seeds_are_one(make_study: Build, folder_of: W
         read_runs([folders[0], folders[0]])
 
 
+def test_which_seed_is_named_first_says_nothing(make_study: Build, folder_of: Write) -> None:
+    """Three parts of one study and another run: whichever comes first, the same is said of each."""
+    parts = [replace(make_study(seeds), ingredients=[]) for seeds in ((1, 4), (0,), (2,))]
+    noted = [replace(run, about=replace(run.about, notes=["all", f"of {run.about.seeds}"])) for run in parts]
+    folders = [folder_of(run, f"seeds{run.about.seeds[0]}") for run in noted]
+    [(name, run)] = read_runs(folders).items()
+    assert (name, run.about.seeds) == ("seeds0", [0, 1, 4, 2])
+    assert run.about.notes == ["all", "of [0]", "of [1, 4]", "of [2]"]
+    for order in permutations(folders):
+        assert list(read_runs(order).items()) == [(name, run)]
+    other = folder_of(make_study(data={"summaries/pt": "0"}), "other")
+    assert list(read_runs([folders[0], other, *folders[1:]])) == ["seeds0", "other"]  # chapters stand as they are named
+
+
 def test_an_adaptation_with_two_seeds_hands_over_what_both_do(make_run: Build, folder_of: Write) -> None:
     one = make_run(n=5)
     about = replace(one.about, identity="other", seeds=[1], handed_over=one.about.handed_over | {"uk": "add"})
     other = Run(
         about, one.examples, [replace(r, seed=1) for r in one.records], [replace(c, seed=1) for c in one.choices]
     )
-    [run] = read_runs([folder_of(one, "one"), folder_of(other, "other")]).values()
-    assert run.about.handed_over == {"pt": "add_subtract", "fa": "uncoupled"}
+    folders = [folder_of(one, "one"), folder_of(other, "other")]
+    for order in (folders, folders[::-1]):
+        [run] = read_runs(order).values()
+        assert list(run.about.handed_over.items()) == [("pt", "add_subtract"), ("fa", "uncoupled")]
 
 
 def test_other_runs_stay_apart(make_study: Build, make_run: Build, folder_of: Write) -> None:
@@ -45,7 +62,7 @@ def test_other_runs_stay_apart(make_study: Build, make_run: Build, folder_of: Wr
     runs = (make_study(), make_study(data={"summaries/pt": "0"}), make_run(n=5), listing)
     folders = [folder_of(run, "same") for run in runs]
     found = read_runs(folders)
-    assert list(found) == ["same", *map(str, folders[1:])]
+    assert list(found) == [*map(str, folders)]
     assert list(found.values()) == list(runs)
 
 

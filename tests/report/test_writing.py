@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 import lingarith
-from lingarith.report.findings import findings
+from lingarith.report.answer import Answer
+from lingarith.report.figures import blank
+from lingarith.report.findings import Findings, findings
 from lingarith.report.runs import read_runs
 from lingarith.report.writing import as_csv, as_latex, as_markdown, as_text, write_report
 from lingarith.study.records import About, Grid, Run
@@ -122,3 +125,14 @@ def test_no_model_is_loaded(make_study: Build, folder_of: Write) -> None:
         [sys.executable, "-c", code, folder], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": SOURCE}
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_figures_of_two_answers_of_one_kind_have_files_of_their_own(make_run: Build, tmp_path: Path) -> None:
+    def told(run: Run) -> Findings:
+        chart = {"sources": lambda: blank(1, 1), run.about.title: lambda: blank(1, 1)}
+        return replace(findings(run, draws=10), answer=Answer([], chart, dict.fromkeys(chart, "A figure")))
+
+    one, two = told(make_run(n=2, title="one")), told(make_run(n=2, title="two"))
+    files = {path.name for path in write_report({"/runs/one": one, "/runs/two": two}, tmp_path)}
+    assert {f"{name}.svg" for name in ("runs-one-sources", "runs-two-sources", "one", "two")} <= files
+    assert "sources.svg" not in files

@@ -21,9 +21,9 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """One page, and tables as Markdown, CSV and LaTeX, of one run or several.
+    """One page, and tables as Markdown, CSV and LaTeX, of one run or several, in the order in which they are named.
 
-    Runs of one study that differ in their seeds alone are taken together.
+    Runs of one study that differ in their seeds alone are taken together, the lowest seed first.
 
     `lingarith report runs/table1-newsroom runs/figure2-newsroom --out report`
     """

@@ -19,18 +19,21 @@ Shares = Mapping[str, Mapping[str, Mapping[float, float]]]
 def right_shares(results: Sequence[Findings]) -> list[Shares]:
     """The shares of the methods that all of them have, for each set of runs with several learning rates.
 
-    A set has one study but for its rates and controls, on one backbone and data; of two runs at one rate the last one
-    counts. Tasks that write labels have no such shares.
+    A set has one study but for its rates and controls, on one backbone and data; of two runs at one rate the one with
+    more seeds counts, or else with more results (then by its identity: whichever is named first). Tasks that write
+    labels have no such shares.
     """
-    groups: dict[str, dict[float, Sequence[Cell]]] = {}
+    groups: dict[str, dict[float, tuple[int, int, str, Sequence[Cell]]]] = {}
     for one in results:
         about = one.run.about
         study = {key: value for key, value in about.study.items() if key not in FREE}
         rate, written = about.study.get("learning_rate"), [cell for cell in one.cells if cell.kinds]
         if isinstance(rate, int | float) and written and not about.by_source:
             same = json.dumps([about.table, study, about.backbone, about.data], sort_keys=True, default=str)
-            groups.setdefault(same, {})[float(rate)] = written
-    return [_shares(dict(sorted(group.items()))) for group in groups.values() if len(group) > 1]
+            group, ours = groups.setdefault(same, {}), (len(about.seeds), len(written), about.identity, written)
+            group[float(rate)] = max(group.get(float(rate), ours), ours, key=lambda one: one[:3])
+    found = [{rate: group[rate][-1] for rate in sorted(group)} for group in groups.values()]
+    return [_shares(group) for group in found if len(group) > 1]
 
 
 def _shares(group: Mapping[float, Sequence[Cell]]) -> Shares:

@@ -17,12 +17,14 @@ Place = tuple[str, str, str, str]
 
 
 def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
-    """The runs in the folders by name; runs of one study that differ in their seeds alone become one.
+    """The runs in the folders by name, in the order in which they are named; those of one study that differ in their
+    seeds alone become one, the lowest seed first whichever is named first, under the name of the folder with that seed.
 
-    Raises :class:`LingarithError` for a folder that holds no run or an unfinished one, a line that is
-    cut off or does not fit, and two folders with the same run.
+    A name is that of the folder, or the whole path where two have that name. Raises :class:`LingarithError` for a
+    folder that holds no run or an unfinished one, a line that is cut off or does not fit, and two folders with the same
+    run.
     """
-    runs: dict[str, Run] = {}
+    groups: list[list[tuple[Path, Run]]] = []
     for folder in folders:
         run = read_run(folder, whole=True)
         if run.about.grid is None and not run.records and not run.choices:
@@ -30,15 +32,19 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
                 f"{folder} has no records yet; run the command again that made it, which goes on from there"
             )
         _must_be_whole(run, folder)
-        same = next((name for name, other in runs.items() if _but_seeds(run) == _but_seeds(other)), None)
-        if same is not None:
-            runs[same] = _together(runs[same], run, folder)
+        same = next((group for group in groups if _but_seeds(group[0][1]) == _but_seeds(run)), None)
+        if same is None:
+            groups.append([(folder, run)])
         else:
-            name = folder.resolve().name
-            runs[name if name not in runs else str(folder)] = run
-    if not runs:
+            same.append((folder, run))
+    if not groups:
         raise LingarithError("no run was named; name a folder made by `lingarith adapt` or `lingarith run`")
-    return runs
+    groups = [sorted(group, key=lambda one: (one[1].about.seeds, str(one[0]))) for group in groups]
+    names = [group[0][0].resolve().name for group in groups]
+    return {
+        name if names.count(name) == 1 else str(group[0][0]): _together(group)
+        for name, group in zip(names, groups, strict=True)
+    }
 
 
 def _must_be_whole(run: Run, folder: Path) -> None:
@@ -70,24 +76,35 @@ def _but_seeds(run: Run) -> Any:
     return about.table, study, about.backbone, about.data, about.methods, about.grid
 
 
-def _together(one: Run, other: Run, folder: Path) -> Run:
-    seeds = [*one.about.seeds, *other.about.seeds]
-    if len(set(seeds)) < len(seeds):
-        raise LingarithError(f"{folder} is the same run as another one that was named; leave one of the two out")
-    known = {(i.name, i.hash) for i in one.ingredients}
+def _together(members: Sequence[tuple[Path, Run]]) -> Run:
+    """One run of several with other seeds, their lines in this order."""
+    of_seed: dict[int, Path] = {}
+    for folder, run in members:
+        for seed in run.about.seeds:
+            if seed in of_seed:
+                raise LingarithError(
+                    f"{folder} is the same run as another one that was named, {of_seed[seed]}; leave one of the two out"
+                )
+            of_seed[seed] = folder
+    runs = [run for _, run in members]
+    first, seeds = runs[0], list(of_seed)
+    if len(runs) == 1:
+        return first
+    handed_over = first.about.handed_over.items()
     about = replace(
-        one.about,
+        first.about,
         seeds=seeds,
-        study=one.about.study | {"seeds": seeds},
-        fixed=[*one.about.fixed, *other.about.fixed],
-        handed_over=dict(one.about.handed_over.items() & other.about.handed_over.items()),
+        study=first.about.study | {"seeds": seeds},
+        fixed=[fixed for run in runs for fixed in run.about.fixed],
+        notes=list(dict.fromkeys(note for run in runs for note in run.about.notes)),
+        handed_over={k: v for k, v in handed_over if all(run.about.handed_over.get(k) == v for run in runs)},
     )
     return replace(
-        one,
+        first,
         about=about,
-        records=[*one.records, *other.records],
-        choices=[*one.choices, *other.choices],
-        ingredients=[*one.ingredients, *(i for i in other.ingredients if (i.name, i.hash) not in known)],
+        records=[record for run in runs for record in run.records],
+        choices=[choice for run in runs for choice in run.choices],
+        ingredients=list({(i.name, i.hash): i for run in runs for i in run.ingredients}.values()),
     )
 
 

@@ -43,7 +43,7 @@ LATEX = {
 
 def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
     """``report.html``, ``table.md``, ``table.tex`` and ``table.csv`` in the folder, and an answer's figures as SVG and
-    PNG; their paths, in this order."""
+    PNG, under the run's name too where several runs have one; their paths, in this order."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.html": page(*results.values()),
@@ -53,7 +53,13 @@ def write_report(results: Mapping[str, Findings], folder: Path) -> list[Path]:
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    charts = {name: draw for one in results.values() if one.answer for name, draw in one.answer.charts.items()}
+    answers = {run: one.answer for run, one in results.items() if one.answer}
+    drawn = [name for answer in answers.values() for name in answer.charts]
+    charts = {
+        name if drawn.count(name) == 1 else f"{run.strip('/').replace('/', '-')}-{name}": draw
+        for run, answer in answers.items()
+        for name, draw in answer.charts.items()
+    }
     return [*(folder / name for name in contents), *pictures(charts, folder)]
 
 

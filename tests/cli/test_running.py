@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 Command = Callable[..., Any]
+SYNTHETIC = "no benchmark of any language"
 
 STUDY = """
 table = "table1"
@@ -47,6 +48,27 @@ def test_language_vectors_alone(command: Command, study: Path, tmp_path: Path) -
     assert "Language vectors" in done.out
     assert "| Portuguese | news\\[pt\\]@" in (tmp_path / "out/table.md").read_text()
     assert len(command("vectors", "list", "--store", tmp_path / "store", "--json").json) == 2
+    assert SYNTHETIC in done.out
+
+
+def test_what_is_said_of_the_newsroom_stands_where_it_was_read(command: Command, study: Path, tmp_path: Path) -> None:
+    """Labels are the newsroom's by default, and language vectors need none; of Table 6 text is, and it needs none."""
+    for code in ("en", "pt", "uk"):
+        (tmp_path / f"{code}.txt").write_text(f"Um sismo abalou {code}.\n\n" * 200)
+        rows = "".join(json.dumps({"text": f"Um sismo {k}.", "summary": "Sismo"}) + "\n" for k in range(6))
+        for split in ("train", "validation", "test"):
+            (tmp_path / f"{code}-{split}.jsonl").write_text(rows)
+    text, labels = f"{tmp_path}/{{language}}.txt", f"{tmp_path}/{{language}}-{{split}}.jsonl"
+    common = ("run", study, "--store", tmp_path / "store")
+    done = command(*common, "--set", "table=vectors", "--text", text, "--out", tmp_path / "vectors")
+    assert "Language vectors" in done.out
+    assert SYNTHETIC not in done.out
+    done = command(
+        *common, "--set", "table=table6", "--labels", labels, "--full-learning-rate", 0, "--out", tmp_path / "six",
+        "--controls", "scaled", "--kronecker", "2x2", "--adapter", "lora",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert SYNTHETIC not in done.out
 
 
 def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +94,7 @@ def test_run(command: Command, study: Path, tmp_path: Path, monkeypatch: pytest.
     assert "language vectors" in first.err
     assert "λ · task alone" in first.out
     assert "Add and Subtract: " in first.out
-    assert "no benchmark of any language" in first.out
+    assert SYNTHETIC in first.out
     out = Path("runs/tiny-newsroom")
     lines = {f"{name}.jsonl" for name in ("examples", "records", "choices", "vectors")}
     tables = {"table.md", "table.csv", "table.tex"}

@@ -149,10 +149,9 @@ def _make(
             if planned and study.table != ADAPT and not as_json:
                 _show(forecast, planned, who, work, before=True)
 
-        read = {study.data.text, *(labels.source for labels in study.tasks.values())}
         run = doing.run(
             lab, out, planned, runner=who, together=work.together, announce=announce, format=format,
-            command=command(), notes=[NEWSROOM_NOTE] if NEWSROOM in read else [],
+            command=command(), notes=[NEWSROOM_NOTE] if NEWSROOM in lab.read_from else [],
         )  # fmt: skip
     _report(run, out, as_json)
 

@@ -173,6 +173,12 @@ class Lab:
                 self._held_out[code] = self._text(held_out, code, self.study.data.characters)
         return self._held_out[code]
 
+    @property
+    def read_from(self) -> set[str]:
+        """Where the data that were read so far came from, as the study names it: ``newsroom``, ``mc4``, a pattern."""
+        labels = {self.study.tasks[task.partition(":")[0]].source for task, _, _ in self._labelled}
+        return labels | ({self.study.data.text} if self._plain or any(self._held_out.values()) else set())
+
     def _text(self, read: Callable[..., PlainText], code: str, characters: int) -> PlainText:
         options = self.study.data
         return read(

@@ -11,8 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lingarith.adapters.cores import Cores
 from lingarith.adapters.kronecker import Kronecker, KroneckerTerm
 from lingarith.adapters.lora import Lora, LoraTerm
+from lingarith.adapters.merging import Merging
 from lingarith.adapters.terms import Term, spectrum
 from lingarith.algebra import Combination, add_subtract, parse, vector
 from lingarith.errors import LingarithError
@@ -144,6 +146,22 @@ def test_a_summand_that_is_nothing_and_one_that_is_there_twice() -> None:
     assert result.shares == {"x": pytest.approx(1), "again": pytest.approx(1), "y": pytest.approx(1), "none": None}
     undone = inspect(parse("x - again"), vectors).figures()
     assert (undone.norm, undone.results["delta"].cosine, undone.cancelled) == (0, None, 1)
+
+
+@given(seed=st.integers(0, 10**6), factor=st.floats(0.01, 100), rank=st.integers(1, 4))
+@settings(max_examples=50, deadline=None)
+def test_a_vector_less_itself_is_nothing_however_its_factors_were_rounded(seed: int, factor: float, rank: int) -> None:
+    """(b/f)·(f·a) is b·a up to float32; neither `inspect` nor `keepnorm` takes what is left for a direction, and
+    both do what is a hundred times that."""
+    g = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(rank, 8, generator=g), torch.randn(6, rank, generator=g)
+    terms = {"x": LoraTerm(a, b), "same": LoraTerm(factor * a, b / factor), "other": LoraTerm(a * (1 + 1e-5), b)}
+    vectors = {name: Vector(name, {"q": (term,)}, 1.0, {"init_hash": name}) for name, term in terms.items()}
+    for other in ("same", "other"):
+        figures = inspect(parse(f"x - {other}"), vectors).figures()
+        core, _ = Merging.of("keepnorm").merge(Cores([terms["x"], terms[other]], [1.0, -1.0], [True, True]))
+        assert bool(figures.norm) == bool(core.any()) == (other == "other")
+        assert (figures.results["delta"].cosine is None) == (other == "same")
 
 
 @pytest.mark.parametrize(("adapter", "random"), [(Lora(2), 0), (Kronecker(2, 2), 1)])

@@ -16,11 +16,9 @@ import torch
 from torch import Tensor
 
 from ..errors import LingarithError, did_you_mean
-from .cores import Cores, directions, nearest_orthogonal
+from .cores import ROUNDING, Cores, directions, nearest_orthogonal
 
 Merged = tuple[Tensor, float]
-ROUNDING = 1e-6
-"""A sum below this part of its largest summand is what rounding leaves of vectors that cancel."""
 SUM = "sum"
 
 
@@ -38,7 +36,7 @@ def keepnorm(cores: Cores) -> Merged:
     total = cores.cores.sum(0)
     sizes, weights = cores.cores.norm(dim=(1, 2)), torch.tensor(cores.weights, dtype=torch.float64)  # of N each
     largest, norm = (sizes / weights.abs()).max(), total.norm()
-    return (total * (largest / norm) if norm > ROUNDING * sizes.max() else torch.zeros_like(total)), 0.0
+    return (total * (largest / norm) if norm > ROUNDING * sizes.norm() else torch.zeros_like(total)), 0.0
 
 
 def layers(cores: Cores, outer: float, ramp: float, task: float, language: float) -> Merged:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NOTHING = 1e-12
-"""A squared norm below this part of the summands' is rounding."""
+from ..adapters.cores import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _least_squares(gram: Tensor, onto: Tensor) -> Tensor:
 
 def _norm(squared: Tensor, gram: Tensor) -> float:
     """A norm from its square; 0 where that is rounding of the summands in ``gram``."""
-    return squared.item() ** 0.5 if squared > NOTHING * gram.diagonal().sum() else 0.0
+    return squared.item() ** 0.5 if squared > ROUNDING**2 * gram.diagonal().sum() else 0.0
 
 
 def _cosine(product: Tensor, norms: Tensor | float) -> float | None:

@@ -229,6 +229,7 @@ def test_evaluate_the_bare_backbone(command: Command, on: tuple[str, ...]) -> No
     [
         (("news[pd]", "pt"), "no vector named 'news[pd]'"),
         (("news[pt]", "xx"), "the newsroom does not write 'xx'"),
+        (("news[pt]", "pt", "--split", "train"), "vectors are trained on the split 'train'"),
         (("news[pt]", "pt", "--split", "tests"), "there is no split 'tests'; did you mean test?"),
         (("news[pt]", "pt", "--space", "deltas"), "no space named 'deltas'; did you mean delta?"),
         (("news[pt]", "pt", "--labels", "nowhere/{language}/{split}.jsonl"), "no file matches"),
@@ -242,6 +243,16 @@ def test_what_cannot_be_evaluated(
     words: tuple[str, ...], sentence: str, fails: Callable[..., str], on: tuple[str, ...]
 ) -> None:
     assert fails("evaluate", *words, "--test-limit", "1", *on).startswith(sentence)
+
+
+def test_a_baseline_is_an_expression(command: Command, on: tuple[str, ...]) -> None:
+    words = ("evaluate", "news[pt]", "pt", "--test-limit", "1", *on, "--baseline")
+    done = command(*words, "")
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        "error: the expression is empty; 0 is the combination of nothing",
+    )
+    assert command(*words, "0", "--json").json["against"]["expression"] == "0"  # the bare backbone
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -12,7 +14,7 @@ import typer
 from lingarith.cli.flags import ALIASES, FREQUENT, flags, taken
 from lingarith.cli.main import app
 from lingarith.study.options import WorkOptions
-from lingarith.study.study import GROUPS, KEYS, study_of
+from lingarith.study.study import GROUPS, KEYS, keys_of, study_of
 
 
 @dataclass(frozen=True)
@@ -127,3 +129,61 @@ def test_commands_have_few_parameters_in_code() -> None:
 
     for command in commands(app):
         assert len(inspect.signature(inspect.unwrap(command)).parameters) <= 12, command
+
+
+# ---------------------------------------------------------------- no flag is taken and ignored
+
+TASKS = {"tasks", "labels", "prompt", "targets"}
+"""Keys that the tasks of a study are made of, which are read as a part of these."""
+SMALL = ("--validation-limit", "2", "--max-output", "3")
+ONCE = {
+    ("choose",): [("pt", *SMALL, "--choose-by", by, *more) for by, *more in (
+        ("oracle",), ("unlabelled",), ("oracle", "--search", "halving"), ("oracle", "--related", "uriel"),
+    )],
+    ("evaluate",): [("news[pt]", "pt", "--max-output", "3", f"--{split}-limit", "2", "--split", split)
+                    for split in ("test", "validation")],
+    ("generate",): [("news[pt]", "--file", "rows.jsonl", "--max-output", "3")],
+    ("compose",): [("news[pt]",)],
+    ("train", "language"): [("uk", "--characters", "500", "--on", "news[pt]"),
+                            ("uk", "--characters", "500", "--kronecker", "2x2")],
+    ("train", "task"): [("newsroom", "pt", "--train-limit", "6", *SMALL[:2], "--max-target", "8", "--on", "news[pt]")],
+}  # fmt: skip
+"""Runs of commands that between them come by all that their flags are about."""
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("words", ONCE, ids=" ".join)
+def test_no_command_takes_a_flag_that_it_never_reads(
+    words: tuple[str, ...],
+    command: Callable[..., Any],
+    store: Path,
+    training: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the moment when a study is made, its options note which of their fields somebody asks for."""
+    read: set[str] = set()
+    made = study_of
+
+    def noted(self: Any, name: str) -> Any:
+        read.update({name} & keys_of(type(self)).keys())
+        return object.__getattribute__(self, name)
+
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text('{"text": "Choveu."}\n')
+    common = training if words[0] == "train" else training[-2:] if words[0] != "compose" else ()
+    for more in ONCE[words]:
+        with monkeypatch.context() as patch:
+
+            def listened(*given: Any, patch: pytest.MonkeyPatch = patch) -> Any:
+                study = made(*given)
+                for group in GROUPS.values():
+                    patch.setattr(group, "__getattribute__", noted)
+                return study
+
+            for module in ("composing", "making"):
+                patch.setattr(f"lingarith.cli.{module}.study_of", listened)
+            done = command(*words, *more, *common, "--store", store)
+        assert done.code == 0, done.err
+    options = {option for one in parameters(*words).values() for option in one.opts}
+    assert {key for key in KEYS if f"--{key.replace('_', '-')}" in options} - TASKS - read == set()

@@ -147,7 +147,10 @@ def inspect(
         tell(f"heat maps in {page}")
 
 
-@flags("languages", "data", "backbone", "sums", "choice", "writing", "seeds", without=("learning_rates", "controls"))
+@flags(
+    "sources", "related", "data", "backbone", "sums", "choice", "writing",
+    without=("train_limit", "test_limit", "named_prompt", "learning_rates", "controls", "retention"),
+)  # fmt: skip
 def choose(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="The language to compose for.")],
     given: dict[str, Any],
@@ -183,7 +186,10 @@ def choose(
     say([f"{target}, protocol '{chosen.protocol}': {chosen.expression}", *lab.notes])
 
 
-@flags("data", "backbone", "sums", "writing", "score_model", without=("text", "plain_field", "characters"))
+@flags(
+    "data", "backbone", "sums", "writing", "score_model",
+    without=("text", "plain_field", "characters", "train_limit", "named_prompt"),
+)  # fmt: skip
 def evaluate(
     expression: Expression,
     lang: Annotated[str, typer.Argument(metavar="LANG", help="The language of the examples.")],
@@ -200,7 +206,7 @@ def evaluate(
     """
     from ..study.evaluate import evaluate as evaluation
 
-    first, second = parse(expression), parse(baseline) if baseline else None
+    first, second = parse(expression), None if baseline is None else parse(baseline)
     with shown() as progress:
         lab = open_lab(study_typed(given, targets=[lang]), store, progress, trains=False)
         measured = evaluation(lab, first, lang, split, second)

@@ -32,7 +32,7 @@ NEWSROOM_NOTE = (
     "The newsroom is synthetic newswire written by a program in real languages: it shows and tests the method "
     "and is no benchmark of any language."
 )
-OF_STUDIES = ("language_steps", "language_learning_rate", "full_learning_rate")
+OF_STUDIES = ("language_steps", "language_learning_rate", "full_learning_rate", "few_steps", "variants")
 """Keys that tell vectors of a study apart: one vector alone has its own."""
 
 Out = Annotated[Path, typer.Option("--out", help="Where the adapters and the report go.")]
@@ -253,7 +253,7 @@ def task(
     `lingarith train task 'data/summ/{language}/{split}.jsonl.gz' en --steps 5000`
     """
     given["labels"] = labels
-    _trained(given, on, store, track, as_json, lambda lab, seed: lab.task(next(iter(lab.study.tasks)), seed, lang))
+    _trained(given, on, store, track, as_json, lambda lab, seed: lab.task(lab.study.only_task, seed, lang))
 
 
 def _trained(

@@ -18,7 +18,6 @@ from ..vectors.composition import Composition, compose
 from .lab import Lab
 from .outputs import Stored, Wanted, mean
 from .scoring import Outcome
-from .study import Labels, Study
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,13 @@ def evaluate(
 ) -> Evaluation:
     """What an expression scores, and what it gains over ``baseline``; outputs are kept in the store.
 
-    Raises :class:`LingarithError` for data and vectors that are not there, and a cut that is none.
+    Raises :class:`LingarithError` for data and vectors that are not there, the train split, and a cut that is none.
     """
-    task, _ = only_task(lab.study)
+    task = lab.study.only_task
+    if split == "train":
+        raise LingarithError(
+            "vectors are trained on the split 'train', so it says nothing of them; take validation or test"
+        )
     data = lab.labels(task, language, split)
     scoring = lab.scoring(task)
     _composed(lab, expression)
@@ -103,8 +106,7 @@ def asked(lab: Lab, language: str, texts: Sequence[str], file: Path | None = Non
     prompt that names the language where none is given.
     """
     study = lab.study
-    name, _ = only_task(study)
-    task = lab.asked(name).task
+    task = lab.asked(study.only_task).task
     if "{language" in task.prompt and not language:
         raise LingarithError(f"the prompt {task.prompt!r} names the language; say by --lang which it is")
     if file:
@@ -121,13 +123,6 @@ def asked(lab: Lab, language: str, texts: Sequence[str], file: Path | None = Non
     if all(blank(row[task.article]) for row in rows):
         raise LingarithError("there is no article; give texts, --file, or lines on standard input")
     return [(row[task.article], task.asked(language or "en", row)) for row in rows]
-
-
-def only_task(study: Study) -> tuple[str, Labels]:
-    """The one task of a study. Raises :class:`LingarithError` where there are several."""
-    if len(study.tasks) > 1:
-        raise LingarithError(f"one task at a time, and not {' and '.join(study.tasks)}; name one by --task")
-    return next(iter(study.tasks.items()))
 
 
 def _composed(lab: Lab, expression: Combination) -> Composition:

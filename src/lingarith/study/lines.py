@@ -48,12 +48,14 @@ def choices(outputs: Outputs, place: Place, method: Method, protocol: str) -> It
 
 
 def choice(lab: Lab, outputs: Outputs, name: str) -> Choice:
-    """The weight of one method for the study's first target.
+    """The weight of one method for the study's first target and only task.
 
-    Raises :class:`LingarithError` as :func:`plan` does, and for a method that is none of those with a weight.
+    Raises :class:`LingarithError` as :func:`plan` does, for several tasks, and for a method that is none of those with
+    a weight.
     """
     _check(lab.study)
-    protocol, place = choose.protocol_of(lab), places(lab)[0]
+    task, protocol = lab.study.only_task, choose.protocol_of(lab)
+    place = next(place for place in places(lab) if place.task == task)
     methods = {method.name: method for method in place.methods if len(method.tried) > 1}
     if name not in methods:
         raise LingarithError(f"no method with a weight is named '{name}'{did_you_mean(name, methods)}")

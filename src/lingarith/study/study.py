@@ -92,6 +92,13 @@ class Study:
     choice: o.ChoiceOptions = field(default_factory=o.ChoiceOptions)
     writing: Decoding = field(default_factory=Decoding)
 
+    @property
+    def only_task(self) -> str:
+        """The name of the one task. Raises :class:`LingarithError` where there are several."""
+        if len(self.tasks) > 1:
+            raise LingarithError(f"one task at a time, and not {' and '.join(self.tasks)}; name one by --task")
+        return next(iter(self.tasks))
+
     def training(
         self,
         seed: int,

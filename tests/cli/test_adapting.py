@@ -97,6 +97,8 @@ def test_adapt_without_labels_of_the_target(command: Command, small: tuple[str, 
     ("words", "sentence"),
     [
         (("en",), "en is a target and a source"),
+        (("eng",), "eng is a target and en a source, and they are one language"),
+        (("pt", "por"), "pt and por in 'targets' are one language; name it once"),
         (("pt", "pt"), "pt stands twice in 'targets'"),
         (("pd",), "the newsroom does not write 'pd'"),
         (("../pt",), "'../pt' is no language code"),

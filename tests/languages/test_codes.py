@@ -16,11 +16,13 @@ from lingarith.languages.codes import (
     SEEN,
     UNSEEN,
     counterpart,
+    known,
     language,
     language_name,
     right_to_left,
     spoken,
     standard,
+    variety,
 )
 from lingarith.text import hub
 
@@ -136,6 +138,28 @@ def test_any_text_is_a_language_or_a_mistake(text: str, individual: bool) -> Non
 )
 def test_names(code: str, name: str) -> None:
     assert language_name(code) == name
+
+
+SPELLINGS = ("{}", "{}-{s}", "{}_{s}", "{i}", "{i}_{s}", "{n}")
+
+
+@pytest.mark.parametrize("code", OF_THE_PAPER)
+def test_however_a_language_is_spelt_it_is_one_variety_and_a_dialect_another(code: str) -> None:
+    one, individual = language(code), language(code, individual=True)
+    for iso in (one.iso639_3, individual.iso639_3):
+        said = {spelling.format(code, s=one.script, i=iso, n=one.name) for spelling in SPELLINGS}
+        assert {variety(text) for text in said} == {code}
+    others = {variety(f"{code}-{more}") for more in ("001", "Brai", "Brai-001", "x-mine", "1994")}
+    assert len(others) == 5
+    assert code not in others
+
+
+@given(st.lists(SUBTAGS, min_size=1, max_size=4).map("-".join))
+@settings(deadline=None, max_examples=60)
+def test_a_variety_is_no_coarser_than_the_code_and_no_finer_than_the_language(text: str) -> None:
+    if (meant := known(text)) is not None:
+        assert variety(text) == variety(meant.code)
+        assert variety(text).startswith(standard(text))
 
 
 def test_who_writes_from_right_to_left() -> None:

@@ -321,6 +321,15 @@ def test_fingerprints_of_the_data(lab: Labs) -> None:
     assert fingerprints(lab("vectors"), "test") == {}
 
 
+def test_a_dialect_or_another_script_is_a_language_of_its_own(empty: Labs, idle: None) -> None:
+    for source, *targets in (("pt", "pt-BR", "pt-PT"), ("en", "en-GB")):
+        one = empty("table1", **QUICK, sources=(source,), targets=targets)
+        assert {place.target for place in places(one)} == {*targets}
+        plan(one)
+    with pytest.raises(LingarithError, match="the newsroom does not write 'zh-Hant'"):  # and that is all
+        plan(empty("table1", **QUICK, sources=("zh-Hans",), targets=("zh-Hant",)))
+
+
 # ---------------------------------------------------------------- what cannot be planned
 
 
@@ -330,6 +339,10 @@ def test_fingerprints_of_the_data(lab: Labs) -> None:
         ("table9", {}, "no table is named 'table9'; did you mean table"),
         ("adapd", {}, r"no table is named 'adapd'; did you mean adapt\?"),
         ("table1", {"targets": ("en",)}, "en is a target and a source; its own labels would make arithmetic needless"),
+        ("table1", {"targets": ("pt", "eng")}, "eng is a target and en a source, and they are one language; its own"),
+        ("table1", {"sources": ("en", "zh"), "targets": ("cmn_Hans",)}, "cmn_Hans is a target and zh a source, and"),
+        ("adapt", {"targets": ("pt", "por_Latn")}, "pt and por_Latn in 'targets' are one language; name it once"),
+        ("table6", {"sources": ("fa", "fas")}, "fa and fas in 'sources' are one language; name it once"),
         (
             "table6",
             {"sources": TWO["sources"]},

@@ -119,6 +119,22 @@ def spoken(given: str) -> str:
     return standard(given).split("-")[0]
 
 
+@cache
+def variety(given: str) -> str:
+    """The same with its region and whatever else tells it apart: two dialects are two, two spellings of a code one.
+
+    >>> [variety(code) for code in ("eng", "por_Latn", "pt_BR", "Portuguese", "zh-Hans", "cmn", "zh_Hant", "de-1996")]
+    ['en', 'pt', 'pt-BR', 'pt', 'zh', 'zh', 'zh-Hant', 'de-1996']
+    """
+    if given in OF_THE_PAPER or (found := known(given)) is None:  # which are as they should be, and need no langcodes
+        return given
+    import langcodes
+
+    tag = langcodes.get(found.code)
+    more = [tag.territory, *(tag.variants or ()), *(tag.extensions or ()), tag.private]
+    return "-".join(filter(None, [standard(given), *more]))
+
+
 def counterpart(given: str, known: Collection[str]) -> str | None:
     """Which of some codes means the same language in the same script; None where none does.
 

@@ -5,13 +5,14 @@ With :class:`.outputs.Counted` the same code is a dry run; with :class:`.outputs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
 from ..algebra import Combination
 from ..disk.files import json_hash
 from ..errors import LingarithError, did_you_mean
+from ..languages.codes import variety
 from . import choose
 from .hand_over import check_handed_over
 from .lab import Lab
@@ -180,13 +181,15 @@ def _check(study: Study) -> None:
     if table.own_sums and study.sums.merging is not None:
         raise LingarithError(f"the rows of '{study.table}' say themselves how they are summed; leave out --method")
     must_vary("text", study.data.text, ("language",))
+    sources = _must_be_others("sources", study.languages.sources)
     for labels in study.tasks.values():
         must_vary("labels", labels.source, ("language", "split"))
-        for target in labels.targets:
-            if target in study.languages.sources and not table.own_labels:
-                raise LingarithError(
-                    f"{target} is a target and a source; its own labels would make arithmetic needless"
-                )
+        _must_be_others("targets", labels.targets)
+        for target in () if table.own_labels else labels.targets:
+            if source := sources.get(variety(target)):
+                both = f"{target} is a target and {source} a source, and they are one language"
+                both = f"{target} is a target and a source" if source == target else both
+                raise LingarithError(f"{both}; its own labels would make arithmetic needless")
     named = [name for name in study.choice.controls or () if study.vectors.kind == FULL_ADAPTER]
     for name in (name for name in named if name == LINEAR or shots(name)):
         raise LingarithError(f"'{name}' is about adapters, and full fine-tuning has none; leave it out of 'controls'")
@@ -199,6 +202,16 @@ def _check(study: Study) -> None:
         )
     if study.table == ADAPT:
         check_handed_over(study)
+
+
+def _must_be_others(key: str, codes: Sequence[str]) -> dict[str, str]:
+    """The codes by the variety that each means. Raises :class:`LingarithError` where two mean one."""
+    meant: dict[str, str] = {}
+    for code in codes:
+        other = meant.setdefault(variety(code), code)
+        if other != code:
+            raise LingarithError(f"{other} and {code} in '{key}' are one language; name it once")
+    return meant
 
 
 def fingerprints(lab: Lab, split: str) -> dict[str, str]:

@@ -190,7 +190,8 @@ def _figures(ours: Sequence[Scores], base: Sequence[Scores], draws: int, *, inte
     """The figures of a cell, over one group or several, with ``base`` of the reference if it was tested there."""
     figures: dict[str, Any] = {"n": sum(group.shape[1] for group in ours), "seeds": len(ours[0]), "score": _mean(ours)}
     if intervals:
-        figures["low"], figures["high"] = interval_of_groups(ours, draws=draws)
+        low, high = interval_of_groups(ours, draws=draws)
+        figures |= {"low": max(low, 0.0), "high": min(high, 100.0)}  # few seeds say less than that it is a score
     if not base:
         return figures
     figures["base"] = _mean(base)

@@ -54,6 +54,12 @@ def test_front_matter() -> None:
         assert f"\n{line}\n" in text
 
 
+@pytest.mark.parametrize(("language", "said"), [("por_Latn", "pt"), ("zh-Hans", "zh"), ("xx", "xx")])
+def test_languages_are_those_of_iso_639(language: str, said: str) -> None:
+    assert ModelCard(card(CONFIG, ABOUT | {"language": language})).data.language == [said]
+    assert ModelCard(card(CONFIG, ABOUT | {"language": language, "writes": "eng_Latn"})).data.language == [said, "en"]
+
+
 def test_scores_on_data_of_the_hub_stand_in_a_file_too() -> None:
     [entry] = parse_eval_result_entries(yaml.safe_load(evaluated([MEASURED], "2026-01-02")))
     assert (entry.dataset_id, entry.task_id, entry.dataset_revision) == ("csebuetnlp/xlsum", "yo", "abc")

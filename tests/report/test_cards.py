@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import ModelCard
@@ -11,6 +13,7 @@ from huggingface_hub import ModelCard
 from lingarith.formats.card import untouched
 from lingarith.report.cards import write_cards
 from lingarith.report.findings import findings
+from lingarith.report.retention import retention
 from lingarith.study.records import Run
 
 CONFIG = {"base_model_name_or_path": "newsroom", "peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM"}
@@ -38,6 +41,19 @@ def test_each_adapter_has_its_own_results(make_run: Callable[..., Run], tmp_path
     [result] = ModelCard(cards["pt"]).data.eval_results
     assert (result.dataset_type, result.dataset_config, result.metric_name) == ("csebuetnlp/xlsum", "pt", "ROUGE-2")
     assert "task_id: pt" in (tmp_path / "pt" / ".eval_results" / "lingarith.yaml").read_text()
+
+
+def test_each_card_has_its_own_rows_of_retention(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = make_run()
+    tested = [r for r in run.records if r.split == "test"]
+    kept = [replace(r, split="retention", source="en") for r in tested]
+    [whole] = retention(replace(run, records=[*run.records, *kept]), "summaries")
+    cards = written(replace(run, records=[*run.records, *kept]), tmp_path)
+    for target, text in cards.items():
+        [table] = re.findall(r"retention in the source language\n(.*?)\n\n\w", text, re.DOTALL)
+        there = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+        mine = [[row[0] if n == 0 else "", *row[1:]] for n, row in enumerate(r for r in whole.rows if r[0] == target)]
+        assert [row[:4] for row in there] == [row[:4] for row in mine]
 
 
 def test_labels_of_the_target_are_no_zero_shot(make_run: Callable[..., Run], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..languages.codes import language_name
+from ..languages.codes import language_name, spoken
 from ..newsroom import NEWSROOM
 from ..text.hub import DATASETS, LICENCES
 
@@ -163,9 +163,9 @@ def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, teste
         for one in tested
         for source, _, revision in [one.source.partition("@")]
     ]  # fmt: skip
-    # The hub knows languages, and neither regions nor scripts.
-    codes = [code.partition("-")[0] for code in (about.get("language"), about.get("writes")) if code]
-    languages = [code for code in dict.fromkeys(codes) if code != "target"]
+    # The hub knows languages by ISO 639, and neither regions nor scripts.
+    named = [code for code in (about.get("language"), about.get("writes")) if code and code != "target"]
+    languages = list(dict.fromkeys(map(spoken, named)))
     return ModelCardData(
         base_model=hub_name(str(config["base_model_name_or_path"])),
         base_model_relation="adapter",

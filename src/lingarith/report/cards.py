@@ -34,7 +34,7 @@ def write_cards(results: Findings, out: Path) -> None:
                 continue
             folder = out / adapter_folder(about.tasks, task, target)
             there = [cell for cell in results.cells if (cell.task, cell.target) == (task, target)]
-            grids = tables_of(results.run, task, there)
+            grids = tables_of(results.run, task, there, target)
             said = [finding.text for finding in results.verdict if finding.target == target]
             source = next((str(t["source"]) for t in about.study.get("tasks", []) if t["name"] == task), "")
             tested = [_tested(about.tasks[task], cell, source, about.seeds) for cell in there if cell.method == method]

@@ -15,11 +15,12 @@ Where = tuple[str, str, str]
 """Target, source, method."""
 
 
-def retention(run: Run, task: str) -> list[Grid]:
-    """One table of a task, with a row for each target, source and method; none where nothing of it was tested."""
+def retention(run: Run, task: str, only: str | None = None) -> list[Grid]:
+    """One table of a task, with a row for each target, source and method; none where nothing of it was tested.
+
+    ``only`` one target's rows stand in it, if named; their marks are those that they have among all.
+    """
     by_place = _scores(run, task)
-    if not by_place:
-        return []
     gains = {}
     for (target, source, method), ours in by_place.items():
         base = by_place.get((target, source, run.about.reference))
@@ -32,7 +33,9 @@ def retention(run: Run, task: str) -> list[Grid]:
             ps = {f"{t} {s}": other.p for (t, s, m), other in gains.items() if m == method}
             p = holm(ps)[f"{target} {source}"]
             row[4:6] = [signed(gain.mean) + mark_of(gain.mean, p), f"{signed(gain.low)} to {signed(gain.high)}"]
-        rows.append(row)
+        rows += [row] if only in (None, target) else []
+    if not rows:
+        return []
     reference = name_of(run.about.reference).short
     caption = (
         f"{run.about.tasks[task]} on the source's own test data, of the compositions that were tested for a target. "

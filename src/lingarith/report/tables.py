@@ -40,9 +40,9 @@ def doses(run: Run) -> list[Grid]:
     )
 
 
-def tables_of(run: Run, task: str, cells: Sequence[Cell]) -> list[Grid]:
-    """The tables of one task, from its cells; without any there is none."""
-    lost = retention(run, task)
+def tables_of(run: Run, task: str, cells: Sequence[Cell], target: str | None = None) -> list[Grid]:
+    """The tables of one task, from its cells; without any there is none. ``target``: whose they are, if one's."""
+    lost = retention(run, task, target)
     if not cells:
         return lost
     if run.about.by_source:

@@ -69,6 +69,17 @@ def test_a_decoder_alone_has_its_own_task_type(verb: str, command: Command, tmp_
     assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
 
 
+@pytest.mark.parametrize("expression", ["-2*news[pt]", "-news[pt]", "-(news[pt] - news[en])", "-.5*news[pt]"])
+def test_an_expression_may_begin_with_a_minus(expression: str, command: Command, trained: Path) -> None:
+    usual = command("compose", "--store", trained, "--json", "--", expression).json
+    assert command("compose", expression, "--store", trained, "--json").json == usual
+
+
+def test_words_that_only_begin_with_a_dash(fails: Callable[..., str], trained: Path) -> None:
+    for word in ("-x", "-news", "-5 degrees", "-2*news[pt", "-1"):
+        assert fails("generate", "news[pt]", word, "--store", trained).startswith(f"No such option: {word[:2]}; see")
+
+
 def test_compose_needs_no_backbone_and_changes_nothing(command: Command, trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     assert command("compose", EXPRESSION, "--store", trained).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..algebra import parse
 from ..errors import DO_LESS, LingarithError, out_of_memory, visible
 from . import backbones, composing, exchange, languages, making, planning, playing, reporting, vectors
 from .terminal import tell
@@ -125,7 +127,8 @@ def _code() -> int:
     try:
         if wrong := next((word for word in sys.argv if not _is_text(word)), ""):
             raise LingarithError(f"'{wrong}' is not UTF-8, as texts and names of files must be; write it in UTF-8")
-        code = int(app(prog_name="lingarith", standalone_mode=False) or 0)
+        words = [_minus(word) for word in sys.argv[1:]]
+        code = int(app(words, prog_name="lingarith", standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
     except LingarithError as mistake:
@@ -156,6 +159,15 @@ def _failed(sentence: str) -> int:
     if not _together() or os.environ["RANK"] == "0":
         tell(f"error: {sentence}", stderr=True)
     return 2
+
+
+def _minus(word: str) -> str:
+    """A word; where it is an expression that begins with a minus, with one that is no dash and begins no flag."""
+    if re.match(r"-[^-]", word) and not re.fullmatch(r"-[\w.]+", word):  # such as -b, -bFOLDER and -1
+        with suppress(LingarithError):
+            parse(word)
+            return f"\N{MINUS SIGN}{word[1:]}"
+    return word
 
 
 def _is_text(word: str) -> bool:

@@ -36,8 +36,8 @@ class Hub(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
-    def answer(self, status: int, value: Any = None) -> None:
-        content = json.dumps(value or {}).encode()
+    def answer(self, status: int, value: Any = None, page: bytes = b"") -> None:
+        content = page or json.dumps(value or {}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -56,6 +56,8 @@ class Hub(BaseHTTPRequestHandler):
         if self.path == "/api/repos/create":
             wanted = json.loads(body)
             name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
+            if name == "me/reserved":
+                return self.answer(400, {"error": "that name is kept"})
             if not name.startswith("me/"):
                 return self.answer(403)
             if name in self.taken:
@@ -64,6 +66,8 @@ class Hub(BaseHTTPRequestHandler):
             self.created[name] = wanted
             return self.answer(200, {"url": f"{here}/{name}"})
         if self.path == "/api/validate-yaml":
+            if "language: page" in json.loads(body)["content"]:
+                return self.answer(200, None, b"<p>log in</p>")
             bad = "language: tlh" in json.loads(body)["content"]
             return self.answer(400 if bad else 200, {"errors": [{"message": "no Klingon"}] * bad, "warnings": []})
         name = "/".join(self.path.split("/")[3:5])
@@ -147,14 +151,19 @@ def test_what_the_hub_refuses(hub: type[Hub], adapter: Path, monkeypatch: pytest
     for name, sentence in [
         ("me/old", "has a repository of that name; choose another name, or --update"),
         ("you/new", "does not let this token write there"),
+        ("me/reserved", r"me/reserved: the hub refuses that \(.*that name is kept.*\); mend it"),
         ("a b", "can be no repository"),
         ("", "can be no repository"),
     ]:
         with pytest.raises(LingarithError, match=sentence):
             push(files, name)
-    klingon = files | {"README.md": files["README.md"].replace(b"license:", b"language: tlh\nlicense:")}  # type: ignore[union-attr]
-    with pytest.raises(LingarithError, match=r"refuses the card: .*no Klingon"):
-        push(klingon, "me/old", update=True)
+    for language, sentence in [
+        (b"tlh", r"refuses the card: .*no Klingon"),
+        (b"page", r"cannot be reached \(JSONDecodeError\)"),
+    ]:
+        said = files["README.md"].replace(b"license:", b"language: " + language + b"\nlicense:")  # type: ignore[union-attr]
+        with pytest.raises(LingarithError, match=sentence):
+            push(files | {"README.md": said}, "me/old", update=True)
     with pytest.raises(LingarithError, match="has no such user or repository"):
         push(files, "me/new", update=True)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
@@ -165,6 +174,15 @@ def test_what_the_hub_refuses(hub: type[Hub], adapter: Path, monkeypatch: pytest
     with pytest.raises(LingarithError, match="there is no token of the hub"):
         push(files, "me/new")
     assert hub.taken == {"me/old": {}}
+
+
+def test_a_mistake_of_a_program_is_no_refusal(hub: type[Hub], adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", broken)
+    with pytest.raises(ValueError, match="closed file"):
+        push(files_of(adapter, "me/new"), "me/new")
 
 
 @pytest.mark.parametrize("name", ["new", "a/b/c", "not a name", "me/"])

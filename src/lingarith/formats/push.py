@@ -5,6 +5,7 @@ The token is the one that `hf auth login` or HF_TOKEN leaves; it goes to the hub
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,10 +84,11 @@ def _patience(session: Any, seconds: float) -> Iterator[None]:
 @contextmanager
 def _said(name: str) -> Iterator[None]:
     """Turn what the hub and the network answer into one sentence."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import BadRequestError, HfHubHTTPError, HFValidationError
 
-    # OSError, HTTPError of whichever client the hub's library has, and an upload that failed again and again.
-    network: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
+    # OSError, HTTPError of whichever client the hub's library has, an upload that failed again and again, and the page
+    # of something between here and the hub in place of its answer.
+    network: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, RuntimeError, json.JSONDecodeError)
     answers = {
         401: "does not know the token; log in again with `hf auth login`",
         403: "does not let this token write there; take a token that may write, and a name under your own user",
@@ -97,15 +99,19 @@ def _said(name: str) -> Iterator[None]:
         yield
     except HFValidationError:
         raise LingarithError(f"{name!r} can be no repository; write user/name") from None
-    except ValueError as problem:
-        raise LingarithError(
-            f"the hub refuses the card: {in_a_line(problem)}; mend the top of {CARD} and push with --update"
-        ) from None
     except HfHubHTTPError as problem:
         status = problem.response.status_code
-        raise LingarithError(f"{name}: the hub {answers.get(status, f'answered {status}; try again later')}") from None
+        why = f" ({problem.server_message})" if problem.server_message else ""
+        other = f"refuses that{why}; mend it" if status == 400 else f"answered {status}; try again later"
+        raise LingarithError(f"{name}: the hub {answers.get(status, other)}") from None
     except network as problem:
         raise LingarithError(
             f"the hub cannot be reached ({type(problem).__name__}); no file was pushed: look at the network "
             "and HF_HUB_OFFLINE, and run the same command again (with --update where the repository is there by now)"
+        ) from None
+    except ValueError as problem:
+        if not isinstance(problem.__cause__, BadRequestError):  # what the library makes of a card that is refused
+            raise
+        raise LingarithError(
+            f"the hub refuses the card: {in_a_line(problem)}; mend the top of {CARD} and push with --update"
         ) from None

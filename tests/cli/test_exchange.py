@@ -232,6 +232,38 @@ def test_a_fine_tuned_model_joins_sums(
     )
 
 
+def test_a_task_of_lm_evaluation_harness_runs_in_any_folder(
+    command: Any, store: Path, tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_backbone.parent)
+    words = ("export", SUM, *DELTA, "--format", "lm-eval", "--labels", "newsroom", "--test-limit", "1", "--lang", "pt")
+    done = command(*words, "-b", tiny_backbone.name, "--out", tmp_path / "lm", "--store", store)
+    assert f"pretrained={tiny_backbone},peft=" in done.out
+    assert "only this machine has that folder" in done.err
+    monkeypatch.chdir(tmp_path)
+    assert runpy.run_path(str(tmp_path / "lm" / "task.py"))["BASE"] == str(tiny_backbone)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--lang", "xx", "--labels", "newsroom"), "the newsroom does not write 'xx'"),
+        (("--lang", "pt,yo", "--labels", "newsroom"), "the newsroom does not write 'pt,yo'"),
+        (("--lang", "xx", "--labels", "xlsum"), "xlsum has no language 'xx' here"),
+        (("--lang", "pt,yo", "--labels", "x/{language}.jsonl"), "'pt,yo' is no language code"),
+        (("--lang", "pt", "--labels", "x/{language}.jsonl"), "no file matches 'x/{language}.jsonl'"),
+        (("--lang", "pt", "--labels", "newsrom"), "there is no source 'newsrom'; did you mean newsroom?"),
+        (("--lang", "pt", "--task", "summaries,topics"), "one task at a time, and not summaries and topics"),
+    ],
+)
+def test_what_lm_evaluation_harness_cannot_score(
+    words: tuple[str, ...], sentence: str, fails: Callable[..., str], trained: Path, tmp_path: Path
+) -> None:
+    there = ("--format", "lm-eval", "--out", tmp_path / "lm", "--store", trained)
+    assert fails("export", SUM, *DELTA, *words, *there).startswith(sentence)
+    assert not (tmp_path / "lm").exists()
+
+
 def test_a_task_of_lm_evaluation_harness_scores_as_we_do(
     command: Any, fails: Callable[..., str], store: Path, tiny_backbone: Path, tmp_path: Path
 ) -> None:
@@ -249,6 +281,9 @@ def test_a_task_of_lm_evaluation_harness_scores_as_we_do(
     settings = (tmp_path / "lm" / "lingarith_summaries_pt.yaml").read_text()
     assert "custom_dataset: !function task.documents\n" in settings
     assert "max_gen_toks: 8\n" in settings
+    usual = (*words[:-3], tmp_path / "usual", *words[-2:], "--labels", "newsroom", "--lang", "pt")
+    assert command(*usual, "--test-limit", "4").code == 0
+    assert "max_gen_toks: 64\n" in (tmp_path / "usual" / "lingarith_summaries_pt.yaml").read_text()  # evaluate's too
     records = tmp_path / "records.jsonl"
     ours = command("evaluate", SUM, "pt", *DELTA, *data, "-b", tiny_backbone, "--store", store, "--records", records)
     assert ours.code == 0, ours.err

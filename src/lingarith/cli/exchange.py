@@ -173,6 +173,7 @@ def export(
     from ..formats.checkpoints import folder_of
     from ..formats.folders import task_type_of
     from ..formats.gguf import elsewhere
+    from ..formats.harness import placed
 
     if format not in FORMATS:
         raise LingarithError(f"no format named {format!r}{did_you_mean(format, FORMATS)}")
@@ -188,7 +189,8 @@ def export(
     vector = composition.vector(str(composition.combination), parents)
     base = backbone or str(vector.origin["backbone"]["name"])
     facts: dict[str, Any] = {"format": format, "folder": str(out), "adapter": vector.adapter}
-    facts = _exported(composition, vector, out, facts, backbone, study_typed(given, targets=[lang or "en"]), shelf)
+    study = study_typed(given, backbone=base, targets=[lang or "en"])  # how much is written is the backbone's own
+    facts = _exported(composition, vector, out, facts, backbone, study, shelf)
     if as_json:
         print_json(facts)
         return
@@ -196,7 +198,7 @@ def export(
     if format == "merged":
         tell(f"added to {base}; rounding to its type lost {facts['rounding']:.2%} of the update")
     if format == LM_EVAL:
-        given_to = f"pretrained={folder_of(base) or base},peft={out / 'adapter'}"
+        given_to = f"pretrained={folder_of(placed(base)) or base},peft={out / 'adapter'}"
         tell(f"lm_eval --model hf --model_args {given_to} --include_path {out} --tasks {facts['task']}")
     if format == "serving":
         tell(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
@@ -227,13 +229,13 @@ def _exported(
         place = _same(vector, backbone) if backbone else checkpoint(base["name"], base.get("revision"))
         facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=name, origin=origin)
     elif format == LM_EVAL:
-        [labels], [lang] = study.tasks.values(), study.languages.targets
+        labels, [lang] = study.tasks[study.only_task], study.languages.targets
         data, most = study.data, study.writing.max_output
         task = labels.task if task_type_of(composition.paths) == "SEQ_2_SEQ_LM" else labels.task.for_decoders()
         asked = harness.Asked(task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most)
         facts["task"] = harness.write_lm_eval(
-            composition, out, asked, base=backbone or name, store=shelf.folder, origin=origin
-        )
+            composition, out, asked, base=backbone or base["name"], base_model=name, store=shelf.folder, origin=origin,
+        )  # fmt: skip
     else:
         adapters: dict[str, Any] = {
             "peft": peft.write_peft, "serving": serving.write_serving, "lokr": lokr.write_lokr, "mlx": mlx.write_mlx,

@@ -11,24 +11,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..disk.files import must_be_ours, replacing, write_file
+from ..disk.files import expanded, must_be_ours, replacing, write_file
 from ..languages.codes import spoken
 from ..newsroom import NEWSROOM
 from ..scores.metrics import metric_of
+from ..text import hub
 from ..text.patterns import is_path
-from ..text.tasks import Task
+from ..text.sources import SOURCES
+from ..text.tasks import Task, examples
 from ..vectors.composition import Composition
 from .folders import task_type_of
+from .gguf import PACKAGES
 from .peft import write_peft
 
 TASK, ADAPTER = "task.py", "adapter"
 CODE = '''"""Documents and scores of a task of lingarith's, for lm-evaluation-harness."""
 
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from datasets import Dataset
+from lingarith.formats.checkpoints import folder_of
 from lingarith.scores.metrics import metric_of
 from lingarith.scores.rouge import CallableTokenizer
 from lingarith.scores.units import Units
@@ -37,7 +40,7 @@ from lingarith.unicode import composed
 from transformers import AutoTokenizer
 
 TASK = Task(**{task!r})
-BASE = {base}
+BASE = str(folder_of({base!r}) or {base!r})
 PIECES = {pieces!r}  # whether the metric counts the tokenizer's pieces
 
 
@@ -80,12 +83,20 @@ class Asked:
 
 
 def write_lm_eval(
-    composition: Composition, folder: Path, asked: Asked, *, base: str, store: Path, origin: Mapping[str, Any]
+    composition: Composition,
+    folder: Path,
+    asked: Asked,
+    *,
+    base: str,
+    base_model: str,
+    store: Path,
+    origin: Mapping[str, Any],
 ) -> str:
     """Write ``<name>.yaml``, ``task.py`` and the folder ``adapter`` for PEFT into a new folder; the task's name.
 
-    What the data's source is read into lies in the folder ``store``. Raises :class:`LingarithError` as
-    :func:`.peft.write_peft` does, and for an unknown metric.
+    ``base`` is the backbone whose tokenizer scores count with, ``base_model`` the one that the adapter names. What the
+    data's source is read into lies in the folder ``store``. Raises :class:`LingarithError` as
+    :func:`.peft.write_peft` does, for an unknown metric, and where the data are not there.
     """
     import yaml
 
@@ -93,10 +104,10 @@ def write_lm_eval(
     folder = folder.resolve()
     must_be_ours(folder, {f"{name}.yaml", TASK, ADAPTER}, ADAPTER)
     output = asked.language if task.writes == "target" else task.writes or ""
-    place = 'str(resources.files("lingarith.newsroom") / "backbone")' if base == NEWSROOM else repr(base)
+    _must_be_there(asked, store / "text")
     code = CODE.format(
         task={key: tuple(value) if isinstance(value, list) else value for key, value in asdict(task).items()},
-        base=place, pieces=metric.tokenizer and spoken(output) != "en",
+        base=placed(base), pieces=metric.tokenizer and spoken(output) != "en",
         source=str(Path(asked.source).absolute()) if is_path(asked.source) else asked.source,
         language=asked.language, columns=dict(asked.columns), limit=asked.limit, seed=asked.seed,
         folder=str((store / "text").absolute()),
@@ -113,9 +124,30 @@ def write_lm_eval(
     }
     functions = "custom_dataset: !function task.documents\nprocess_results: !function task.scored\n"
     with replacing(folder) as temporary:
-        write_peft(
-            composition, temporary / ADAPTER, base_model=base, task_type=task_type_of(composition.paths), origin=origin
-        )  # fmt: skip
+        kind = task_type_of(composition.paths)
+        write_peft(composition, temporary / ADAPTER, base_model=base_model, task_type=kind, origin=origin)
         write_file(temporary / f"{name}.yaml", yaml.safe_dump(settings, sort_keys=False) + functions)
         write_file(temporary / TASK, code)
     return name
+
+
+def placed(base: str) -> str:
+    """A backbone's name as it can be used in any working directory: the place of a folder or file, else the name.
+
+    >>> placed("google/mt5-base"), placed("newsroom")
+    ('google/mt5-base', 'newsroom')
+    """
+    known = base == NEWSROOM or base in PACKAGES
+    return base if known or not expanded(base).exists() else str(expanded(base).absolute())
+
+
+def _must_be_there(asked: Asked, folder: Path) -> None:
+    """Raise :class:`LingarithError` unless there are examples; of the hub's, which come later, unless it has some."""
+    known, _, revision = asked.source.partition("@")
+    if known in SOURCES and known != NEWSROOM:
+        hub.files(known, asked.language, "test", revision)
+    else:
+        examples(
+            asked.task, asked.source, asked.language, "test", columns=asked.columns, limit=asked.limit,
+            seed=asked.seed, folder=folder,
+        )  # fmt: skip

@@ -195,6 +195,9 @@ def test_a_directory_for_a_server(
     assert not (tmp_path / "served").exists()
     done = command(*words)
     assert done.code == 0, done.err
+    unserved, base = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert unserved.startswith("warning: vLLM and SGLang serve no LoRA on encoder-decoder models, such as this one; ")
+    assert base.endswith("as its base; only this machine has that folder, so say where others can get it")
     config = json.loads((tmp_path / "served" / "pt" / "adapter_config.json").read_text())
     assert (config["r"], config["target_modules"]) == (8, ["k", "o", "q", "v"])
     assert "zero-shot" in (tmp_path / "served" / "pt" / "README.md").read_text().lower()

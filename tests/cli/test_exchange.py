@@ -101,7 +101,7 @@ def test_serving(command: Any, store: Path, tmp_path: Path) -> None:
     done = command("export", SUM, *DELTA, "--format", "serving", "--out", tmp_path / "x", "--store", store)
     assert done.code == 0, done.err
     assert "rank 16: give the server a --max-lora-rank of at least that" in done.out
-    assert "note: vLLM and SGLang serve no LoRA on encoder-decoder models" in done.out
+    assert "warning: vLLM and SGLang serve no LoRA on encoder-decoder models" in done.err
     assert config(tmp_path / "x")["r"] == 16
     assert config(tmp_path / "x")["target_modules"] == ["k", "o", "q", "v"]
     assert config(tmp_path / "x")["task_type"] == "SEQ_2_SEQ_LM"

@@ -174,6 +174,7 @@ def export(
     from ..formats.folders import task_type_of
     from ..formats.gguf import elsewhere
     from ..formats.harness import placed
+    from ..formats.serving import unserved
 
     if format not in FORMATS:
         raise LingarithError(f"no format named {format!r}{did_you_mean(format, FORMATS)}")
@@ -202,8 +203,7 @@ def export(
         tell(f"lm_eval --model hf --model_args {given_to} --include_path {out} --tasks {facts['task']}")
     if format == "serving":
         tell(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
-        if task_type_of(composition.paths) == "SEQ_2_SEQ_LM":
-            tell("note: vLLM and SGLang serve no LoRA on encoder-decoder models; PEFT loads this folder")
+        warn(unserved(task_type_of(composition.paths) == "SEQ_2_SEQ_LM"))
     tell(f"written to {out}")
     if format != "merged":
         warn(elsewhere(vector.origin["backbone"])[1])

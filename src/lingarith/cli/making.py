@@ -15,7 +15,7 @@ from ..study.options import TRACK, WorkOptions
 from ..study.study import ADAPT, GROUPS, Study, read_study, study_of
 from ..study.tracking import Tracker
 from .flags import flags, taken
-from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, print_json, print_table, say
+from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, command, open_lab, print_json, print_table, say, warn
 from .progress import duration, shown
 from .terminal import console, tell
 
@@ -126,8 +126,10 @@ def _make(
     as_json: bool = False,
 ) -> None:
     """Do a study, write its report, and print what it found; in a dry run only what there is to do."""
+    from ..formats.serving import unserved
     from ..study import run as doing
     from ..study.forecast import Forecast
+    from ..study.hand_over import SERVING
     from ..study.lines import plan
     from ..study.listings import LISTINGS
     from ..study.runners.choice import runner
@@ -144,6 +146,8 @@ def _make(
             return
 
         def announce(forecast: Forecast) -> None:
+            if format == SERVING:
+                warn(unserved(lab.backbone.encoder_decoder))
             if who.workers == 1 and (said := forecast.threads(forecast.untrained)):
                 tell(said, stderr=True)
             if planned and study.table != ADAPT and not as_json:
@@ -158,6 +162,7 @@ def _make(
 
 def _report(run: Run, out: Path, as_json: bool) -> None:
     """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
+    from ..formats.gguf import elsewhere
     from ..report.cards import write_cards
     from ..report.examples import examples
     from ..report.findings import findings
@@ -179,6 +184,8 @@ def _report(run: Run, out: Path, as_json: bool) -> None:
             say([f"\n{target}  {one.example.id}", f"  {'Reference':<18} {one.example.reference}", *outputs])
     if about.handed_over:
         tell(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} (load them with PEFT)")
+        base = elsewhere(about.backbone)[1]
+        warn("" if base in about.notes else base)
     tell(f"report:   {report}")
 
 

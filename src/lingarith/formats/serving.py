@@ -24,6 +24,14 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's ``max_lora_rank`` may be; an adapter of just that rank wastes nothing."""
 
 
+def unserved(encoder_decoder: bool) -> str:
+    """A sentence for a backbone on which no server takes LoRA; "" for others."""
+    how = "PEFT loads what is written, and `lingarith export --format merged` writes a whole model"
+    return (
+        f"vLLM and SGLang serve no LoRA on encoder-decoder models, such as this one; {how}" if encoder_decoder else ""
+    )
+
+
 def write_serving(
     composition: Composition,
     folder: Path,

@@ -224,8 +224,14 @@ def test_a_fine_tuned_model_joins_sums(
     assert facts["adapter"] == "LoRA, rank 2"
     assert 0 < facts["error"] < 1
     assert facts["left_out"]
+    known = command("backbone", "show", tuned, "--json").json["fingerprint"]
+    assert facts["origin"]["tuned"] == {"name": str(tuned), "fingerprint": known}
     joined = command("compose", "headlines[en] + 0.5*chat[en]", *DELTA, "--out", tmp_path / "sum", "--store", store)
     assert joined.code == 0, joined.err
+    card = (tmp_path / "sum" / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"`chat[en]` is what `{tuned}` (fingerprint `{known}`) differs by from `{tiny_backbone}` (fingerprint" in card
+    )
     assert "leave out --backbone and --like" in fails(*words, "--like", "news[en]")
     assert "name the other one by --minus BASE" in fails(
         "import", tuned, "--rank", "2", "--name", "x", "--store", store

@@ -67,6 +67,19 @@ def test_scores_on_data_of_the_hub_stand_in_a_file_too() -> None:
     assert evaluated([Measured("F1", 1.0, "mine/{language}.jsonl", "yo", "test", "")], "2026-01-02") == ""
 
 
+def test_the_checkpoints_of_a_difference_are_named() -> None:
+    origins = {
+        "chat[en]": {"kind": "difference", "tuned": {"name": "me/chat", "revision": "3f2a"}},
+        "code[en]": {"kind": "difference", "tuned": {"name": "/home/me/code", "fingerprint": "91c0"}},
+    }
+    text = card(CONFIG, {"backbone": {"name": "google/mt5-base", "fingerprint": "0f1e"}, "made_from": origins})
+    base = "[google/mt5-base](https://huggingface.co/google/mt5-base)"
+    chat = "[me/chat](https://huggingface.co/me/chat)"
+    assert f"\n`chat[en]` is what {chat} (revision `3f2a`) differs by from {base} (fingerprint `0f1e`).\n" in text
+    assert "\n`code[en]` is what `/home/me/code` (fingerprint `91c0`) differs by from " in text
+    assert f"\nThe terms of {base} and of {chat} and of `/home/me/code` hold as well.\n" in text
+
+
 def test_what_is_not_known_is_said() -> None:
     text = card(CONFIG | {"base_model_name_or_path": "/home/me/model"}, {"made_from": {"x": {}}})
     data = ModelCard(text).data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,7 +124,8 @@ def _import_difference(
     rest = {one: tensor for one, tensor in named.items() if one.removesuffix(".weight") not in linears}
     del model  # the difference is taken from the files, two tensors at a time
     made = difference(
-        there, checkpoint(base, facts["revision"]), name, facts, linears, rest, rank=rank, error=error
+        there, checkpoint(base, facts["revision"]), name, facts, linears, rest, known=_known(tuned, there), rank=rank,
+        error=error,
     )  # fmt: skip
     shelf = open_store(store)
     digest = shelf.put(made.vector)
@@ -142,6 +144,18 @@ def _import_difference(
             f"{len(made.others)} embeddings, norms and the like differ too ({few} most; {share:.1%} of all, as squared "
             f"norms): they are {'left out, since a cut holds linear layers alone' if left else 'in the vector'}"
         )
+
+
+def _known(name: str, place: Path) -> dict[str, Any]:
+    """What a checkpoint is known by: one of the hub by its commit, a folder by its fingerprint, if it is a backbone."""
+    from ..formats.checkpoints import folder_of
+    from ..model.fingerprint import identity_in
+
+    if folder_of(name) is None:
+        return {"name": name, "revision": place.name}  # as the hub's cache calls its folder
+    with suppress(LingarithError):
+        return {"name": name, "fingerprint": identity_in(place)[0]}
+    return {"name": name}
 
 
 @flags("sums", "tasks", "labels", "fields", "prompt", "test_limit", "sample_seed", "max_output")

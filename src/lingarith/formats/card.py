@@ -200,7 +200,20 @@ def _parents(about: Mapping[str, Any]) -> str:
         cells = (f"`{name}`", f"`{str(parents.get(name, ''))[:12]}`", what, count, f"`{data.get('fingerprint', '')}`")
         rows.append(f"| {' | '.join(map(_cell, cells))} |")
     backbone = about.get("backbone") or {}
+    for name, tuned in _tuned(about).items():
+        rows += ["", f"`{name}` is what {_checkpoint(tuned)} differs by from {_checkpoint(backbone)}."]
     return "\n".join([*rows, "", f"Base model's fingerprint: `{backbone.get('fingerprint', UNKNOWN)}`."])
+
+
+def _tuned(about: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The fine-tuned checkpoints of vectors that are differences, by the vector's name."""
+    return {name: facts["tuned"] for name, facts in (about.get("made_from") or {}).items() if "tuned" in facts}
+
+
+def _checkpoint(facts: Mapping[str, Any]) -> str:
+    """A checkpoint's name, and its revision on the hub or its fingerprint."""
+    known = (f"{key} `{facts[key]}`" for key in ("revision", "fingerprint") if facts.get(key))
+    return f"{_base(str(facts.get('name', UNKNOWN)))} ({next(known, 'no revision known')})"
 
 
 def strictest(sources: Iterable[str]) -> str | None:
@@ -212,7 +225,8 @@ def strictest(sources: Iterable[str]) -> str | None:
 def _licences(about: Mapping[str, Any], base: str) -> str:
     rows = [f"- {source}: {LICENCES.get(source, 'not known here; say it before you publish')}"
             for source in _sources(about)]  # fmt: skip
-    rest = f"The terms of {_base(base)} hold as well."
+    models = dict.fromkeys([base, *(str(tuned["name"]) for tuned in _tuned(about).values())])
+    rest = f"The terms of {' and of '.join(map(_base, models))} hold as well."
     return "\n".join(["What the data that went into it ask for carries over to it:", "", *rows, "", rest])
 
 

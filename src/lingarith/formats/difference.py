@@ -53,12 +53,14 @@ def difference(
     linears: Shapes,
     rest: Mapping[str, Tensor],
     *,
+    known: Mapping[str, Any] | None = None,
     rank: int | None = None,
     error: float | None = None,
 ) -> Difference:
     """The difference of the checkpoints in two folders, as a vector of the backbone with these ``facts``.
 
-    ``linears`` are (out, in) of its linear layers by path, ``rest`` the outline of its other parameters by name. It is
+    ``linears`` are (out, in) of its linear layers by path, ``rest`` the outline of its other parameters by name.
+    ``known`` is what the vector says of the fine-tuned one (``name``, ``revision``, ``fingerprint``). It is
     exact, as full fine-tuning is; or the linear layers' are cut to ``rank``, or to the least rank at which each loses
     no more than ``error`` (0..1, relative Frobenius norm), by randomised SVD (Halko et al. 2011,
     https://arxiv.org/abs/0909.4061). Raises :class:`LingarithError` where a tensor has another shape in one of the
@@ -86,7 +88,7 @@ def difference(
         raise LingarithError(
             f"no linear layer of {tuned} differs from {base}: there is nothing to import; name another"
         )
-    origin = {"kind": "difference", "backbone": dict(facts), "base": str(base), "tuned": str(tuned)}
+    origin = {"kind": "difference", "backbone": dict(facts), "tuned": dict(known or {"name": str(tuned)})}
     told = {parameter: norms[tensor] for parameter, tensor in beside.items()}
     norm = math.hypot(*norms.values())
     if rank is None and error is None:

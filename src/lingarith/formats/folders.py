@@ -147,7 +147,7 @@ def provenance(composition: Composition, origin: Mapping[str, Any] | None) -> di
 
 def made_from(composition: Composition) -> dict[str, Any]:
     """What each vector of a composition says of its data, by its name."""
-    said = ("kind", "language", "data")
+    said = ("kind", "language", "data", "tuned")
     return {
         vector.name: {key: vector.origin[key] for key in said if key in vector.origin}
         for _, vector in composition.parts

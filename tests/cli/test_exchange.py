@@ -119,7 +119,14 @@ def test_lokr(command: Any, fails: Callable[..., str], store: Path, tmp_path: Pa
     assert (back["reason"], back["origin"]["adapter"]["kind"]) == ("as its folder says", "kronecker")
 
 
-def test_merged(command: Any, store: Path, tiny_backbone: Path, tmp_path: Path) -> None:
+def test_merged(
+    command: Any,
+    fails: Callable[..., str],
+    store: Path,
+    tiny_backbone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     merged = tmp_path / "merged"
     done = command("export", SUM, *DELTA, "--format", "merged", "-b", tiny_backbone, "--out", merged, "--store", store)
     assert done.code == 0, done.err  # the vectors name their backbone's folder
@@ -132,6 +139,13 @@ def test_merged(command: Any, store: Path, tiny_backbone: Path, tmp_path: Path) 
     ).json
     assert 0 < facts["rounding"] < 1e-4
     assert (elsewhere / "model.safetensors").read_bytes() == (merged / "model.safetensors").read_bytes()
+    [code] = re.findall(r"```python\n(.*?)```", (merged / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    with monkeypatch.context() as patch:
+        patch.chdir(merged)
+        exec(code, {})
+    (merged / "README.md").write_text("mine")
+    words = ("export", SUM, *DELTA, "--format", "merged", "-b", tiny_backbone, "--out", merged, "--store", store)
+    assert "holds README.md, which was not written here" in fails(*words)
 
 
 def test_a_backbone_is_named_in_three_ways(

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
-from lingarith.formats.card import CARD, Measured, card, evaluated, hub_name, snippet, untouched
+from lingarith.formats.card import CARD, Measured, card, evaluated, hub_name, untouched
+from lingarith.formats.snippets import snippet
 
 CONFIG = {"base_model_name_or_path": "google/mt5-base", "peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM"}
 ABOUT: dict[str, Any] = {
@@ -104,6 +105,65 @@ def test_a_card_that_somebody_changed_is_no_longer_ours(tmp_path: Path) -> None:
     assert not untouched(tmp_path)
     (tmp_path / CARD).write_bytes(b"\xff")
     assert not untouched(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("library", "relation", "tags"),
+    [("gguf", "adapter", ["lora", "gguf"]), ("mlx", "adapter", ["lora", "mlx"]), ("transformers", "finetune", [])],
+)
+def test_what_other_programs_load_is_called_that(library: str, relation: str, tags: list[str]) -> None:
+    kind = {} if library == "transformers" else {"peft_type": "LORA"}
+    config = {"base_model_name_or_path": "google/mt5-base", "task_type": "CAUSAL_LM", **kind}
+    data = ModelCard(card(config, ABOUT, library=library)).data
+    assert (data.library_name, data.base_model, data.base_model_relation) == (library, "google/mt5-base", relation)
+    assert data.tags == ["lingarith", *tags, "task-arithmetic", "cross-lingual-transfer"]
+    assert (data.language, data.pipeline_tag) == (["yo"], "summarization")
+    # A whole model holds the weights of its base, whose licence is not known here.
+    assert data.license == ("other" if library == "transformers" else "cc-by-nc-sa-4.0")
+
+
+def test_two_models_in_one_are_a_merge() -> None:
+    origins = {"chat[en]": {"kind": "difference", "tuned": {"name": "me/chat", "revision": "3f2a"}}}
+    config = {"base_model_name_or_path": "google/mt5-base", "task_type": "CAUSAL_LM"}
+    data = ModelCard(card(config, {"made_from": origins, "rounding": 0.01}, library="transformers")).data
+    assert (data.base_model, data.base_model_relation) == (["google/mt5-base", "me/chat"], "merge")
+    text = card(config, {"rounding": 0.015}, library="transformers")
+    assert "\n# mt5-base-merged-sum\n" in text
+    assert "\nRounding to the base's type lost 1.50% of the update.\n" in text
+
+
+SHELL = {
+    "gguf": """[ -d google/mt5-base ] || hf download google/mt5-base --local-dir google/mt5-base
+python convert_hf_to_gguf.py google/mt5-base --outfile base.gguf
+llama-completion -m base.gguf --lora "$adapter/adapter.gguf" -no-cnv --temp 0 -n 64 -p 'summarize in Yoruba:
+…'
+""",
+    "mlx": """mlx_lm.generate --model google/mt5-base --adapter-path "$adapter" --ignore-chat-template --temp 0 \
+--max-tokens 64 --prompt 'summarize in Yoruba:
+…'
+""".replace("\\\n", ""),
+}
+
+
+@pytest.mark.parametrize("library", SHELL)
+def test_commands_of_other_programs(library: str) -> None:
+    assert snippet(CONFIG, ABOUT, library) == (
+        '```sh\nadapter="."  # this folder, or its name on the hub\n'
+        f'[ -d "$adapter" ] || hf download "$adapter" --local-dir "$adapter"\n{SHELL[library]}```'
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "fetched", "model"),
+    [
+        ("google/gemma:gemma-Q4.gguf", "hf download google/gemma gemma-Q4.gguf --local-dir .\n", "gemma-Q4.gguf"),
+        ("my models/gemma.gguf", "", "'my models/gemma.gguf'"),
+    ],
+)
+def test_a_base_in_gguf_is_not_converted(base: str, fetched: str, model: str) -> None:
+    code = snippet({"base_model_name_or_path": base}, {}, "gguf")
+    assert f'--local-dir "$adapter"\n{fetched}llama-completion -m {model} --lora ' in code
+    assert "convert_hf_to_gguf" not in code
 
 
 def test_prompts_in_the_snippet() -> None:

@@ -64,6 +64,7 @@ def test_llama(tmp_path: Path) -> None:
     rows = [4 * head + row for head in range(4) for row in four]
     torch.testing.assert_close(there["blk.0.attn_q.weight"], exact["model.layers.0.self_attn.q_proj"][rows])
     torch.testing.assert_close(there["blk.1.attn_k.weight"], exact["model.layers.1.self_attn.k_proj"][rows[:8]])
+    assert "library_name: gguf\n" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     modelfile = (tmp_path / "out" / "Modelfile").read_text()
     assert "FROM ./base.gguf\nADAPTER ./adapter.gguf\n" in modelfile
 

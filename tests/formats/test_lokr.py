@@ -85,7 +85,7 @@ def test_files_and_back(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "x" / "lingarith.json").read_text())
     assert about == {
         "backbone": BACKBONE, "schema": 1, "space": "delta, 1 × Kronecker 4 × 4", "error": update.error,
-        "made_from": {"task": {}},
+        "made_from": {"task": {}}, "base_model": "tiny",
     }  # fmt: skip
     assert 0 < about["error"] < 1
     vector = open_lokr(tmp_path / "x", "back")

@@ -103,7 +103,7 @@ def test_files_are_those_of_the_base(tmp_path: Path) -> None:
     beside = {"tokenizer.json", "spiece.model", "chat_template.jinja", "LICENSE", "merges.txt", "config.json"}
     shards = {path.name for path in base.glob("*.safetensors")}
     found = {path.name for path in (tmp_path / "merged").iterdir()}
-    assert found == beside | shards | {"model.safetensors.index.json", "lingarith.json"}
+    assert found == beside | shards | {"model.safetensors.index.json", "lingarith.json", "README.md"}
     for name in beside | {"model.safetensors.index.json"}:
         assert (tmp_path / "merged" / name).read_bytes() == (base / name).read_bytes()
     for name in shards:

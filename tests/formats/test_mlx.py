@@ -23,6 +23,9 @@ def test_files(tmp_path: Path) -> None:
     terms = {path: (LoraTerm(torch.randn(k, 3), torch.randn(4, k)),) for k, path in enumerate(PATHS, 1)}
     made = Composition(parse("a"), {"a": Vector("a", terms, 2.0)}, Space("delta"))
     write_mlx(made, tmp_path / "x", base_model="base", task_type="CAUSAL_LM", origin={"expression": "a"})
+    card = (tmp_path / "x" / "README.md").read_text(encoding="utf-8")
+    assert "library_name: mlx\n" in card
+    assert "| Expression | `a` |" in card
     config = json.loads((tmp_path / "x" / "adapter_config.json").read_text())
     assert config["lora_parameters"] == {
         "rank": 2, "scale": 1.0, "dropout": 0.0, "keys": ["mlp.up_proj", "self_attn.q_proj"]

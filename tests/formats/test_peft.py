@@ -198,7 +198,8 @@ def test_files(tmp_path: Path) -> None:
     files = {path.name for path in (tmp_path / "x").iterdir()}
     assert files == {"adapter_config.json", "adapter_model.safetensors", "lingarith.json", "README.md"}
     about = json.loads((tmp_path / "x" / "lingarith.json").read_text())
-    assert about == origin | {"schema": 1, "space": "delta", "error": 0.0, "made_from": {"x": {}}}
+    said = {"schema": 1, "space": "delta", "error": 0.0, "made_from": {"x": {}}, "base_model": "tiny"}
+    assert about == origin | said
     config = json.loads((tmp_path / "x" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["revision"]) == (2, 2, "abc")
     assert config["target_modules"] == r"layer\.q"

@@ -238,7 +238,7 @@ def _exported(
     name, _ = elsewhere(base)
     origin = {**vector.origin, "command": command()}
     if format == "merged":
-        merged.write_merged(composition, _base(vector, backbone), out, origin=origin)
+        merged.write_merged(composition, _base(vector, backbone), out, base_model=name, origin=origin)
     elif format == "gguf":
         place = _same(vector, backbone) if backbone else checkpoint(base["name"], base.get("revision"))
         facts["rank"] = llama_cpp.write_gguf(composition, place, out, base_model=name, origin=origin)

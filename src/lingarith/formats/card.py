@@ -7,7 +7,6 @@ Its front matter (https://huggingface.co/docs/hub/model-cards) is written by ``h
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from typing import Any
 from ..languages.codes import language_name, spoken
 from ..newsroom import NEWSROOM
 from ..text.hub import DATASETS, LICENCES
+from .snippets import PEFT, TRANSFORMERS, snippet
 
 CARD, EVALUATED = "README.md", ".eval_results"
-HERE = '"."  # this folder, or its name on the hub'
-"""What the snippet loads the adapter from; pushing puts the repository's name there."""
 SEAL = "\n<!-- made by lingarith, which replaces it only where nothing above was changed: sha256 {} -->\n"
 UNKNOWN = "unknown"
 PIPELINES = {"summaries": "summarization", "translations": "translation"}
@@ -53,25 +51,29 @@ def card(
     config: Mapping[str, Any],
     about: Mapping[str, Any],
     *,
+    library: str = PEFT,
     chosen: str = "",
     results: str = "",
     tested: Sequence[Measured] = (),
 ) -> str:
-    """A card from what stands in ``adapter_config.json`` (or another file with a base model) and ``lingarith.json``.
+    """A card from what stands in ``lingarith.json`` (``about``) and the keys ``base_model_name_or_path``,
+    ``task_type`` and ``peft_type`` (if any) of PEFT's configuration.
 
-    ``chosen`` says how the weights were chosen, and ``results`` is Markdown; without them the card says that nothing
-    is known of either.
+    ``library`` is one of :data:`.snippets.LIBRARIES`: of ``transformers`` the folder is a whole model, of the others
+    an adapter. ``chosen`` says how the weights were chosen, and ``results`` is Markdown; without them the card says
+    that nothing is known of either.
     """
     from huggingface_hub import ModelCard
 
     base, task = str(config["base_model_name_or_path"]), about.get("task", "")
-    name = f"{Path(base).name}-{task or 'adapter'}-{about.get('language') or 'sum'}"
+    whole = library == TRANSFORMERS
+    name = f"{Path(base).name}-{task or ('merged' if whole else 'adapter')}-{about.get('language') or 'sum'}"
+    what = f"{_base(base)} with a sum of vectors added to its weights" if whole else f"An adapter for {_base(base)}"
     said = "The coefficients are those that were typed; on what grounds, is not recorded."
     parts = [
         f"# {name}",
-        f"An adapter for {_base(base)}{_for(about)}, made by [language and task arithmetic]"
-        "(https://arxiv.org/abs/2311.09344): a sum of adapters that were trained on other data, put together "
-        "without training.",
+        f"{what}{_for(about)}, made by [language and task arithmetic](https://arxiv.org/abs/2311.09344): a sum of "
+        f"{'vectors' if whole else 'adapters'} that were trained on other data, put together without training.",
         "## Recipe",
         *_recipe(about),
         f"**Weights.** {chosen or said}",
@@ -80,11 +82,11 @@ def card(
         "## Made from",
         _parents(about),
         "## Use",
-        snippet(config, about),
+        snippet(config, about, library),
         "## Licence",
         _licences(about, base),
     ]
-    front = _front(config, about, name, tested).to_yaml(line_break="\n")
+    front = _front(config, about, library, name, tested).to_yaml(line_break="\n")
     text = str(ModelCard("\n".join(["---", front.strip(), "---", "", "\n\n".join(parts), ""])))
     return text + SEAL.format(_digest(text))
 
@@ -116,44 +118,20 @@ def evaluated(tested: Sequence[Measured], date: str) -> str:
     return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)) if entries else ""
 
 
-def snippet(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Python that loads the adapter and writes one output, as a block of Markdown."""
-    both = config["task_type"] == "SEQ_2_SEQ_LM"
-    auto, base = f"AutoModelFor{'Seq2SeqLM' if both else 'CausalLM'}", config["base_model_name_or_path"]
-    prompt = str(about.get("prompt") or "{text}").replace("{language}", str(about.get("language", "")))
-    if about.get("language"):
-        prompt = prompt.replace("{language_name}", language_name(about["language"]))
-    filled = "".join(f'.replace("{{{slot}}}", "…")' for slot in dict.fromkeys(re.findall(r"{(\w+)}", prompt)))
-    embedded = base == NEWSROOM
-    lines = [
-        *(["from importlib import resources", ""] if embedded else []),
-        "from peft import PeftModel",
-        f"from transformers import {auto}, AutoTokenizer",
-        "",
-        f"base = {json.dumps(base, ensure_ascii=False)}"
-        if not embedded
-        else 'base = str(resources.files("lingarith.newsroom") / "backbone")',
-        f"adapter = {HERE}",
-        "tokenizer = AutoTokenizer.from_pretrained(base)",
-        f"model = PeftModel.from_pretrained({auto}.from_pretrained(base), adapter).eval()",
-        f"text = {json.dumps(prompt, ensure_ascii=False)}{filled}",
-        'inputs = tokenizer(text, return_tensors="pt")',
-        'output = model.generate(input_ids=inputs["input_ids"], max_new_tokens=64, do_sample=False)[0]',
-        *([] if both else ['output = output[inputs["input_ids"].shape[1] :]  # without what was read']),
-        "print(tokenizer.decode(output, skip_special_tokens=True))",
-    ]
-    return "\n".join(["```python", *lines, "```"])
-
-
 # ---------------------------------------------------------------- its parts
 
 
-def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, tested: Sequence[Measured]) -> Any:
+def _front(
+    config: Mapping[str, Any], about: Mapping[str, Any], library: str, name: str, tested: Sequence[Measured]
+) -> Any:
     from huggingface_hub import EvalResult, ModelCardData
 
     task = PIPELINES.get(about.get("task", ""), "text-generation")
-    sources = _sources(about)
-    licence = strictest(sources)
+    sources, base = _sources(about), str(config["base_model_name_or_path"])
+    whole = library == TRANSFORMERS
+    licence = strictest([*sources, base] if whole else sources)  # a whole model holds the base's weights
+    models = filter(None, map(hub_name, [base, *(str(one["name"]) for one in _tuned(about).values() if whole)]))
+    bases = list(dict.fromkeys(models))
     results = [
         EvalResult(
             task, DATASETS[source][0] if source in DATASETS else source, source, one.metric.lower(),
@@ -166,16 +144,19 @@ def _front(config: Mapping[str, Any], about: Mapping[str, Any], name: str, teste
     # The hub knows languages by ISO 639, and neither regions nor scripts.
     named = [code for code in (about.get("language"), about.get("writes")) if code and code != "target"]
     languages = list(dict.fromkeys(map(spoken, named)))
+    kinds = [
+        kind for kind in (str(config.get("peft_type", "")).lower(), library) if kind not in ("", PEFT, TRANSFORMERS)
+    ]
     return ModelCardData(
-        base_model=hub_name(str(config["base_model_name_or_path"])),
-        base_model_relation="adapter",
-        library_name="peft",
+        base_model=(bases if len(bases) > 1 else bases[0]) if bases else None,
+        base_model_relation="adapter" if not whole else "merge" if len(bases) > 1 else "finetune",
+        library_name=library,
         pipeline_tag=task,
         language=languages or None,
         license=licence or "other",
         license_name=None if licence else UNKNOWN,
         datasets=[DATASETS[source][0] for source in sources if source in DATASETS] or None,
-        tags=["lingarith", str(config["peft_type"]).lower(), "task-arithmetic", "cross-lingual-transfer"],
+        tags=["lingarith", *kinds, "task-arithmetic", "cross-lingual-transfer"],
         model_name=name if results else None,
         eval_results=results or None,
     )
@@ -185,9 +166,10 @@ def _recipe(about: Mapping[str, Any]) -> list[str]:
     """What was added up, in which space, by which command."""
     # The space says by which way to merge, too.
     rows = {"Expression": about.get("expression"), "Space": about.get("space"), "Command": about.get("command")}
-    cut = f"The cut lost {about['error']:.2%} of the sum." if about.get("error") else ""
+    lost = [f"The cut lost {about['error']:.2%} of the sum."] if about.get("error") else []
+    lost += [f"Rounding to the base's type lost {about['rounding']:.2%} of the update."] if "rounding" in about else []
     table = [f"| {key} | `{_cell(value)}` |" for key, value in rows.items() if value]
-    return ["\n".join(["| | |", "|---|---|", *table]), *([cut] if cut else [])]
+    return ["\n".join(["| | |", "|---|---|", *table]), *lost]
 
 
 def _parents(about: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from ..store.objects import LARGEST_SCALE
 from ..vectors.composition import Composition
 from ..vectors.outline import Terms
 from .card import CARD, EVALUATED, card, untouched
+from .snippets import PEFT
 
 TaskType = Literal["SEQ_2_SEQ_LM", "CAUSAL_LM"]
 
@@ -65,7 +66,7 @@ class PeftFormat:
         their outline, under PEFT's names.
         """
         folder = folder.resolve()
-        must_be_ours(folder, ours(folder), ORIGIN)
+        must_be_ours(folder, ours(folder, CONFIG, WEIGHTS), ORIGIN)
         origin = origin or {}
         config = {
             "peft_type": self.peft_type,
@@ -85,9 +86,7 @@ class PeftFormat:
             content = pieces(shapes, factors(composition.terms), f"update for {folder}", {"format": "pt"})
             write_file(temporary / WEIGHTS, content)
             write_file(temporary / CONFIG, json_bytes(config))
-            about = provenance(composition, origin) | {"made_from": made_from(composition)}
-            write_file(temporary / ORIGIN, json_bytes(about))
-            write_file(temporary / CARD, card(config, about))
+            describe(temporary, composition, origin, config)
 
     def read(self, folder: Path) -> tuple[dict[str, Any], Sizes]:
         """The configuration in a folder, and what r and α it gives a module.
@@ -135,17 +134,33 @@ def _patterns(config: Mapping[str, Any], key: str, where: Path) -> list[tuple[re
         ) from None
 
 
-def ours(folder: Path) -> set[str]:
-    """What is in a folder that was written here and may be replaced; a card that somebody changed is not."""
-    return {CONFIG, WEIGHTS, ORIGIN, EVALUATED, *([CARD] if untouched(folder) else [])}
+def ours(folder: Path, *names: str) -> set[str]:
+    """What is in a folder that was written here and may be replaced: these files, what is said of them, and the card,
+    unless somebody changed it."""
+    return {*names, ORIGIN, EVALUATED, *([CARD] if untouched(folder) else [])}
 
 
-def provenance(composition: Composition, origin: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What ``lingarith.json`` says of a composition in any format: its origin, its space, and what that cut off."""
-    return {**(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error}
+def describe(
+    folder: Path,
+    composition: Composition,
+    origin: Mapping[str, Any] | None,
+    config: Mapping[str, Any],
+    library: str = PEFT,
+    **more: Any,
+) -> None:
+    """Write what a folder in any format says of a composition: ``lingarith.json``, and :func:`.card.card` with these.
+
+    The former holds its origin, its space and what that cut off, what it was made from, and ``more``.
+    """
+    about = {
+        **(origin or {}), "schema": SCHEMA, "space": str(composition.space), "error": composition.error,
+        "made_from": _made_from(composition), "base_model": config["base_model_name_or_path"], **more,
+    }  # fmt: skip
+    write_file(folder / ORIGIN, json_bytes(about))
+    write_file(folder / CARD, card(config, about, library=library))
 
 
-def made_from(composition: Composition) -> dict[str, Any]:
+def _made_from(composition: Composition) -> dict[str, Any]:
     """What each vector of a composition says of its data, by its name."""
     said = ("kind", "language", "data", "tuned")
     return {

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_file
+from ..disk.files import must_be_ours, read_json, replacing, write_file
 from ..errors import LingarithError, did_you_mean, optional
 from ..vectors.composition import Composition
 from .checkpoints import CONFIG
-from .folders import ORIGIN, made_from, provenance
+from .folders import ORIGIN, describe, ours
 from .peft import factors_of, rank_of
+from .snippets import GGUF
 
 ADAPTER, MODELFILE = "adapter.gguf", "Modelfile"
 Rows = NDArray[np.float32]
@@ -80,7 +81,7 @@ def write_gguf(
     gguf = optional("gguf", "gguf")
     composition.must_be_projections("an adapter of GGUF")
     folder = folder.resolve()
-    must_be_ours(folder, {ADAPTER, MODELFILE, ORIGIN}, ORIGIN)
+    must_be_ours(folder, ours(folder, ADAPTER, MODELFILE), ORIGIN)
     config = read_json(base / CONFIG, mend="name the backbone's folder by --backbone")
     kind = str(config.get("model_type"))
     if kind not in FAMILIES:
@@ -110,8 +111,8 @@ def write_gguf(
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        about = provenance(composition, origin) | {"made_from": made_from(composition)}
-        write_file(temporary / ORIGIN, json_bytes(about))
+        said = {"base_model_name_or_path": base_model, "task_type": "CAUSAL_LM", "peft_type": "LORA"}
+        describe(temporary, composition, origin, said, GGUF)
         write_file(temporary / MODELFILE, "\n".join(_modelfile(base_model, (origin or {}).get("prompt"))))
     return rank
 

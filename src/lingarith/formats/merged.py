@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..disk.files import arrived, json_bytes, must_be_ours, paths_in, read_json, replacing, write_file
+from ..disk.files import arrived, must_be_ours, paths_in, read_json, replacing, write_file
 from ..disk.tensors import TensorFile, pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition, relative_error
 from ..vectors.outline import Terms
 from .checkpoints import CONFIG, INDEX, SINGLE, weight_files
-from .folders import ORIGIN, provenance
+from .folders import ORIGIN, describe, ours, task_type_of
 from .gguf import ABOUT
 from .paths import beginnings, nearest
+from .snippets import TRANSFORMERS
 
 COPIED = {".json", ".jinja", ".model", ".tiktoken"}
 """What stands beside the weights: configuration, tokenizer, templates."""
@@ -34,10 +35,16 @@ ROWS = 512
 
 
 def write_merged(
-    composition: Composition, base: Path, folder: Path, *, origin: Mapping[str, Any] | None = None
+    composition: Composition,
+    base: Path,
+    folder: Path,
+    *,
+    base_model: str | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> float:
     """Write the backbone in the folder ``base`` with a composition added, for ``from_pretrained(folder)``.
 
+    ``base_model`` is what the card calls that backbone, if not by its folder.
     Full fine-tuning's changes of other parameters are added too, a tied one wherever the base stores it.
     Returns what rounding to the base's type lost of the update, ‖stored − base − ΔW‖/‖ΔW‖ over all
     that is changed; it goes into ``lingarith.json`` with ``origin`` and the error of the space's cut.
@@ -49,7 +56,7 @@ def write_merged(
     shards = shards_of(base)
     beside = _others(base)
     names = {*(shard.path.name for shard in shards), *(path.name for path in beside), ORIGIN}
-    must_be_ours(folder, names | _written(folder), ORIGIN)
+    must_be_ours(folder, ours(folder, *names, *files_written(folder)), ORIGIN)
     if folder == base.resolve():
         raise LingarithError(f"{folder} is the backbone itself; name another folder")
     paths = {name: path for path, name in weights(composition.outline, shards).items()}
@@ -63,8 +70,8 @@ def write_merged(
         for path in beside:
             write_file(temporary / path.name, arrived(base, path.name).read_bytes())
         lost = relative_error(rounding.lost, rounding.whole)
-        about = provenance(composition, origin) | {"rounding": lost, "files": sorted(names)}
-        write_file(temporary / ORIGIN, json_bytes(about))
+        said = {"base_model_name_or_path": base_model or str(base), "task_type": task_type_of(composition.paths)}
+        describe(temporary, composition, origin, said, TRANSFORMERS, rounding=lost, files=sorted(names))
     return lost
 
 
@@ -209,8 +216,8 @@ def _others(base: Path) -> list[Path]:
     )  # fmt: skip
 
 
-def _written(folder: Path) -> set[str]:
-    """What an earlier call wrote into the folder, by its own account."""
+def files_written(folder: Path) -> set[str]:
+    """What an earlier call wrote into the folder, by its own account, beside the card."""
     if not (folder / ORIGIN).is_file():
         return set()
     files = read_json(folder / ORIGIN).get("files")

@@ -14,8 +14,9 @@ from ..disk.files import json_bytes, must_be_ours, replacing, write_file
 from ..disk.tensors import pieces
 from ..errors import LingarithError
 from ..vectors.composition import Composition
-from .folders import CONFIG, ORIGIN, TaskType, made_from, provenance
+from .folders import CONFIG, ORIGIN, TaskType, describe, ours
 from .peft import factors_of, rank_of
+from .snippets import MLX
 
 ADAPTERS = "adapters.safetensors"
 
@@ -37,7 +38,7 @@ def write_mlx(
             raise LingarithError(f"mlx-lm has no {path}: it lacks this family, or names it otherwise; export for peft")
     composition.must_be_projections("an adapter of MLX")
     folder, rank = folder.resolve(), rank_of(composition.outline)
-    must_be_ours(folder, {CONFIG, ADAPTERS, ORIGIN}, ORIGIN)
+    must_be_ours(folder, ours(folder, CONFIG, ADAPTERS), ORIGIN)
     keys = sorted({path.split(".layers.")[-1].partition(".")[2] for path in composition.paths})
     tensors = {
         f"{path}.lora_{which}": factor.T.contiguous()
@@ -53,5 +54,5 @@ def write_mlx(
     with replacing(folder) as temporary:
         write_file(temporary / ADAPTERS, pieces(tensors, tensors.items(), f"update for {folder}", {"format": "mlx"}))
         write_file(temporary / CONFIG, json_bytes(config))
-        about = provenance(composition, origin) | {"made_from": made_from(composition)}
-        write_file(temporary / ORIGIN, json_bytes(about))
+        said = {"base_model_name_or_path": base_model, "task_type": task_type, "peft_type": "LORA"}
+        describe(temporary, composition, origin, said, MLX)

@@ -14,8 +14,9 @@ from typing import Any
 from ..disk.files import arrived, read_json
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError, in_a_line
-from .card import CARD, EVALUATED, HERE, HUB_NAME, hub_name
+from .card import CARD, EVALUATED, HUB_NAME, hub_name
 from .folders import CONFIG, ORIGIN, WEIGHTS
+from .snippets import HERE
 
 SECONDS = 30
 """How long the hub may take to answer."""

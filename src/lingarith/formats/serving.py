@@ -17,7 +17,7 @@ from typing import Any
 from ..disk.files import json_bytes, must_be_ours, read_json, replacing, write_atomically
 from ..errors import LingarithError
 from ..vectors.composition import Composition
-from .folders import CONFIG, ORIGIN, TaskType, ours
+from .folders import CONFIG, ORIGIN, WEIGHTS, TaskType, ours
 from .peft import rank_of, write_peft
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -46,7 +46,7 @@ def write_serving(
     :class:`LingarithError` as :func:`.peft.write_peft` does, and for a rank that no server takes.
     """
     folder = folder.resolve()
-    must_be_ours(folder, ours(folder), ORIGIN)
+    must_be_ours(folder, ours(folder, CONFIG, WEIGHTS), ORIGIN)
     exact = rank_of(composition.outline)
     rank = next((rank for rank in RANKS if rank >= exact), None)
     if rank is None:

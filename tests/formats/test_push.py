@@ -17,10 +17,14 @@ import torch
 from lingarith.adapters.lora import LoraTerm
 from lingarith.algebra import parse
 from lingarith.errors import LingarithError
+from lingarith.formats.llama_cpp import write_gguf
+from lingarith.formats.merged import write_merged
+from lingarith.formats.mlx import write_mlx
 from lingarith.formats.peft import write_peft
 from lingarith.formats.push import files_of, push, warnings_of
 from lingarith.vectors.composition import Composition, Space
 from lingarith.vectors.vector import Vector
+from tests.formats.models import tiny_llama
 
 TOKEN = "hf_only_for_this_test"
 WEIGHTS = "adapter_model.safetensors"
@@ -213,8 +217,44 @@ def test_a_hub_that_does_not_answer(adapter: Path, monkeypatch: pytest.MonkeyPat
 
 def test_which_folders_can_be_pushed(adapter: Path, tmp_path: Path) -> None:
     assert warnings_of(adapter) == []
-    with pytest.raises(LingarithError, match=r"adapter_config.json does not exist; name a folder that"):
+    with pytest.raises(LingarithError, match=r"/pt/lingarith.json does not exist; name a folder that"):
+        files_of(tmp_path / "pt" / "pt", "me/new")
+    with pytest.raises(LingarithError, match=rf"holds no weights itself; push a folder in it, such as {adapter}"):
         files_of(tmp_path, "me/new")
     (adapter / "README.md").unlink()
     with pytest.raises(LingarithError, match=r"has no README.md"):
         files_of(adapter, "me/new")
+    (adapter / WEIGHTS).unlink()
+    with pytest.raises(LingarithError, match=r"holds no weights; name a folder that"):
+        files_of(adapter, "me/new")
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "line", "warned"),
+    [
+        ("gguf", {"adapter.gguf", "Modelfile"}, 'adapter="me/new"', 1),
+        ("mlx", {"adapters.safetensors", "adapter_config.json"}, 'adapter="me/new"', 1),
+        ("merged", {"model.safetensors", "config.json", "generation_config.json"}, 'base = "me/new"', 0),
+    ],
+)
+def test_folders_of_other_formats(format: str, files: set[str], line: str, warned: int, tmp_path: Path) -> None:
+    tiny_llama().save_pretrained(tmp_path / "base")
+    terms = {"model.layers.0.self_attn.v_proj": (LoraTerm(torch.ones(1, 16), torch.ones(8, 1)),)}
+    made, out, base = Composition(parse("a"), {"a": Vector("a", terms, 1.0)}, Space("delta")), tmp_path / "out", "/a/b"
+    if format == "gguf":
+        pytest.importorskip("gguf")
+        write_gguf(made, tmp_path / "base", out, base_model=base)
+    elif format == "mlx":
+        write_mlx(made, out, base_model=base, task_type="CAUSAL_LM")
+    else:
+        write_merged(made, tmp_path / "base", out, base_model=base)
+    (out / ".env").write_text("what is none of ours stays here")
+    pushed = files_of(out, "me/new")
+    assert pushed.keys() == files | {"README.md", "lingarith.json"}
+    card = pushed["README.md"]
+    assert isinstance(card, bytes)
+    assert f"\n{line}\n" in card.decode()
+    assert len(warnings_of(out)) == warned  # nobody else has that base, which a merged checkpoint needs no longer
+    (out / next(file for file in files if file.endswith(("safetensors", "gguf")))).unlink()
+    with pytest.raises(LingarithError, match=r"(holds no weights|does not exist); name a folder that"):
+        files_of(out, "me/new")

@@ -295,14 +295,14 @@ def _same(vector: Vector, backbone: str | None) -> Path:
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An adapter that `adapt` or `export` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `adapt` or `export` wrote.")],
     name: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository that is made on the hub.")],
     public: Annotated[bool, typer.Option("--public", help="Everybody may see it; else it is private.")] = False,
     update: Annotated[bool, typer.Option("--update", help="It is there already: add a commit to it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be pushed; no network.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put an adapter on the Hugging Face hub, with its card.
+    """Put an adapter or a merged checkpoint on the Hugging Face hub, with its card.
 
     `lingarith push adapted/pt me/headlines-pt --dry-run`
     """

@@ -1,4 +1,4 @@
-"""A folder that is handed over, on the Hugging Face hub: one commit with its files, and no others.
+"""A folder that is handed over, in whatever format, on the Hugging Face hub: one commit with its files, and no others.
 
 The token is the one that `hf auth login` or HF_TOKEN leaves; it goes to the hub alone.
 """
@@ -16,40 +16,73 @@ from ..disk.tensors import TensorFile
 from ..errors import LingarithError, in_a_line
 from .card import CARD, EVALUATED, HUB_NAME, hub_name
 from .folders import CONFIG, ORIGIN, WEIGHTS
+from .llama_cpp import ADAPTER, MODELFILE
+from .merged import files_written
+from .mlx import ADAPTERS
 from .snippets import HERE
 
 SECONDS = 30
 """How long the hub may take to answer."""
 MEND = "name a folder that `lingarith export` or `lingarith adapt` wrote"
+BESIDE = {WEIGHTS: CONFIG, ADAPTERS: CONFIG, ADAPTER: MODELFILE}
+"""The weights of PEFT's adapters, MLX's and llama.cpp's, and the file that each stands beside."""
 
 
 def files_of(folder: Path, name: str) -> dict[str, bytes | Path]:
     """What is pushed of a folder, by its place there; the card's snippet loads the adapter by its name on the hub.
 
-    Raises :class:`LingarithError` where the folder is no adapter with a card, or damaged, and for a name that is none.
+    Raises :class:`LingarithError` where the folder is no adapter or checkpoint of ours with a card, or damaged, and for
+    a name that is none.
     """
     if "/" not in name or not HUB_NAME.fullmatch(
         name
     ):  # else the hub makes a repository of the user's, and refuses what comes next
         raise LingarithError(f"{name!r} can be no repository; write user/name")
-    for file in (CONFIG, ORIGIN):
-        read_json(arrived(folder, file), mend=MEND)
-    TensorFile(arrived(folder, WEIGHTS), mend=MEND)
+    held = _held(folder)
+    for path in held.values():
+        _must_be_whole(path)
     if not (folder / CARD).is_file():
         raise LingarithError(f"{folder} has no {CARD}, which the hub shows; write the adapter again")
     card = arrived(folder, CARD).read_text(encoding="utf-8").replace(HERE, f'"{name}"')
     scores = sorted((folder / EVALUATED).glob("*.yaml"))
     return {
         CARD: card.encode(),
-        **{file: arrived(folder, file) for file in (CONFIG, ORIGIN, WEIGHTS)},
+        **held,
         **{f"{EVALUATED}/{path.name}": arrived(folder / EVALUATED, path.name) for path in scores},
     }
 
 
+def _held(folder: Path) -> dict[str, Path]:
+    """The files of an adapter or a merged checkpoint, by their names there."""
+    within = sorted(path.parent for path in folder.glob(f"*/{ORIGIN}"))
+    if within and not (folder / ORIGIN).exists():
+        raise LingarithError(f"{folder} holds no weights itself; push a folder in it, such as {within[0]}")
+    read_json(arrived(folder, ORIGIN), mend=MEND)
+    adapter = [name for weights, beside in BESIDE.items() if (folder / weights).exists() for name in (weights, beside)]
+    listed = (name for name in files_written(folder) if Path(name).name == name and not name.startswith("."))
+    names = adapter or sorted(listed)
+    if not names:
+        raise LingarithError(f"{folder} holds no weights; {MEND}")
+    return {name: arrived(folder, name) for name in dict.fromkeys([*names, ORIGIN])}
+
+
+def _must_be_whole(path: Path) -> None:
+    """Raise :class:`LingarithError` for a file that is not there, and for damaged weights or JSON of ours."""
+    if path.suffix == ".safetensors":
+        TensorFile(path, mend=MEND)
+    elif path.name in (CONFIG, ORIGIN):
+        read_json(path, mend=MEND)
+    elif not path.is_file():
+        raise LingarithError(f"{path} does not exist; {MEND}")
+
+
 def warnings_of(folder: Path) -> list[str]:
-    """What keeps others from using the adapter: a base model that is on this machine alone."""
-    base = str(read_json(folder / CONFIG)["base_model_name_or_path"])
-    return [] if hub_name(base) else [f"its base model is {base!r}, which is no name on the hub: nobody else has it"]
+    """What keeps others from using an adapter: a base model that is on this machine alone."""
+    about = read_json(folder / ORIGIN)
+    base = str(about.get("base_model", ""))
+    if not base or hub_name(base) or "files" in about:  # a merged checkpoint needs none
+        return []
+    return [f"its base model is {base!r}, which is no name on the hub: nobody else has it"]
 
 
 def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, update: bool = False) -> str:
@@ -68,7 +101,7 @@ def push(files: dict[str, bytes | Path], name: str, *, public: bool = False, upd
         if not update:
             api.create_repo(name, private=not public)
         added: Any = [CommitOperationAdd(place, content) for place, content in files.items()]
-        commit = api.create_commit(name, added, commit_message="Adapter made by lingarith")
+        commit = api.create_commit(name, added, commit_message="Made by lingarith")
     return str(commit.commit_url)
 
 

@@ -56,6 +56,22 @@ def test_each_card_has_its_own_rows_of_retention(make_run: Callable[..., Run], t
         assert [row[:4] for row in there] == [row[:4] for row in mine]
 
 
+def test_each_card_has_the_findings_of_its_own_task(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = make_run(
+        tasks={"summaries": "ROUGE-2", "titles": "ROUGE-2"}, targets=["pt"],
+        handed_over={"summaries-pt": "add", "titles-pt": "baseline"},
+    )  # fmt: skip
+    for task in run.about.tasks:
+        (tmp_path / f"{task}-pt").mkdir()
+        (tmp_path / f"{task}-pt" / "adapter_config.json").write_text(json.dumps(CONFIG))
+        (tmp_path / f"{task}-pt" / "lingarith.json").write_text(json.dumps({"language": "pt", "task": task}))
+    write_cards(findings(run, draws=200), tmp_path)
+    for task, other in (("summaries", "titles"), ("titles", "summaries")):
+        text = (tmp_path / f"{task}-pt" / "README.md").read_text(encoding="utf-8")
+        assert f"pt, {task}: " in text
+        assert f"pt, {other}: " not in text
+
+
 def test_labels_of_the_target_are_no_zero_shot(make_run: Callable[..., Run], tmp_path: Path) -> None:
     cards = written(make_run(protocol="oracle", study={"tasks": [{"name": "summaries", "source": "mine"}]}), tmp_path)
     assert "by `oracle`: the target's own labelled validation set" in cards["uk"]

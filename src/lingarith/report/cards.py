@@ -35,7 +35,7 @@ def write_cards(results: Findings, out: Path) -> None:
             folder = out / adapter_folder(about.tasks, task, target)
             there = [cell for cell in results.cells if (cell.task, cell.target) == (task, target)]
             grids = tables_of(results.run, task, there, target)
-            said = [finding.text for finding in results.verdict if finding.target == target]
+            said = [finding.text for finding in results.verdict if (finding.task, finding.target) == (task, target)]
             source = next((str(t["source"]) for t in about.study.get("tasks", []) if t["name"] == task), "")
             tested = [_tested(about.tasks[task], cell, source, about.seeds) for cell in there if cell.method == method]
             facts = read_json(folder / ORIGIN)

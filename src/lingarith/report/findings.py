@@ -23,11 +23,12 @@ UNSURE = "helps, not above a control"
 @dataclass(frozen=True)
 class Finding:
     """What the test says: ``outcome`` is one of those above, or nothing where it is no single one; ``text``
-    the sentences."""
+    the sentences; ``task`` whose these are, where it is said target by target."""
 
     target: str
     outcome: str
     text: str
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _of_target(run: Run, cells: Sequence[Cell], task: str, target: str) -> Findi
         text = f"{name_of(first.method).short} scores {number(first.score)} {metric} (95 % interval "
         text += f"{number(first.low)} to {number(first.high)}); there is nothing to compare it with."
     where = f"{target}, {task}" if len(run.about.tasks) > 1 else target
-    return Finding(target, outcome, f"{where}: {text}{_handed_over(run, task, target, outcome)}")
+    return Finding(target, outcome, f"{where}: {text}{_handed_over(run, task, target, outcome)}", task)
 
 
 def _scored(run: Run, cell: Cell, metric: str, outcome: str) -> str:

@@ -184,10 +184,8 @@ def export(
 
     `lingarith export '0.6*xlsum[en] + 0.4*(mc4[pt] - mc4[en])' --space delta --rank-out 8 --format serving --out pt`
     """
-    from ..formats.checkpoints import folder_of
     from ..formats.folders import task_type_of
     from ..formats.gguf import elsewhere
-    from ..formats.harness import placed
     from ..formats.serving import unserved
 
     if format not in FORMATS:
@@ -213,7 +211,7 @@ def export(
     if format == "merged":
         tell(f"added to {base}; rounding to its type lost {facts['rounding']:.2%} of the update")
     if format == LM_EVAL:
-        given_to = f"pretrained={folder_of(placed(base)) or base},peft={out / 'adapter'}"
+        given_to = f"pretrained={facts['pretrained']},peft={out / 'adapter'}"
         tell(f"lm_eval --model hf --model_args {given_to} --include_path {out} --tasks {facts['task']}")
     if format == "serving":
         tell(f"rank {facts['rank']}: give the server a --max-lora-rank of at least that")
@@ -230,7 +228,7 @@ def _exported(
     """Write a sum in the format that ``facts`` name; these, with what ``lingarith.json`` says there."""
     from ..disk.files import read_json
     from ..formats import harness, llama_cpp, lokr, merged, mlx, peft, serving
-    from ..formats.checkpoints import checkpoint
+    from ..formats.checkpoints import checkpoint, folder_of
     from ..formats.folders import ORIGIN, task_type_of
     from ..formats.gguf import elsewhere
 
@@ -247,9 +245,11 @@ def _exported(
         data, most = study.data, study.writing.max_output
         task = labels.task if task_type_of(composition.paths) == "SEQ_2_SEQ_LM" else labels.task.for_decoders()
         asked = harness.Asked(task, labels.source, lang, data.columns, data.test_limit, data.sample_seed, most)
+        used = harness.placed(backbone or base["name"])
         facts["task"] = harness.write_lm_eval(
-            composition, out, asked, base=backbone or base["name"], base_model=name, store=shelf.folder, origin=origin,
-        )  # fmt: skip
+            composition, out, asked, base=used, base_model=name, store=shelf.folder, origin=origin
+        )
+        facts["pretrained"] = str(folder_of(used) or used)
     else:
         adapters: dict[str, Any] = {
             "peft": peft.write_peft, "serving": serving.write_serving, "lokr": lokr.write_lokr, "mlx": mlx.write_mlx,

@@ -59,12 +59,12 @@ def difference(
 ) -> Difference:
     """The difference of the checkpoints in two folders, as a vector of the backbone with these ``facts``.
 
-    ``linears`` are (out, in) of its linear layers by path, ``rest`` the outline of its other parameters by name.
-    ``known`` is what the vector says of the fine-tuned one (``name``, ``revision``, ``fingerprint``). It is
-    exact, as full fine-tuning is; or the linear layers' are cut to ``rank``, or to the least rank at which each loses
-    no more than ``error`` (0..1, relative Frobenius norm), by randomised SVD (Halko et al. 2011,
-    https://arxiv.org/abs/0909.4061). Raises :class:`LingarithError` where a tensor has another shape in one of the
-    two or is there alone, and where nothing differs.
+    ``linears`` are (out, in) of its linear layers by path, ``rest`` the outline of its other parameters by name,
+    ``known`` what is said of the fine-tuned one (``name``, ``revision``, ``fingerprint``). It is exact, as full
+    fine-tuning is; or the linear layers' are cut to ``rank``, or to the least rank at which each loses no more than
+    ``error`` (0..1, relative Frobenius norm), by randomised SVD (Halko et al. 2011, https://arxiv.org/abs/0909.4061).
+    Raises :class:`LingarithError` where a tensor has another shape in one of the two or is there alone, and where
+    nothing differs.
     """
     if rank is not None and (error is not None or rank < 1):
         what = "a rank stands in place of an error; give one of them" if error is not None else "it must be at least 1"
@@ -85,9 +85,7 @@ def difference(
     moved = {path: tensor for path, tensor in sorted(places.items()) if norms[tensor]}
     beside = {parameter: tensor for parameter, tensor in sorted(others.items()) if norms[tensor]}
     if not moved:
-        raise LingarithError(
-            f"no linear layer of {tuned} differs from {base}: there is nothing to import; name another"
-        )
+        raise LingarithError(f"no linear layer of {tuned} differs from {base}: nothing is to import; name another")
     origin = {"kind": "difference", "backbone": dict(facts), "tuned": dict(known or {"name": str(tuned)})}
     told = {parameter: norms[tensor] for parameter, tensor in beside.items()}
     norm = math.hypot(*norms.values())

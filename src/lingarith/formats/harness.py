@@ -94,9 +94,9 @@ def write_lm_eval(
 ) -> str:
     """Write ``<name>.yaml``, ``task.py`` and the folder ``adapter`` for PEFT into a new folder; the task's name.
 
-    ``base`` is the backbone whose tokenizer scores count with, ``base_model`` the one that the adapter names. What the
-    data's source is read into lies in the folder ``store``. Raises :class:`LingarithError` as
-    :func:`.peft.write_peft` does, for an unknown metric, and where the data are not there.
+    ``base`` is the backbone whose tokenizer scores count with, as :func:`placed` names it, and ``base_model`` the one
+    that the adapter names. What the data's source is read into lies in the folder ``store``. Raises
+    :class:`LingarithError` as :func:`.peft.write_peft` does, for an unknown metric, and where the data are not there.
     """
     import yaml
 
@@ -107,7 +107,7 @@ def write_lm_eval(
     _must_be_there(asked, store / "text")
     code = CODE.format(
         task={key: tuple(value) if isinstance(value, list) else value for key, value in asdict(task).items()},
-        base=placed(base), pieces=metric.tokenizer and spoken(output) != "en",
+        base=base, pieces=metric.tokenizer and spoken(output) != "en",
         source=str(Path(asked.source).absolute()) if is_path(asked.source) else asked.source,
         language=asked.language, columns=dict(asked.columns), limit=asked.limit, seed=asked.seed,
         folder=str((store / "text").absolute()),

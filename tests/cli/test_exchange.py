@@ -45,6 +45,12 @@ def test_export_and_import_are_the_same_vector(command: Any, exported: Path, sto
     assert shown["origin"]["composed"]["expression"] == SUM
 
 
+def test_a_sum_reads_what_its_task_reads_in_the_language_that_is_added(exported: Path) -> None:
+    facts = json.loads((exported / "lingarith.json").read_text())
+    assert (facts["prompt"], facts["language"]) == ("summarize: {text}", "pt")
+    assert "\nlanguage:\n- pt\n" in (exported / "README.md").read_text(encoding="utf-8")
+
+
 def test_numbers_far_too_large_are_warned_of(command: Any, exported: Path, store: Path) -> None:
     words = ("import", exported, "--name", "task[pt]", "--store", store)
     sound = command(*words, "--json")

@@ -147,6 +147,16 @@ def test_a_vector_is_trained_once(
     assert not any((tmp_path / "training").iterdir())
 
 
+def test_the_prompt_is_said_and_is_no_part_of_recipe_and_hash(job: Job, backbone: Backbone, store: Store) -> None:
+    """The fingerprint of the data stands for it, so vectors from before it was said are found, and are the same."""
+    before = replace(job, data=LABELLED)
+    now = replace(job, data=replace(LABELLED, prompt="summarize: {text}"))
+    assert now.origin()["prompt"] == "summarize: {text}"
+    assert now.recipe(backbone) == before.recipe(backbone)
+    first, second = (Vector("x", {}, 1.0, one.origin()) for one in (before, now))
+    assert vector_hash(first) == vector_hash(second)
+
+
 def test_the_form_of_text_is_no_part_of_a_recipe(job: Job, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows in the fingerprint, so vectors of before are found where their text had that form already."""
     before = job.recipe(backbone)

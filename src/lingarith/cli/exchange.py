@@ -234,7 +234,10 @@ def _exported(
 
     format, base = facts["format"], vector.origin["backbone"]
     name, _ = elsewhere(base)
-    origin = {**vector.origin, "command": command()}
+    kinds = [(weight, one.origin.get("kind"), one.origin.get("language")) for weight, one in composition.parts]
+    added = {code for weight, kind, code in kinds if kind == "language" and weight > 0 and isinstance(code, str)}
+    language = {"language": added.pop()} if len(added) == 1 else {}  # that of the one language vector that is added
+    origin = {**vector.origin, **language, "command": command()}
     if format == "merged":
         merged.write_merged(composition, _base(vector, backbone), out, base_model=name, origin=origin)
     elif format == "gguf":

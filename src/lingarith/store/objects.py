@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from ..vectors.vector import Vector
 
 SCHEMA = 2
-VOLATILE = ("cost", "made", "versions", "parts", "dose")
-"""Keys of an origin that two runs of one recipe may differ in, or that its backbone's fingerprint stands for; the hash
-leaves them out."""
+VOLATILE = ("cost", "made", "versions", "parts", "dose", "prompt")
+"""Keys of an origin that two runs of one recipe may differ in, or that the fingerprint of its backbone or data stands
+for; the hash leaves them out."""
 
 HASH = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")

@@ -69,7 +69,8 @@ class Job:
         """What the vector's origin says of its data."""
         facts = self._facts()
         parents = {"parents": {self.begun.name: vector_hash(self.begun)}} if self.begun else {}
-        return facts | {"data": facts["data"] | {"form": FORM}} | parents
+        prompt = {"prompt": self.data.prompt} if isinstance(self.data, Labelled) and self.data.prompt else {}
+        return facts | {"data": facts["data"] | {"form": FORM}} | prompt | parents
 
     def _facts(self) -> dict[str, Any]:
         """The part of the origin on which the recipe depends: the form of a text shows in its fingerprint."""

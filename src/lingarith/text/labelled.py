@@ -61,7 +61,7 @@ class Labelled:
 
     ``task`` is what a vector trained on them is called (``xlsum``, ``headlines``, ``summaries``);
     ``fingerprint`` is the sha256 (hex) of inputs and references, so that two splits which hold the
-    same examples have the same one.
+    same examples have the same one; ``prompt`` is what the inputs were filled into.
     """
 
     task: str
@@ -70,6 +70,7 @@ class Labelled:
     source: str
     examples: tuple[TaskExample, ...]
     fingerprint: str
+    prompt: str = ""
 
 
 def labelled(
@@ -81,6 +82,7 @@ def labelled(
     *,
     limit: int | None,
     seed: int,
+    prompt: str = "",
 ) -> Labelled:
     """The examples with their fingerprint; above ``limit`` a sample drawn by ``seed``, in their order.
 
@@ -92,7 +94,7 @@ def labelled(
         examples = [examples[index] for index in sorted(order[:limit])]
     # A lone target is hashed as it is, so the fingerprint of a task without alternatives is that of input and target.
     contents = fingerprint(text for one in examples for text in (one.input, "\0".join(one.references)))
-    return Labelled(task, language, split, source, tuple(examples), contents)
+    return Labelled(task, language, split, source, tuple(examples), contents, prompt)
 
 
 def filled(prompt: str, texts: Mapping[str, str], **words: str) -> Asked:

@@ -239,7 +239,7 @@ def examples(
         raise LingarithError(f"{source} holds no example of '{language}' ({split}){lacking}")
     if task.writes and spoken(language) == spoken(task.writes) and all(one.target == one.article for one in made):
         raise MissingData(f"{source}: in '{language}' ({split}) every target is the text itself: nothing is to learn")
-    return labelled(task.vector_name(source), language, split, source, made, limit=limit, seed=seed)
+    return labelled(task.vector_name(source), language, split, source, made, limit=limit, seed=seed, prompt=task.prompt)
 
 
 Side = tuple[str, Row]

@@ -238,8 +238,11 @@ class Composition:
     def vector(self, name: str, parents: Mapping[str, str]) -> Vector:
         """The result as a vector, whose origin says how it was made, but for the ``error`` of a cut.
 
-        ``parents`` gives the store's hash of each vector in it.
+        ``parents`` gives the store's hash of each vector in it. What it is to read is the prompt of its task vectors,
+        if they have one.
         """
+        read = (vector.origin.get("prompt") for _, vector in self.parts)
+        prompts = {prompt for prompt in read if isinstance(prompt, str)}
         origin = {
             "kind": "composed",
             "expression": str(self.combination),
@@ -247,6 +250,7 @@ class Composition:
             "parents": {parent: parents[parent] for parent in self.combination.names},
             "backbone": self.parts[0][1].origin.get("backbone"),
             "adapter": {"kind": "composed"},
+            **({"prompt": prompts.pop()} if len(prompts) == 1 else {}),
         }
         return Vector(name, self.terms, 1.0, origin, self.rest)
 

@@ -11,7 +11,7 @@ their cores are those of the rearranged updates.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,13 +38,16 @@ it.
 class Cores:
     """The terms of a projection with what is known of each: coefficient, and whether it is a task vector's.
 
-    ``depth`` (0..1) says where in its stack the projection's layer is; None where it is in none, or alone.
+    ``depth`` (0..1) says where in its stack the projection's layer is; None where it is in none, or alone. ``grams``
+    give, for each term, the Gram matrix of the projection's inputs on its vector's data (in × in); as large as a layer,
+    each is read when it is called.
     """
 
     terms: Sequence[LoraTerm | KroneckerTerm]
     weights: Sequence[float]
     tasks: Sequence[bool] = ()
     depth: float | None = None
+    grams: Sequence[Callable[[], Tensor]] = ()
 
     @cached_property
     def factors(self) -> list[tuple[Tensor, Tensor]]:

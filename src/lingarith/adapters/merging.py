@@ -91,6 +91,29 @@ def wudi(cores: Cores, ridge: float) -> Merged:
     return core, 0.0
 
 
+def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
+    """N·(ΣMᵢgᵢ)·(Σgᵢ)⁻¹ with gᵢ = Vᵀ(αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I)V, s the mean of the diagonals of all N Gᵢ.
+
+    It minimises ΣE‖(W − N·cᵢΔWᵢ)·x‖² over W = U·M·Vᵀ, x drawn from the inputs of the projection on vector i's data,
+    with E[x·xᵀ] = Gᵢ: RegMean (Jin et al. 2022, https://arxiv.org/abs/2212.09849), which averages, and of which this is
+    N times: with each cᵢ = 1/N it is the paper's. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε.
+    A coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite
+    also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
+    as published; of directions that no input has, the ridge ε leaves the sum.
+    """
+    _, (v, right) = cores.bases
+    inside = directions(right)[0]  # q × k; where terms coincide, other columns of V are arbitrary
+    basis, seen, size = v @ inside, [], 0.0  # in × k
+    for read in cores.grams:  # one after another
+        gram = read().double()
+        diagonal = gram.diagonal()
+        seen.append(alpha * basis.T @ gram @ basis + (1 - alpha) * (basis.T * diagonal) @ basis)
+        size += float(diagonal.mean()) / len(cores.grams)
+    grams = torch.stack(seen) + ridge * max(size, 1e-200) * torch.eye(basis.shape[1], dtype=basis.dtype)  # N × k × k
+    targets = len(seen) * (cores.cores @ inside @ grams).sum(0)  # p × k
+    return torch.linalg.solve(grams.sum(0), targets, left=False) @ inside.T, 0.0
+
+
 def tsv(cores: Cores, keep: float) -> Merged:
     """U⊥·Σ·V⊥ᵀ: the singular vectors of all terms side by side, made orthonormal with the least change.
 
@@ -232,6 +255,8 @@ class Method(NamedTuple):
     """Whether it must know which vectors are tasks and which languages."""
     deep: bool = False
     """Whether it goes by the depth of a projection's layer."""
+    grams: bool = False
+    """Whether it needs the Gram matrix of each vector's inputs."""
 
 
 MERGINGS: Mapping[str, Method] = {
@@ -246,17 +271,15 @@ MERGINGS: Mapping[str, Method] = {
     "lines": Method(lines, {"first": Number(0.5, 0, 10), "last": Number(1.0, 0, 10)}, deep=True),
     "project": Method(project, {"sides": Word("both", ("both", "left", "right"))}),
     "wudi": Method(wudi, {"ridge": Number(0.01, 0, float("inf"), above=True)}),
+    "regmean": Method(
+        regmean, {"alpha": Number(0.9), "ridge": Number(0.01, 0, float("inf"), above=True)}, grams=True
+    ),
     "tsv": Method(tsv, {"keep": Number(1.0, 0, 1, above=True)}),
     "iso": Method(iso, {"mean": Word("rank", ("rank", "full"))}),
     "ties": Method(ties, {"density": Number(0.2, 0, 1, above=True)}),
     "dare": Method(dare, {"density": Number(0.5, 0, 1, above=True), "seed": Number(0, 0, 2**31, whole=True)}),
 }  # fmt: skip
 """The ways to merge, by their names."""
-REFUSED = {
-    "regmean": "weighs updates by the inputs of each projection on the data of each vector, which no vector carries; "
-    "take wudi, the same least squares with the vectors themselves in the place of these inputs"
-}
-"""Ways that others have, and why they are none here (docs/methods.md)."""
 
 
 @dataclass(frozen=True)
@@ -277,8 +300,6 @@ class Merging:
         Raises :class:`LingarithError` for an unknown name or key, and for a value out of its range.
         """
         name, _, given = text.partition(":")
-        if name in REFUSED:
-            raise LingarithError(f"'{name}' {REFUSED[name]}")
         if name not in MERGINGS:
             raise LingarithError(f"no way to merge is named '{name}'{did_you_mean(name, MERGINGS)}")
         parameters = MERGINGS[name].parameters
@@ -306,6 +327,11 @@ class Merging:
     def deep(self) -> bool:
         """Whether it goes by the depth of a projection's layer."""
         return MERGINGS[self.name].deep
+
+    @property
+    def grams(self) -> bool:
+        """Whether it needs the Gram matrix of each vector's inputs."""
+        return MERGINGS[self.name].grams
 
     def merge(self, cores: Cores) -> Merged:
         """The core of the result, and the squared norm that was lost."""

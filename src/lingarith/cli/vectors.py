@@ -1,18 +1,20 @@
-"""``lingarith vectors``: what the store holds."""
+"""``lingarith vectors``: what the store holds, and what ways to merge must know of it."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import visible
-from .opening import DEFAULT_STORE, Json, StorePlace, open_store, print_json, print_table
+from ..errors import LingarithError, visible
+from ..study.study import ADAPT, study_of
+from .flags import flags
+from .opening import DEFAULT_STORE, TYPED, Json, StorePlace, open_lab, open_store, print_json, print_table, say
 from .progress import shown
 from .terminal import tell
 
-app = typer.Typer(help="List, show and verify the vectors of a store.", no_args_is_help=True)
+app = typer.Typer(help="List, show and verify the vectors of a store; measure their inputs.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -65,6 +67,39 @@ def show(
         several = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
         text = ", ".join(several) if isinstance(several, list) else several
         tell(visible(f"{key}: {text}"))
+
+
+@app.command()
+@flags(
+    "labels", "text", "plain_field", "characters", "tasks", "fields", "prompt", "chat", "train_limit", "sample_seed",
+    "max_input", "max_target", "backbone",
+)  # fmt: skip
+def gram(
+    name: Annotated[str, typer.Argument(help="A name (xlsum[en]), or an older one (xlsum[en]@3f2a).")],
+    given: dict[str, Any],
+    lang: Annotated[str, typer.Option("--lang", help="The language's code, where the vector does not say it.")] = "",
+    store: StorePlace = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Measure what a vector's projections see of its data, which `--method regmean` must know.
+
+    The Gram matrix lies beside the vector; `run`, `adapt` and `choose` make it by themselves. Of an adapter from
+    elsewhere say the data: `lingarith vectors gram mine --text 'plain/{language}.txt' --lang pt`
+    """
+    from ..study.grams import measure_of
+
+    if {"labels", "text"} <= given.keys():
+        raise LingarithError("a vector was trained on labels or on plain text; give --labels or --text, not both")
+    kind = "task" if "labels" in given else "language" if "text" in given else ""
+    with shown() as progress:
+        lab = open_lab(study_of("gram", ADAPT, given, TYPED), store, progress, trains=False)
+        made = measure_of(lab, name, kind, lang)
+    say(lab.notes, stderr=True)
+    if as_json:
+        print_json({"name": name, "projections": len(made), "tokens": made.tokens, "data": made.data})
+    else:
+        size = made.file.path.stat().st_size / 1e6
+        tell(f"{name}: the inputs of {len(made)} projections over {made.tokens:,} tokens, {size:,.1f} MB beside it")
 
 
 @app.command()

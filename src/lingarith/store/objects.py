@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,17 @@ from ..disk.files import (
     read_json,
     replace_folder,
     temporary_folder,
+    write_atomically,
     write_file,
 )
 from ..disk.kept import files_read
 from ..disk.remote import Remote
+from ..disk.temporary import sweep
 from ..errors import LingarithError, Unreadable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..vectors.vector import Vector
 
 SCHEMA = 2
@@ -47,7 +51,8 @@ KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 LARGEST_SCALE = 1e6
 """α/r of any adapter is far below."""
-TENSORS, MANIFEST = "vector.safetensors", "origin.json"
+TENSORS, MANIFEST, GRAM = "vector.safetensors", "origin.json", "gram.safetensors"
+"""The files of an object; the last, which not every one has, is no part of its hash (:mod:`..vectors.gram`)."""
 TRAINED = ("task", "language")
 """The kinds of vectors whose names say what they were trained on."""
 ORIGIN: Mapping[str, Any] = {
@@ -100,6 +105,8 @@ class Objects:
         for digest in self._here():
             if _key(digest, MANIFEST) not in there and (self.place(digest) / MANIFEST).exists():
                 self.push(digest)
+            if self.remote and _key(digest, GRAM) not in there and (path := self.place(digest) / GRAM).exists():
+                self.remote.push(path, _key(digest, GRAM))
 
     def has(self, digest: str) -> bool:
         """Whether there is a whole object of that hash."""
@@ -115,7 +122,32 @@ class Objects:
         if not folder.exists():
             place = self.remote.place if self.remote else self.store
             raise LingarithError(f"no object {digest[:12]}… in {place}; train the vector again")
-        return _read(folder, digest, self._mend(digest), name)
+        return replace(_read(folder, digest, self._mend(digest), name), gram=partial(self.gram, digest))
+
+    def gram(self, digest: str) -> Mapping[str, Tensor]:
+        """The Gram matrix that lies beside a vector, fetched where it is missing here; nothing where it has none.
+
+        Raises :class:`LingarithError` as :func:`..vectors.gram.gram_in` does.
+        """
+        path, manifest = inside(self.store, "objects", digest, GRAM), self.manifest(digest)
+        if self.remote and not path.exists() and self.remote.has(_key(digest, GRAM)):
+            with naming(path), temporary_folder(path.parent) as folder:
+                self.remote.fetch(_key(digest, GRAM), folder / GRAM)
+                (folder / GRAM).replace(path)
+        if not path.exists():
+            return {}
+        from ..vectors.gram import gram_in
+
+        mend = f"delete it and make it again, by `lingarith vectors gram '{manifest['name']}'`"
+        return gram_in(path, fingerprint(manifest["origin"], path), mend)
+
+    def put_gram(self, digest: str, content: Iterable[bytes | memoryview]) -> None:
+        """Put a Gram matrix (:func:`..vectors.gram.gram_file`) beside a vector, in place of the one that is there."""
+        path = inside(self.store, "objects", digest, GRAM)
+        sweep(path.parent)
+        write_atomically(path, content)
+        if self.remote:
+            self.remote.push(path, _key(digest, GRAM))
 
     def hashes(self) -> set[str]:
         """Those of all objects."""
@@ -203,6 +235,8 @@ class Objects:
     def _problem(self, digest: str) -> str | None:
         try:
             _read(self.place(digest), digest, self._mend(digest))
+            for _ in self.gram(digest).values():  # each is looked at when it is read
+                pass
         except LingarithError as problem:
             return str(problem)
         return None

@@ -14,6 +14,7 @@ from ..formats.lokr import write_lokr
 from ..formats.peft import write_peft
 from ..formats.serving import RANKS, write_serving
 from ..vectors.composition import Composition
+from .grams import vectors_of
 from .lab import Lab
 from .options import FULL, KRONECKER
 from .recipes import TABLES, places
@@ -51,7 +52,7 @@ def hand_over(
         combination = tried[choice.weight] if choice else next(iter(tried.values()))
         folder = adapter_folder(study.tasks, place.task, place.target)
         write(
-            Composition(combination, lab.vectors(combination.names), study.sums.value),
+            Composition(combination, vectors_of(lab, [combination], study.sums.value), study.sums.value),
             inside(out, folder),
             base_model=elsewhere(lab.backbone.facts)[0],
             task_type="SEQ_2_SEQ_LM" if lab.backbone.encoder_decoder else "CAUSAL_LM",

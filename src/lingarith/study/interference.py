@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 
 from ..algebra import Combination
 from ..inspection.measure import inspect
+from .grams import vectors_of
 from .lab import Lab
 from .outputs import UNCHANGED, Stored, Wanted, space_of
 from .place import Method, Place
@@ -51,12 +52,12 @@ def _points(lab: Lab, rows: Iterable[tuple[Place, Method]]) -> Iterator[tuple[st
 
 def figures_of(lab: Lab, method: Method, composition: Combination) -> dict[str, float]:
     """The figures of a composition that are there; none where it holds no task vector, or its space refuses it."""
-    vectors = lab.vectors(composition.names)
+    space = space_of(lab, method.sums or UNCHANGED)
+    vectors = vectors_of(lab, [composition], space)
     tasks = [vectors[name].origin.get("kind") == "task" for name in composition.names]
     share = sum(weight for is_task, weight in zip(tasks, composition.weights.values(), strict=True) if is_task)
     if not any(tasks) or share <= 0:
         return {}
-    space = space_of(lab, method.sums or UNCHANGED)
     inspection = inspect(composition, vectors, [space])
     if str(space) not in inspection.sums.results:
         return {}

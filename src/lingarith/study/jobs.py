@@ -132,15 +132,16 @@ class Job:
 
     def training(self, backbone: Backbone, folder: Path) -> Training:
         """What is to be trained, its examples as token numbers."""
-        data = self._items(backbone, self.data, folder / "text")
+        data = self.items(backbone, self.data, folder / "text")
         if self.mixed:
             text, own = self.mixed
             counts = [steps * self.options.batch_size for steps in (self.options.steps - own, own)]
-            data = MixedItems((data, self._items(backbone, text, folder / "text")), counts)
-        validation = self._items(backbone, self.validation, folder / "held out") if self.validation else None
+            data = MixedItems((data, self.items(backbone, text, folder / "text")), counts)
+        validation = self.items(backbone, self.validation, folder / "held out") if self.validation else None
         return Training(self.name, data, self.options, folder, self.origin(), validation, start=self.begun)
 
-    def _items(self, backbone: Backbone, data: Labelled | PlainText, folder: Path) -> TrainingData:
+    def items(self, backbone: Backbone, data: Labelled | PlainText, folder: Path | None = None) -> TrainingData:
+        """Data as token numbers, cut as in this training; those of plain text are kept in the folder, if any."""
         options = self.options
         if isinstance(data, Labelled):
             return task_items(backbone, data, max_input=options.max_input, max_target=options.max_target)

@@ -259,11 +259,14 @@ class Lab:
         self.orders[name] = Order(f"{RANDOM}[{code}]", like=like, seed=seed)
         return vector(name)
 
-    def stored(self, name: str) -> Combination:
-        """A vector that the store has under that name. Raises :class:`LingarithError` where it has none."""
+    def stored(self, name: str, known: Callable[[], Job] | None = None) -> Combination:
+        """A vector that the store has under that name. Raises :class:`LingarithError` where it has none.
+
+        ``known`` makes the training that gives such a vector here.
+        """
         if name not in self.orders:
             content = self.store.resolve(name, self.backbone.fingerprint, self.backbone.parts)
-            self.orders[name] = Order(name, self._taught(content), content=content)
+            self.orders[name] = Order(name, self._taught(content), content=content, known=known)
         return vector(name)
 
     def put_on(self, expression: Combination) -> None:
@@ -292,7 +295,7 @@ class Lab:
         for spoken in (code, *order.labels):
             check_code(spoken)
         if not self.trains:
-            return self.stored(order.stored)
+            return self.stored(order.stored, order.job)
         if isinstance(options.adapter, Factored):
             options.adapter.check(self.backbone.shapes_of(options.projections))
         marks = marks_of(self.study.varied(variant), options, order.labels, variant)

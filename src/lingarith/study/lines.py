@@ -18,7 +18,7 @@ from .hand_over import check_handed_over
 from .lab import Lab
 from .listings import LISTINGS
 from .options import FULL as FULL_ADAPTER
-from .options import must_vary
+from .options import LORA, must_vary
 from .outputs import Counted, Outputs, Wanted
 from .place import Method, Place
 from .recipes import TABLES, places, rows
@@ -180,6 +180,11 @@ def _check(study: Study) -> None:
     table = TABLES[study.table]
     if table.own_sums and study.sums.merging is not None:
         raise LingarithError(f"the rows of '{study.table}' say themselves how they are summed; leave out --method")
+    if study.sums.value.merging and study.sums.value.merging.grams and study.vectors.kind != LORA:
+        raise LingarithError(
+            f"'{study.sums.value.merging.name}' merges LoRA alone, and {study.vectors.kind} is trained; take the sum, "
+            "or another method"
+        )
     must_vary("text", study.data.text, ("language",))
     sources = _must_be_others("sources", study.languages.sources)
     for labels in study.tasks.values():

@@ -16,8 +16,8 @@ class Order:
     """A vector that is asked for: what the store calls it, the languages of its labels, and how it is had.
 
     ``job`` makes the training (which reads data); without one the vector is ``like`` another, and random by ``seed``,
-    or one that is in the store already, of the content hash ``content``. One that goes on from another is trained
-    ``after`` that.
+    or one that is in the store already, of the content hash ``content``; ``known`` makes the training that gives such a
+    one here. One that goes on from another is trained ``after`` that.
     """
 
     stored: str
@@ -27,6 +27,7 @@ class Order:
     after: str = ""
     seed: int = 0
     content: str = ""
+    known: Callable[[], Job] | None = None
 
 
 def over_mark(over: str) -> str:

@@ -31,6 +31,7 @@ from ..text.corpora import PlainText
 from ..text.labelled import Labelled
 from ..vectors.composition import Composition, Space
 from ..vectors.vector import Update
+from .grams import data_of, merged_by_grams, vectors_of
 from .lab import Lab
 from .records import must_be_score
 from .scoring import Outcome
@@ -77,11 +78,15 @@ def space_of(lab: Lab, sums: Mapping[str, Any] = UNCHANGED) -> Space:
 def facts_of(lab: Lab, composition: Combination, sums: Mapping[str, Any] = UNCHANGED) -> dict[str, Any]:
     """What any answer about a composition depends on."""
     options = lab.study.backbone
-    return {
+    space = space_of(lab, sums)
+    facts: dict[str, Any] = {
         "backbone": [lab.backbone.fingerprint, options.dtype, options.bits],
         "composition": sorted((lab.recipe(name), weight) for name, weight in composition.terms),
-        "space": str(space_of(lab, sums).over(composition)),
+        "space": str(space.over(composition)),
     }
+    if merged_by_grams(space, composition):
+        facts["grams"] = sorted((lab.recipe(name), data_of(lab, name)) for name in composition.names)
+    return facts
 
 
 def key_of(lab: Lab, wanted: Wanted, composition: Combination) -> str:
@@ -138,7 +143,7 @@ class Stored:
     def _make(self, wanted: Wanted, lacking: Mapping[str, Combination], kept: dict[str, list[Outcome]]) -> None:
         """Generate for compositions of which equally many examples are done, and keep each as soon as it is there."""
         lab, data, scoring = self.lab, wanted.data, self.lab.scoring(wanted.task)
-        vectors = lab.vectors(name for composition in lacking.values() for name in composition.names)
+        vectors = vectors_of(lab, [*lacking.values()], space_of(lab, wanted.sums))
         updates = (_update(lab, composition, vectors, wanted.sums) for composition in lacking.values())
         title, total = f"{self.title or 'writing'} ({data.language}, {data.split})", len(lacking) * len(data.examples)
 
@@ -164,7 +169,8 @@ class Stored:
                     if (kept := lab.store.read(key, MEND)) is None:
                         lab.progress(f"judging on plain text of {text.language}", number, len(compositions))
                         items = items or PrefixItems(lab.backbone, text, length)
-                        with lab.backbone.using(_update(lab, composition, lab.vectors(composition.names))):
+                        vectors = vectors_of(lab, [composition], space_of(lab))
+                        with lab.backbone.using(_update(lab, composition, vectors)):
                             loss = mean_loss(lab.backbone, items, TrainOptions(max_input=length), limit=64)
                         if not math.isfinite(loss):
                             raise LingarithError(
@@ -180,7 +186,7 @@ class Stored:
         space = space_of(self.lab, sums)
         if not composition.names or (space.rank is None and space.over(composition).merging is None):
             return 0.0
-        return round(Composition(composition, self.lab.vectors(composition.names), space).error, 6)
+        return round(Composition(composition, vectors_of(self.lab, [composition], space), space).error, 6)
 
 
 def _predicted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from ..adapters.merging import MERGINGS
 from ..algebra import Combination, add, add_subtract, add_subtract_related, average, uncoupled
 from . import baselines, options
 from . import records as r
@@ -96,7 +97,9 @@ def merged(v: Place, sources: Sequence[str]) -> Iterator[Method]:
     for method in adaptation(v, sources):
         yield method
         if method.name == r.ADD_SUBTRACT:
-            yield from (replace(method, name=name, sums={"merging": name}) for name in r.MERGED)
+            lora = v.study.vectors.kind == options.LORA
+            for name in (name for name in r.MERGED if lora or not MERGINGS[name].grams):
+                yield replace(method, name=name, sums={"merging": name})
 
 
 def many_sources(v: Place, sources: Sequence[str]) -> Iterator[Method]:

@@ -16,7 +16,7 @@ BEST, BEST_ON_TEST, ADD_SUBTRACT_RELATED = "best", "best_on_test", "add_subtract
 LORA, MULTI_LORA, KRONECKER, MULTI_KRONECKER = "lora", "multi_lora", "kronecker", "multi_kronecker"
 FULL = "full"
 RATES, SCALED, WRONG, RANDOM = "rates", "scaled", "wrong", "random"
-MERGED = ("keepnorm", "layers", "lines", "project", "wudi", "tsv", "iso", "ties", "dare")
+MERGED = ("keepnorm", "layers", "lines", "project", "wudi", "regmean", "tsv", "iso", "ties", "dare")
 """Eq. 2 (4) merged otherwise than by the sum, each with its default parameters (:mod:`..adapters.merging`)."""
 EQUATIONS = (BASELINE, ADD, ADD_SUBTRACT, UNCOUPLED)
 """What an adaptation compares, in the order of its table."""

@@ -122,7 +122,7 @@ class Composition:
         check_fit([vector for _, vector in self.parts], self._outlines, self.space.name)
         if self.space.merging is not None:
             self.must_be_projections(f"'{self.space.merging.name}'")
-            check_merging(self.space.merging, self.parts, self._outlines)
+            check_merging(self.space.merging, self.parts, self._outlines, self._grams)
         if self.space.rank is not None:
             self.must_be_projections("a cut to a rank")
         if self.space.kronecker is not None:
@@ -216,7 +216,7 @@ class Composition:
         self._check(exact, path)
         outside = 0.0
         if space.merging is not None:
-            exact, outside = merged(space.merging, self.parts, path, self._depths.get(path))
+            exact, outside = merged(space.merging, self.parts, path, self._depths.get(path), self._grams)
             self._check(exact, path)
         if space.rank is None:
             if space.merging is not None:
@@ -271,6 +271,12 @@ class Composition:
     @cached_property
     def _depths(self) -> Mapping[str, float]:
         return depths(self.paths)
+
+    @cached_property
+    def _grams(self) -> list[Mapping[str, Tensor]]:
+        """The Gram matrix of each vector, in the order of ``parts``, where the merging needs them."""
+        needed = self.space.merging is not None and self.space.merging.grams
+        return [vector.gram() for _, vector in self.parts] if needed else []
 
     @cached_property
     def _outlines(self) -> list[Terms]:

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from torch import Tensor
 
 from ..adapters.cores import Cores
 from ..adapters.dense import DenseTerm
 from ..adapters.kronecker import KroneckerTerm
+from ..adapters.lora import LoraTerm
 from ..adapters.merging import Merging
 from ..adapters.terms import Term, exact_count, exact_rank
 from ..errors import LingarithError
-from .outline import Terms, kronecker_outline, lora_outline
+from .outline import Terms, kronecker_outline, lora_outline, rest_outline
 from .vector import Vector
 
 TASK, LANGUAGES = "task", ("language", "random")
 """What the origins of task and language vectors call them; a random one stands for a language."""
 
 
-def check_merging(merging: Merging, parts: Sequence[tuple[float, Vector]], outlines: Sequence[Terms]) -> None:
-    """Raise :class:`LingarithError` unless the vectors can be merged: LoRA with LoRA, Kronecker of one size with it."""
+def check_merging(
+    merging: Merging,
+    parts: Sequence[tuple[float, Vector]],
+    outlines: Sequence[Terms],
+    grams: Sequence[Mapping[str, Tensor]],
+) -> None:
+    """Raise :class:`LingarithError` unless the vectors can be merged: LoRA with LoRA, Kronecker of one size with it.
+
+    ``grams`` are theirs, where the merging needs them.
+    """
     for _, vector in parts:
         kind = vector.origin.get("kind")
         if merging.roles and kind not in (TASK, *LANGUAGES):
@@ -50,15 +62,47 @@ def check_merging(merging: Merging, parts: Sequence[tuple[float, Vector]], outli
                 f"'{merging.name}' merges adapters of one kind, and at {path} there are {several}; take the sum, or "
                 "vectors of one kind"
             )
+    if merging.grams:
+        for (_, vector), terms, gram in zip(parts, outlines, grams, strict=True):
+            _check_gram(merging, vector, terms, rest_outline(gram))
+
+
+def _check_gram(merging: Merging, vector: Vector, terms: Terms, gram: Mapping[str, Tensor]) -> None:
+    """Raise :class:`LingarithError` unless a vector is LoRA and its Gram matrix (an outline of it) fits it."""
+    for path, (term, *_) in terms.items():
+        if not isinstance(term, LoraTerm):
+            raise LingarithError(
+                f"'{merging.name}' merges LoRA alone, and {vector.name} is {term.described()}; take the sum, or "
+                "another method"
+            )
+        if not gram:
+            raise LingarithError(
+                f"'{merging.name}' needs the Gram matrix of each vector's inputs, and {vector.name} has none; make it "
+                f"by `lingarith vectors gram '{vector.name}'` with the --text or --labels that it was trained on"
+            )
+        if path not in gram or len(gram[path]) != term.size[1]:
+            raise LingarithError(
+                f"the Gram matrix of {vector.name} does not fit it: {path} takes {term.size[1]} inputs; make it again "
+                f"by `lingarith vectors gram '{vector.name}'`"
+            )
 
 
 def merged(
-    merging: Merging, parts: Sequence[tuple[float, Vector]], path: str, depth: float | None
+    merging: Merging,
+    parts: Sequence[tuple[float, Vector]],
+    path: str,
+    depth: float | None,
+    grams: Sequence[Mapping[str, Tensor]],
 ) -> tuple[tuple[Term, ...], float]:
-    """What a merging makes of a projection, and the squared norm that it lost."""
+    """What a merging makes of a projection, and the squared norm that it lost; ``grams`` as :func:`check_merging`."""
     held = [(c, vector, term) for c, vector in parts for term in vector.scaled(path)]
     tasks = [vector.origin.get("kind") == TASK for _, vector, _ in held]
-    cores = Cores([term for *_, term in held], [c for c, *_ in held], tasks, depth)  # type: ignore[misc]  # none is dense
+    reads = [
+        partial(gram.__getitem__, path)
+        for (_, vector), gram in zip(parts, grams, strict=merging.grams)
+        if path in vector.terms
+    ]
+    cores = Cores([term for *_, term in held], [c for c, *_ in held], tasks, depth, reads)  # type: ignore[misc]  # none is dense
     core, lost = merging.merge(cores)
     return (cores.term(core),), lost
 

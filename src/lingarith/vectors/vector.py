@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,8 @@ class Vector:
     ranks may differ from one to another. ``origin`` holds plain JSON: what it was trained on,
     backbone fingerprint, adapter, seeds, versions. Full fine-tuning, and it alone, changes more than
     projections: ``rest`` maps the names of the backbone's other parameters to the change of each,
-    which ``scale`` multiplies too.
+    which ``scale`` multiplies too. ``gram`` gives what the store has beside it, nothing where it has none: by path the
+    Gram matrix of the projection's inputs on the vector's data (in × in), see :mod:`.gram`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Vector:
     scale: float
     origin: Mapping[str, Any] = field(default_factory=dict)
     rest: Mapping[str, Tensor] = field(default_factory=dict)
+    gram: Callable[[], Mapping[str, Tensor]] = field(default=dict, repr=False, compare=False)
 
     def scaled(self, path: str, c: float = 1.0) -> tuple[Term, ...]:
         """The summands of c·ΔW at a projection; none where the vector leaves it as it is.

@@ -272,6 +272,7 @@ def test_a_baseline_is_an_expression(command: Command, on: tuple[str, ...]) -> N
         ("evaluate", "news[pt]", "pt", "--test-limit", "1"),
         ("generate", "news[pt]", "Olá."),
         ("train", "language", "uk", "--on", "news[pt]"),
+        ("vectors", "gram", "news[pt]"),
     ],
 )
 def test_vectors_of_another_backbone_are_refused(

@@ -153,3 +153,59 @@ def test_a_store_that_lies_elsewhere(
     assert command("vectors", "show", "twice", *where).code == 0
     assert "there is no store at memory://x/y; train" in fails("vectors", "list", "--store", "memory://x/y")
     assert "Protocol not known: foo" in fails("vectors", "list", "--store", "foo://x/y")
+
+
+# ---------------------------------------------------------------- the inputs that regmean asks about
+
+SUM = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
+BY = ("--space", "delta", "--method", "regmean")
+DEFAULT = "regmean:alpha=0.9,ridge=0.01"
+
+
+@pytest.fixture
+def on(tiny_backbone: Path, store: Path) -> tuple[str, ...]:
+    return ("-b", str(tiny_backbone), "--store", str(store))
+
+
+def test_gram(command: Command, fails: Callable[..., str], on: tuple[str, ...], store: Path, tmp_path: Path) -> None:
+    where = ("--store", store)
+    none = "'regmean' needs the Gram matrix of each vector's inputs, and headlines[en] has none; make it by `lingarith"
+    for words in (
+        ("compose", SUM, *BY, *where),
+        ("generate", SUM, "Olá.", *BY, *on),
+        ("evaluate", SUM, "pt", *BY, *on),
+    ):
+        assert fails(*words).startswith(none)
+    lacks = command("inspect", SUM, "--methods", *where, "--json").json["refused"]
+    assert lacks == {f"delta, {DEFAULT}": none.partition(";")[0]}
+    facts = command("vectors", "gram", "headlines[en]", "--train-limit", "6", *on, "--json").json
+    assert (facts["name"], facts["projections"]) == ("headlines[en]", 2 * 4 + 2 * 8)
+    origin = command("vectors", "show", "headlines[en]", *where, "--json").json["origin"]
+    assert facts["data"] == origin["data"]["fingerprint"]
+    for name in ("news[pt]", "news[en]"):
+        said = command("vectors", "gram", name, "--characters", "2000", *on).out
+        assert said.startswith(f"{name}: the inputs of 24 projections over ")
+    made = command("compose", SUM, *BY, *where, "--json").json
+    assert made["space"] == f"delta, {DEFAULT}"
+    assert made["norm"] != command("compose", SUM, "--space", "delta", *where, "--json").json["norm"]
+    assert not command("inspect", SUM, "--methods", *where, "--json").json["refused"]
+    words = ("export", SUM, *BY, *where, "--out", tmp_path / "adapter")
+    assert command(*words).code == 0
+    assert command("generate", SUM, "Olá.", *BY, "--max-output", "3", *on).code == 0
+    assert command("evaluate", SUM, "pt", *BY, "--test-limit", "1", "--max-output", "3", *on).code == 0
+    assert command("vectors", "verify", *where).out == "3 vectors, all as they were written\n"
+
+
+def test_the_data_of_a_vector_from_elsewhere_are_said(
+    command: Command, fails: Callable[..., str], on: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    assert command("compose", "news[pt]", "--store", store, "--out", tmp_path / "adapter").code == 0
+    assert command("import", tmp_path / "adapter", "--name", "mine", *on).code == 0
+    assert fails("vectors", "gram", "mine", *on).startswith("mine does not say on what it was trained; give --text or")
+    (tmp_path / "pt.txt").write_text("Uma ponte nova foi aberta.\n" * 40, encoding="utf-8")
+    text = ("--text", tmp_path / "{language}.txt")
+    assert fails("vectors", "gram", "mine", *text, *on).startswith("mine does not say on what it was trained")
+    assert command("vectors", "gram", "mine", *text, "--lang", "pt", *on).code == 0
+    both = ("--text", "newsroom", "--labels", "newsroom")
+    assert fails("vectors", "gram", "mine", *both, *on).startswith("a vector was trained on labels or on plain text")
+    assert fails("vectors", "gram", "news[pd]", *on).startswith("no vector named 'news[pd]'")

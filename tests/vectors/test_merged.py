@@ -31,7 +31,10 @@ def trained(name: str, kind: str, adapter: Lora | Kronecker = LORA) -> Vector:
         path: (type(term)(*(torch.randn(factor.shape, generator=g) for factor in term)),)
         for path, term in adapter.init(SHAPES, 0).items()
     }
-    return Vector(name, terms, adapter.scale, {"backbone": {"name": "tiny", "fingerprint": "f" * 64}, "kind": kind})
+    inputs = {path: torch.randn(40, inner, generator=g) for path, (_, inner) in SHAPES.items()}
+    grams = {path: x.T @ x / len(x) for path, x in inputs.items()}
+    origin = {"backbone": {"name": "tiny", "fingerprint": "f" * 64}, "kind": kind}
+    return Vector(name, terms, adapter.scale, origin, gram=lambda: grams)
 
 
 @pytest.fixture
@@ -125,12 +128,13 @@ def test_a_projection_that_only_some_adapt(vectors: dict[str, Vector]) -> None:
 def test_kronecker(vectors: dict[str, Vector]) -> None:
     kinds = {TASK: "task", TARGET: "language", SOURCE: "language"}
     alike = {name: trained(name, kind, Kronecker(4, 2)) for name, kind in kinds.items()}
-    for name in MERGINGS:
+    for name in MERGINGS.keys() - {"regmean"}:
         composition = compose(EXPRESSION, alike, by(name))
         for path in SHAPES:
             assert [t.shape for t in composition.at(path)[0]] == [t.shape for t in composition.outline[path][0]]
         assert compose(EXPRESSION, alike, by(name, rank=2)).at("head")[0].kind == "lora"
     refused("at encoder.0.q there are Kronecker 4 × 2", alike | {TARGET: vectors[TARGET]}, "tsv")
+    refused(r"'regmean' merges LoRA alone, and xlsum\[en\] is Kronecker 4 × 2; take the sum", alike, "regmean")
     refused("adapters of one kind", alike | {TARGET: trained(TARGET, "language", Kronecker(2, 2))}, "tsv")
 
 
@@ -155,3 +159,39 @@ def test_what_cannot_be_merged(vectors: dict[str, Vector]) -> None:
         realise(EXPRESSION, huge, by("lines:first=10,last=10"))
     with pytest.raises(LingarithError, match="'tsv' merges exact updates, and sums are taken in 'factors'; give"):
         Space("factors", merging=Merging.of("tsv"))
+
+
+def test_gram_matrices_must_be_there_and_fit(vectors: dict[str, Vector]) -> None:
+    def held(gram: dict[str, torch.Tensor]) -> dict[str, Vector]:
+        return vectors | {TARGET: replace(vectors[TARGET], gram=lambda: gram)}
+
+    whole = dict(vectors[TARGET].gram())
+    none = r"'regmean' needs the Gram matrix of each vector's inputs, and mc4\[pt\] has none; make it by "
+    refused(none + r"`lingarith vectors gram 'mc4\[pt\]'`", held({}), "regmean")
+    fewer = {path: gram for path, gram in whole.items() if path != "head"}
+    refused(r"the Gram matrix of mc4\[pt\] does not fit it: head takes 8 inputs", held(fewer), "regmean")
+    refused("head takes 8 inputs", held(whole | {"head": torch.eye(7)}), "regmean")
+    compose(EXPRESSION, held({}), by("wudi"))  # which needs none
+    alone = compose(vector(TARGET), held({}), by("regmean"))  # nor does a vector alone
+    assert alone.space == Space("delta")
+
+
+def test_regmean_reads_one_projection_at_a_time(vectors: dict[str, Vector]) -> None:
+    read: list[str] = []
+
+    class Noted(dict[str, torch.Tensor]):
+        def __getitem__(self, path: str) -> torch.Tensor:
+            read.append(path)
+            return super().__getitem__(path)
+
+    noted = {name: replace(v, gram=lambda v=v: Noted(v.gram())) for name, v in vectors.items()}
+    composition = compose(EXPRESSION, noted, by("regmean"))
+    assert not read
+    composition.at("head")
+    assert read == ["head"] * 3
+    equal = {name: replace(v, gram=vectors[TASK].gram) for name, v in vectors.items()}
+    ours, plain = (realise(EXPRESSION, equal, space) for space in (by("regmean"), "delta"))
+    assert ours is not None
+    assert plain is not None
+    for path in SHAPES:
+        torch.testing.assert_close(ours.delta(path), plain.delta(path), rtol=1e-4, atol=1e-4)

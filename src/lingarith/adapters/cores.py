@@ -89,11 +89,11 @@ class Cores:
         return int.from_bytes(digest.digest()[:8], "little") >> 1
 
     def term(self, core: Tensor) -> LoraTerm | KroneckerTerm:
-        """The term whose ΔW is U·core·Vᵀ, of min(p, q) ranks."""
+        """The term whose ΔW is U·core·Vᵀ, of min(p, q) ranks; U·core, where the core has ``in`` columns and not q."""
         (u, _), (v, _) = self.bases
         count = min(core.shape)
         a, b, _, _ = low_rank.dense(core, count)
-        a, b = (a @ v.T).float(), (u @ b).float()
+        a, b = (a @ v.T if core.shape[1] == v.shape[1] else a).float(), (u @ b).float()
         first = self.terms[0]
         if isinstance(first, LoraTerm):
             return LoraTerm(a, b)

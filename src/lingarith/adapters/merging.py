@@ -1,8 +1,9 @@
 """Ways to merge updates beside their sum, each on the small exact cores Mᵢ of :mod:`.cores`, coefficients in them.
 
-A method is a function from :class:`Cores` to the core of the result (p × q), and the squared norm of what it lost
-where it could not keep to the terms' own spaces. What the papers average over checkpoints is here a sum with
-coefficients, which may be negative. Kronecker products of one size go through Van Loan's rearrangement.
+A method is a function from :class:`Cores` to the core of the result (p × q; p × in where its rows are not those of the
+terms), and the squared norm of what it lost where it could not keep to the terms' own spaces. What the papers average
+over checkpoints is here a sum with coefficients, which may be negative. Kronecker products of one size go through Van
+Loan's rearrangement.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def wudi(cores: Cores, ridge: float) -> Merged:
     return core, 0.0
 
 
-def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
+def regmean(cores: Cores, alpha: float, ridge: float, rows: str) -> Merged:
     """N·(ΣMᵢgᵢ)·(Σgᵢ)⁻¹ with gᵢ = Vᵀ(αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I)V, s the mean of the diagonals of all N Gᵢ.
 
     It minimises ΣE‖(W − N·cᵢΔWᵢ)·x‖² over W = U·M·Vᵀ, x drawn from the inputs of the projection on vector i's data,
@@ -100,18 +101,26 @@ def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
     A coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite
     also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
     as published; of directions that no input has, the ridge ε leaves the sum.
+
+    With ``rows=all`` W is any matrix, as in the paper: U·N·(ΣMᵢVᵀGᵢ)·(ΣGᵢ)⁻¹, of the same rank, whose rows are no
+    longer sums of the vectors' own; it takes an equation of in × in for each projection.
     """
     _, (v, right) = cores.bases
-    inside = directions(right)[0]  # q × k; where terms coincide, other columns of V are arbitrary
-    basis, seen, size = v @ inside, [], 0.0  # in × k
-    for read in cores.grams:  # one after another
-        gram = read().double()
-        diagonal = gram.diagonal()
-        seen.append(alpha * basis.T @ gram @ basis + (1 - alpha) * (basis.T * diagonal) @ basis)
-        size += float(diagonal.mean()) / len(cores.grams)
-    grams = torch.stack(seen) + ridge * max(size, 1e-200) * torch.eye(basis.shape[1], dtype=basis.dtype)  # N × k × k
-    targets = len(seen) * (cores.cores @ inside @ grams).sum(0)  # p × k
-    return torch.linalg.solve(grams.sum(0), targets, left=False) @ inside.T, 0.0
+    # Where terms coincide, what V has beyond them is arbitrary.
+    basis = v @ directions(right)[0] if rows == "own" else torch.eye(len(v), dtype=v.dtype)  # in × k
+    parts = cores.cores @ (v.T @ basis)  # N × p × k
+    grams, targets, size = torch.zeros(basis.shape[1], dtype=v.dtype).diag(), torch.zeros_like(parts[0]), 0.0
+    for part, read in zip(parts, cores.grams, strict=True):
+        whole = read().double()  # in × in
+        gram = alpha * whole
+        gram.diagonal().copy_(whole.diagonal())
+        size += float(gram.diagonal().mean()) / len(parts)
+        seen = basis.T @ gram @ basis if rows == "own" else gram  # k × k
+        grams, targets = grams + seen, targets + part @ seen
+    noise = ridge * max(size, 1e-200)
+    grams = grams + len(parts) * noise * torch.eye(len(grams), dtype=v.dtype)
+    merged = len(parts) * torch.linalg.solve(grams, targets + noise * parts.sum(0), left=False) @ basis.T  # p × in
+    return (merged if rows == "all" and v.shape[1] < len(v) else merged @ v), 0.0
 
 
 def tsv(cores: Cores, keep: float) -> Merged:
@@ -272,7 +281,13 @@ MERGINGS: Mapping[str, Method] = {
     "project": Method(project, {"sides": Word("both", ("both", "left", "right"))}),
     "wudi": Method(wudi, {"ridge": Number(0.01, 0, float("inf"), above=True)}),
     "regmean": Method(
-        regmean, {"alpha": Number(0.9), "ridge": Number(0.01, 0, float("inf"), above=True)}, grams=True
+        regmean,
+        {
+            "alpha": Number(0.9),
+            "ridge": Number(0.01, 0, float("inf"), above=True),
+            "rows": Word("own", ("own", "all")),
+        },
+        grams=True,
     ),
     "tsv": Method(tsv, {"keep": Number(1.0, 0, 1, above=True)}),
     "iso": Method(iso, {"mean": Word("rank", ("rank", "full"))}),

@@ -129,7 +129,7 @@ class Objects:
 
         Raises :class:`LingarithError` as :func:`..vectors.gram.gram_in` does.
         """
-        path, manifest = inside(self.store, "objects", digest, GRAM), self.manifest(digest)
+        path = inside(self.store, "objects", digest, GRAM)
         if self.remote and not path.exists() and self.remote.has(_key(digest, GRAM)):
             with naming(path), temporary_folder(path.parent) as folder:
                 self.remote.fetch(_key(digest, GRAM), folder / GRAM)
@@ -138,6 +138,7 @@ class Objects:
             return {}
         from ..vectors.gram import gram_in
 
+        manifest = self.manifest(digest)
         mend = f"delete it and make it again, by `lingarith vectors gram '{manifest['name']}'`"
         return gram_in(path, fingerprint(manifest["origin"], path), mend)
 

@@ -51,7 +51,8 @@ def vectors_of(lab: Lab, compositions: Sequence[Combination], space: Space) -> d
     vectors = lab.vectors(name for composition in compositions for name in composition.names)
     asked = [composition.names for composition in compositions if merged_by_grams(space, composition)]
     for name in dict.fromkeys(name for names in asked for name in names):
-        content = lab.content(name) or ""
+        content = lab.content(name)
+        assert content  # it is there, since its vector is
         if not lab.store.objects.gram(content) and (job := _job(lab, name)):
             measure(lab, content, vectors[name], job)
         vectors[name] = replace(vectors[name], gram=partial(lab.store.objects.gram, content))
@@ -76,7 +77,10 @@ def measure(lab: Lab, content: str, vector: Vector, job: Job, *, anew: bool = Fa
     store, sizes = lab.store, {}
     for path, terms in sorted(outline(vector.terms).items()):
         if len(terms) > 1 or not isinstance(terms[0], LoraTerm) or vector.rest:
-            raise LingarithError(f"{vector.name} is {vector.adapter}, and Gram matrices are for LoRA alone")
+            raise LingarithError(
+                f"{vector.name} is {vector.adapter}, and Gram matrices are for LoRA alone; take the sum, or another "
+                "method"
+            )
         sizes[path] = terms[0].size[1]
     with alone(inside(store.folder, "objects", content, GRAM)):
         if anew or not store.objects.gram(content):

@@ -29,6 +29,7 @@ from ..model.options import Decoding
 from ..model.train import train
 from ..text.corpora import PlainText
 from ..text.labelled import Asked, Labelled
+from .grams import bytes_of, gram_of
 from .jobs import Job
 from .lab import Lab
 from .outputs import Counted
@@ -102,6 +103,9 @@ class Forecast:
             if names:
                 seconds, size = sum(map(self.training, left)), sum(map(self._bytes, left))
                 stages.append(Stage(what, len(names), len(left), seconds, size))
+        if measured := self.counted.measured:  # which takes a pass over a few thousand tokens, and much of the disk
+            sizes = [bytes_of(lab, name) for name in measured if not gram_of(lab, name)]
+            stages.append(Stage("Gram matrices", len(measured), len(sizes), 0.0, sum(sizes)))
         for kind, what in KINDS.items():
             asked = {key: n for key, n in self.counted.asked.items() if key.startswith(f"{kind} ")}
             left_over = sum(self.counted.lacking.get(key, 0) for key in asked)

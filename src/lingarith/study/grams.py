@@ -61,12 +61,24 @@ def vectors_of(lab: Lab, compositions: Sequence[Combination], space: Space) -> d
 
 def data_of(lab: Lab, name: str) -> str:
     """The fingerprint of what the Gram matrix of a vector is measured on, or will be; empty where nobody knows."""
-    content = lab.content(name)
-    gram = lab.store.objects.gram(content) if content else {}
-    if isinstance(gram, Gram):
+    if gram := gram_of(lab, name):
         return gram.data
     job = _job(lab, name)
     return job.data.fingerprint if job else ""
+
+
+def gram_of(lab: Lab, name: str) -> Gram | None:
+    """What lies beside a vector; None where it, or the vector itself, is not there yet."""
+    content = lab.content(name)
+    gram = lab.store.objects.gram(content) if content else None
+    return gram if isinstance(gram, Gram) else None
+
+
+def bytes_of(lab: Lab, name: str) -> int:
+    """What the Gram matrix of a vector that is trained here takes on the disk."""
+    job = _job(lab, name)
+    sizes = lab.backbone.shapes_of(job.options.projections).values() if job else ()
+    return sum(4 * inner**2 for _, inner in sizes)
 
 
 def measure(lab: Lab, content: str, vector: Vector, job: Job, *, anew: bool = False) -> Gram:

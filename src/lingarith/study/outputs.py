@@ -217,6 +217,8 @@ class Counted:
     lacking: dict[str, int] = field(default_factory=dict)
     needed: dict[str, None] = field(default_factory=dict)
     """The vectors that are asked about, and those which they are like or go on from."""
+    measured: dict[str, None] = field(default_factory=dict)
+    """The vectors whose Gram matrices what lacks is merged by."""
 
     def need(self, compositions: Iterable[Combination]) -> None:
         """Note the vectors of some compositions as needed."""
@@ -238,6 +240,7 @@ class Counted:
             self.asked[label] = max(size, self.asked.get(label, 0))
             if missing:
                 self.lacking[label] = max(missing, self.lacking.get(label, 0))
+                self._merge(composition, wanted.sums)
             rest = wanted.examples.examples[len(kept) :]
             answers.append([*kept, *(Outcome(example.id, "", 0.0, "other") for example in rest)])
         return answers
@@ -251,11 +254,16 @@ class Counted:
             self.asked[f"plain {key}"] = 64
             if kept is None:
                 self.lacking[f"plain {key}"] = 64
+                self._merge(composition)
             answers.append(0.0 if kept is None else _loss_in(kept, f"{self.lab.store.place}/{key}"))
         return answers
 
     def error(self, composition: Combination, sums: Mapping[str, Any]) -> float:
         return 0.0
+
+    def _merge(self, composition: Combination, sums: Mapping[str, Any] = UNCHANGED) -> None:
+        if merged_by_grams(space_of(self.lab, sums), composition):
+            self.measured |= dict.fromkeys(composition.names)
 
 
 def read_outcomes(lab: Lab, key: str, data: Labelled) -> list[Outcome]:

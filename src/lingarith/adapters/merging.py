@@ -100,7 +100,7 @@ def regmean(cores: Cores, alpha: float, ridge: float, rows: str) -> Merged:
     N times: with each cᵢ = 1/N it is the paper's. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε.
     A coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite
     also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
-    as published; of directions that no input has, the ridge ε leaves the sum.
+    as published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum.
 
     With ``rows=all`` W is any matrix, as in the paper: U·N·(ΣMᵢVᵀGᵢ)·(ΣGᵢ)⁻¹, of the same rank, whose rows are no
     longer sums of the vectors' own; it takes an equation of in × in for each projection.

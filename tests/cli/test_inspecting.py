@@ -48,10 +48,8 @@ def test_the_same_for_a_program(command: Command, trained: Path) -> None:
 def test_ways_to_merge(command: Command, trained: Path) -> None:
     told = command("inspect", EQUATION_2, "--store", trained, "--methods", "--json").json["total"]["results"]
     assert list(told)[:2] == ["delta", "delta, keepnorm"]
-    assert {space.partition(":")[0].removeprefix("delta, ") for space in told} == {"delta", *MERGINGS} - {
-        "sum",
-        "regmean",
-    }
+    shown = {space.partition(":")[0].removeprefix("delta, ") for space in told}
+    assert shown == {"delta", *MERGINGS} - {"sum", "regmean"}  # for which these vectors lack Gram matrices
     assert 0.9 < told["delta, keepnorm"]["cosine"] < 1  # 1 in each projection, whose norms change apart
     done = command("inspect", EQUATION_2, "--store", trained, "--methods")
     assert "delta, ties " in done.out

@@ -159,7 +159,7 @@ def test_a_store_that_lies_elsewhere(
 
 SUM = "0.6*headlines[en] + 0.4*(news[pt] - news[en])"
 BY = ("--space", "delta", "--method", "regmean")
-DEFAULT = "regmean:alpha=0.9,ridge=0.01,rows=own"
+DEFAULT = "regmean:alpha=0.9,ridge=0.01"
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_a_whole_study(lab: Labs, tmp_path: Path) -> None:
     assert {path.parent.name for path in files(adapting).values()} == {adapting.content(n) for n in adapting.orders}
     assert {record.method for record in result.records} == {"baseline", "add", "add_subtract", "uncoupled", "random"}
     about = json.loads((tmp_path / "out" / "pt" / "lingarith.json").read_text())
-    assert about["space"] in ("delta", "delta, regmean:alpha=0.9,ridge=0.01,rows=own")  # a vector alone is not merged
+    assert about["space"] in ("delta", "delta, regmean:alpha=0.9,ridge=0.01")  # a vector alone is not merged
     place = place_of(adapting, "summaries", "pt", 0)
     [tried] = [method.tried for method in place.methods if method.name == "add_subtract"]
     assert Stored(adapting).error(tried[0.5], {}) == 0

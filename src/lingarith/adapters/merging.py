@@ -92,35 +92,30 @@ def wudi(cores: Cores, ridge: float) -> Merged:
     return core, 0.0
 
 
-def regmean(cores: Cores, alpha: float, ridge: float, rows: str) -> Merged:
-    """N·(ΣMᵢgᵢ)·(Σgᵢ)⁻¹ with gᵢ = Vᵀ(αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I)V, s the mean of the diagonals of all N Gᵢ.
+def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
+    """U·N·(ΣMᵢVᵀgᵢ)·(Σgᵢ)⁻¹ with gᵢ = αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I, s the mean of the diagonals of all N Gᵢ.
 
-    It minimises ΣE‖(W − N·cᵢΔWᵢ)·x‖² over W = U·M·Vᵀ, x drawn from the inputs of the projection on vector i's data,
-    with E[x·xᵀ] = Gᵢ: RegMean (Jin et al. 2022, https://arxiv.org/abs/2212.09849), which averages, and of which this is
-    N times: with each cᵢ = 1/N it is the paper's. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε.
-    A coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite
-    also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
-    as published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum.
-
-    With ``rows=all`` W is any matrix, as in the paper: U·N·(ΣMᵢVᵀGᵢ)·(ΣGᵢ)⁻¹, of the same rank, whose rows are no
-    longer sums of the vectors' own; it takes an equation of in × in for each projection.
+    It minimises ΣE‖(W − N·cᵢΔWᵢ)·x‖² over W, x drawn from the inputs of the projection on vector i's data, with
+    E[x·xᵀ] = Gᵢ: RegMean (Jin et al. 2022, https://arxiv.org/abs/2212.09849), which averages, and of which this is N
+    times: with each cᵢ = 1/N it is the paper's. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε. A
+    coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite also where
+    something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal, as
+    published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum. The rank is that of the sum, the
+    rows are no longer sums of the vectors' own, and it takes an equation of in × in for each projection.
     """
-    _, (v, right) = cores.bases
-    # Where terms coincide, what V has beyond them is arbitrary.
-    basis = v @ directions(right)[0] if rows == "own" else torch.eye(len(v), dtype=v.dtype)  # in × k
-    parts = cores.cores @ (v.T @ basis)  # N × p × k
-    grams, targets, size = torch.zeros(basis.shape[1], dtype=v.dtype).diag(), torch.zeros_like(parts[0]), 0.0
+    _, (v, _) = cores.bases
+    parts = cores.cores @ v.T  # N × p × in
+    grams, targets, size = torch.zeros(len(v), len(v), dtype=v.dtype), torch.zeros_like(parts[0]), 0.0
     for part, read in zip(parts, cores.grams, strict=True):
         whole = read().double()  # in × in
         gram = alpha * whole
         gram.diagonal().copy_(whole.diagonal())
         size += float(gram.diagonal().mean()) / len(parts)
-        seen = basis.T @ gram @ basis if rows == "own" else gram  # k × k
-        grams, targets = grams + seen, targets + part @ seen
+        grams, targets = grams + gram, targets + part @ gram
     noise = ridge * max(size, 1e-200)
-    grams = grams + len(parts) * noise * torch.eye(len(grams), dtype=v.dtype)
-    merged = len(parts) * torch.linalg.solve(grams, targets + noise * parts.sum(0), left=False) @ basis.T  # p × in
-    return (merged if rows == "all" and v.shape[1] < len(v) else merged @ v), 0.0
+    grams.diagonal().add_(len(parts) * noise)
+    merged = len(parts) * torch.linalg.solve(grams, targets + noise * parts.sum(0), left=False)  # p × in
+    return (merged if v.shape[1] < len(v) else merged @ v), 0.0
 
 
 def tsv(cores: Cores, keep: float) -> Merged:
@@ -281,13 +276,7 @@ MERGINGS: Mapping[str, Method] = {
     "project": Method(project, {"sides": Word("both", ("both", "left", "right"))}),
     "wudi": Method(wudi, {"ridge": Number(0.01, 0, float("inf"), above=True)}),
     "regmean": Method(
-        regmean,
-        {
-            "alpha": Number(0.9),
-            "ridge": Number(0.01, 0, float("inf"), above=True),
-            "rows": Word("own", ("own", "all")),
-        },
-        grams=True,
+        regmean, {"alpha": Number(0.9), "ridge": Number(0.01, 0, float("inf"), above=True)}, grams=True
     ),
     "tsv": Method(tsv, {"keep": Number(1.0, 0, 1, above=True)}),
     "iso": Method(iso, {"mean": Word("rank", ("rank", "full"))}),

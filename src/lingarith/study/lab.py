@@ -260,9 +260,9 @@ class Lab:
         return vector(name)
 
     def stored(self, name: str, known: Callable[[], Job] | None = None) -> Combination:
-        """A vector that the store has under that name. Raises :class:`LingarithError` where it has none.
+        """A vector that the store has under that name; ``known`` makes the training that gives such a one here.
 
-        ``known`` makes the training that gives such a vector here.
+        Raises :class:`LingarithError` where there is none.
         """
         if name not in self.orders:
             content = self.store.resolve(name, self.backbone.fingerprint, self.backbone.parts)

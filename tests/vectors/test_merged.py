@@ -50,7 +50,7 @@ def by(text: str, **more: int) -> Space:
     return Space("delta", merging=Merging.of(text), **more)
 
 
-@pytest.mark.parametrize("name", [*MERGINGS, "regmean:rows=all"])
+@pytest.mark.parametrize("name", MERGINGS)
 def test_an_adapter_comes_out(name: str, vectors: dict[str, Vector], tmp_path: Path) -> None:
     composition = compose(EXPRESSION, vectors, by(name))
     update, outline = composition.update(), composition.outline

@@ -34,7 +34,7 @@ from ..vectors.composition import compose
 from ..vectors.noise import noise
 from ..vectors.vector import Update, Vector
 from .jobs import ON, Job, fetching, obtain_all
-from .orders import Order, marks_of, over_mark
+from .orders import Order, marks_of, over_mark, taught
 from .scoring import Scoring
 from .study import READ_TASK, Labels, Study, naming
 from .tracking import Tracker
@@ -266,7 +266,7 @@ class Lab:
         """
         if name not in self.orders:
             content = self.store.resolve(name, self.backbone.fingerprint, self.backbone.parts)
-            self.orders[name] = Order(name, self._taught(content), content=content, known=known)
+            self.orders[name] = Order(name, taught(self.store, content), content=content, known=known)
         return vector(name)
 
     def put_on(self, expression: Combination) -> None:
@@ -282,13 +282,6 @@ class Lab:
             raise LingarithError("there is nothing in 0 to train on top of; leave out --on, or name a vector")
         parents = {name: self.content(name) for name in expression.names}
         self.on = update, {"expression": str(expression), "space": str(space), "parents": parents}
-
-    def _taught(self, content: str) -> tuple[str, ...]:
-        """The languages of the labels that a vector of the store, or what it was composed from, has seen."""
-        origin = self.store.objects.open(content).origin
-        taught = [origin["language"]] if origin.get("kind") == "task" and "language" in origin else []
-        parents = [parent for parent in origin.get("parents", {}).values() if self.store.objects.has(parent)]
-        return tuple(dict.fromkeys([*taught, *(code for parent in parents for code in self._taught(parent))]))
 
     def ordered(self, base: str, code: str, options: TrainOptions, order: Order, variant: str = "") -> Combination:
         """A vector by its name in this study, which says what tells it from others of that name in the store."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..model.options import TrainOptions
+from ..store.store import Store
 from .jobs import Job
 from .study import Study
 
@@ -28,6 +29,14 @@ class Order:
     seed: int = 0
     content: str = ""
     known: Callable[[], Job] | None = None
+
+
+def taught(store: Store, content: str) -> tuple[str, ...]:
+    """The languages of the labels that a vector of a store, or what it was composed from, has seen."""
+    origin = store.objects.open(content).origin
+    its = [origin["language"]] if origin.get("kind") == "task" and "language" in origin else []
+    parents = [parent for parent in origin.get("parents", {}).values() if store.objects.has(parent)]
+    return tuple(dict.fromkeys([*its, *(code for parent in parents for code in taught(store, parent))]))
 
 
 def over_mark(over: str) -> str:

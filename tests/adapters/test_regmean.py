@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, linalg
 
@@ -44,6 +45,12 @@ def exact(terms: Sequence[LoraTerm], weights: Sequence[float]) -> list[Tensor]:
     return [c * term.delta().double() for c, term in zip(weights, terms, strict=True)]
 
 
+def targets(terms: Sequence[LoraTerm], weights: Sequence[float]) -> list[Tensor]:
+    """S·sgn(cᵢ)·ΔWᵢ, dense: what is to be done on the inputs of vector i."""
+    total = sum(map(abs, weights))
+    return [math.copysign(total, c) * term.delta().double() for c, term in zip(weights, terms, strict=True)]
+
+
 def close(ours: Tensor, theirs: Tensor, within: float = 1e-4) -> None:
     torch.testing.assert_close(ours, theirs, rtol=within, atol=within * float(theirs.abs().max().clamp_min(1)))
 
@@ -55,10 +62,13 @@ def test_it_is_the_least_squares_on_the_inputs(
     weights: tuple[float, ...], ranks: tuple[int, ...], ridge: float
 ) -> None:
     terms, inputs = made(1, ranks)
+    shares = [abs(weight) for weight in weights]
     # A little white noise among the inputs is the ridge: s is the mean square of an input.
-    noise = ridge * sum(float(x.square().mean()) for x in inputs) / len(inputs)
-    seen = [torch.cat([x / TOKENS**0.5, noise**0.5 * torch.eye(INNER).double()], 1) for x in inputs]
-    wanted = [len(terms) * update @ x for update, x in zip(exact(terms, weights), seen, strict=True)]
+    squares = [share * float(x.square().mean()) for share, x in zip(shares, inputs, strict=True)]
+    noise = ridge * sum(squares) / sum(shares)
+    noisy = [torch.cat([x / TOKENS**0.5, noise**0.5 * torch.eye(INNER).double()], 1) for x in inputs]
+    seen = [share**0.5 * x for share, x in zip(shares, noisy, strict=True)]
+    wanted = [update @ x for update, x in zip(targets(terms, weights), seen, strict=True)]
     whole = linalg.lstsq(torch.cat(seen, 1).T, torch.cat(wanted, 1).T).solution.T  # over all W
     close(merge(f"regmean:alpha=1,ridge={ridge}", terms, [gram(x) for x in inputs], weights), whole)
 
@@ -78,7 +88,7 @@ def test_it_is_the_published_formula(ranks: tuple[int, ...]) -> None:
 
 
 def test_by_hand() -> None:
-    # ΔW = [[4, 0], [0, 0]] and [[0, 0], [0, 4]]; with G₁ + G₂ = 4·I it is 2·(ΔW₁G₁ + ΔW₂G₂)/4
+    # ΔW = [[4, 0], [0, 0]] and [[0, 0], [0, 4]]; with G₁ + G₂ = 4·I and S = 2 it is 2·(ΔW₁G₁ + ΔW₂G₂)/4
     one = LoraTerm(torch.tensor([[4.0, 0]]), torch.tensor([[1.0], [0]]))
     other = LoraTerm(torch.tensor([[0.0, 4]]), torch.tensor([[0.0], [1]]))
     grams = [torch.tensor([[2.0, 1], [1, 2]]), torch.tensor([[2.0, -1], [-1, 2]])]
@@ -128,9 +138,10 @@ def test_it_is_a_minimum_whatever_is_subtracted(seed: int, weights: list[float])
     terms, inputs = made(seed, (4, 4, 4))
 
     def loss(w: Tensor) -> float:
-        parts = zip(exact(terms, weights), inputs, strict=True)
-        return sum(float(((w - 3 * update) @ x).square().mean()) for update, x in parts)
+        parts = zip(weights, targets(terms, weights), inputs, strict=True)
+        return sum(abs(c) * float(((w - update) @ x).square().mean()) for c, update, x in parts)
 
+    assume(sum(map(abs, weights)) > 0.1)
     merged = merge("regmean:alpha=1,ridge=1e-9", terms, [gram(x) for x in inputs], weights)
     g = torch.Generator().manual_seed(seed)
     for _ in range(5):
@@ -148,6 +159,15 @@ def test_turning_inputs_turns_the_result(seed: int) -> None:
     text = "regmean:alpha=1"  # the diagonal of a turned matrix is another
     ours = merge(text, turned, [gram(turn.T @ x) for x in inputs], weights)
     close(ours, merge(text, terms, [gram(x) for x in inputs], weights) @ turn, 1e-3)
+
+
+@some
+@given(seeds, alphas, coefficients)
+def test_a_vector_that_takes_no_part_changes_nothing(seed: int, alpha: float, weights: list[float]) -> None:
+    terms, inputs = made(seed)
+    text, grams = f"regmean:alpha={alpha}", [gram(x) for x in inputs]
+    with_it = merge(text, terms, grams, (*weights[:2], 0.0))
+    close(with_it, merge(text, terms[:2], grams[:2], weights[:2]))
 
 
 def test_a_large_ridge_and_inputs_of_nothing_leave_the_sum() -> None:

@@ -93,28 +93,28 @@ def wudi(cores: Cores, ridge: float) -> Merged:
 
 
 def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
-    """U·N·(ΣMᵢVᵀgᵢ)·(Σgᵢ)⁻¹ with gᵢ = αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I, s the mean of the diagonals of all N Gᵢ.
+    """U·S·(ΣMᵢVᵀgᵢ)·(Σ|cᵢ|gᵢ)⁻¹ with S = Σ|cᵢ| and gᵢ = αGᵢ + (1−α)·diag(Gᵢ) + ε·s·I, s the mean of the diagonals.
 
-    It minimises ΣE‖(W − N·cᵢΔWᵢ)·x‖² over W, x drawn from the inputs of the projection on vector i's data, with
-    E[x·xᵀ] = Gᵢ: RegMean (Jin et al. 2022, https://arxiv.org/abs/2212.09849), which averages, and of which this is N
-    times: with each cᵢ = 1/N it is the paper's. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε. A
-    coefficient stands in what W is to do on the vector's inputs and weighs no Gᵢ: Σgᵢ is positive definite also where
-    something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal, as
-    published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum. The rank is that of the sum, the
-    rows are no longer sums of the vectors' own, and it takes an equation of in × in for each projection.
+    It minimises Σ|cᵢ|·E‖(W − S·sgn(cᵢ)·ΔWᵢ)·x‖² over W, x drawn from the inputs of the projection on vector i's data,
+    with E[x·xᵀ] = Gᵢ: RegMean (Jin et al. 2022, https://arxiv.org/abs/2212.09849), whose average it is where each cᵢ is
+    1/N. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε, and one that takes no part of S has none
+    here. A sign stands in what W is to do on the vector's inputs and not in their weight: Σ|cᵢ|gᵢ is positive definite
+    also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
+    as published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum. The rank is that of the sum,
+    the rows are no longer sums of the vectors' own, and it takes an equation of in × in for each projection.
     """
     _, (v, _) = cores.bases
-    parts = cores.cores @ v.T  # N × p × in
+    parts, shares = cores.cores @ v.T, [abs(weight) for weight in cores.weights]  # N × p × in
     grams, targets, size = torch.zeros(len(v), len(v), dtype=v.dtype), torch.zeros_like(parts[0]), 0.0
-    for part, read in zip(parts, cores.grams, strict=True):
+    for part, share, read in zip(parts, shares, cores.grams, strict=True):
         whole = read().double()  # in × in
         gram = alpha * whole
         gram.diagonal().copy_(whole.diagonal())
-        size += float(gram.diagonal().mean()) / len(parts)
-        grams, targets = grams + gram, targets + part @ gram
-    noise = ridge * max(size, 1e-200)
-    grams.diagonal().add_(len(parts) * noise)
-    merged = len(parts) * torch.linalg.solve(grams, targets + noise * parts.sum(0), left=False)  # p × in
+        size += share * float(gram.diagonal().mean())
+        grams, targets = grams + share * gram, targets + part @ gram
+    noise = ridge * max(size, 1e-200)  # S·ε·s
+    grams.diagonal().add_(noise)
+    merged = torch.linalg.solve(grams, sum(shares) * targets + noise * parts.sum(0), left=False)  # p × in
     return (merged if v.shape[1] < len(v) else merged @ v), 0.0
 
 

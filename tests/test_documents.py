@@ -229,7 +229,7 @@ def test_every_page_is_in_the_site() -> None:
 
 
 PAGES = (
-    "docs/index", "docs/start", "docs/tutorial", "docs/play", "docs/inspect", "docs/methods", "docs/open-questions",
+    "docs/index", "docs/start", "docs/tutorial", "docs/tutorial-real", "docs/play", "docs/inspect", "docs/methods", "docs/open-questions",
     "docs/data", "docs/scale", "docs/files", "README",
 )  # fmt: skip
 """The pages whose every snippet in a named language is run, in their order and one after another."""
@@ -254,6 +254,7 @@ def tiny(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read = kind.from_pretrained
         monkeypatch.setattr(kind, "from_pretrained", lambda _, read=read, **keys: read(tiny_backbone, **keys))
     monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(ROOT / "data")
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
     monkeypatch.setattr("lingarith.model.loading.folder_of", lambda *_: tiny_backbone)

@@ -64,6 +64,8 @@ def show(
     elif vector.origin.get("kind") == "language":
         tell(NO_DOSE.format(vector.name))
     for key, value in vector.origin.items():
+        if key == "parts":  # what the fingerprint is made of, for programs that compare
+            continue
         several = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
         text = ", ".join(several) if isinstance(several, list) else several
         tell(visible(f"{key}: {text}"))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lingarith.play import page
+from lingarith.vectors.composition import Space
 
 
 @pytest.fixture
@@ -52,5 +53,5 @@ def test_the_page_shows_the_vectors_of_the_store(command, served, store, tiny_ba
     assert done.out == f"http://127.0.0.1:{port} shows headlines[en], news[en], news[pt]; Ctrl-C ends it\n"
     [(desk, space, host, where)] = served
     assert (list(desk.entries), space, host, where) == (
-        ["headlines[en]", "news[en]", "news[pt]"], "delta", "127.0.0.1", port,
+        ["headlines[en]", "news[en]", "news[pt]"], Space("delta"), "127.0.0.1", port,
     )  # fmt: skip

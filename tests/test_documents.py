@@ -229,8 +229,8 @@ def test_every_page_is_in_the_site() -> None:
 
 
 PAGES = (
-    "docs/index", "docs/start", "docs/tutorial", "docs/tutorial-real", "docs/play", "docs/inspect", "docs/methods", "docs/open-questions",
-    "docs/data", "docs/scale", "docs/files", "README",
+    "docs/index", "docs/start", "docs/tutorial", "docs/tutorial-real", "docs/play", "docs/inspect", "docs/methods",
+    "docs/open-questions", "docs/data", "docs/scale", "docs/files", "README",
 )  # fmt: skip
 """The pages whose every snippet in a named language is run, in their order and one after another."""
 NOT_RUN = ("make demo", "source .venv/bin/activate")

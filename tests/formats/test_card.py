@@ -72,13 +72,15 @@ def test_the_checkpoints_of_a_difference_are_named() -> None:
     origins = {
         "chat[en]": {"kind": "difference", "tuned": {"name": "me/chat", "revision": "3f2a"}},
         "code[en]": {"kind": "difference", "tuned": {"name": "/home/me/code", "fingerprint": "91c0"}},
+        "old[en]": {"kind": "difference", "tuned": "/home/me/old"},  # as imports wrote it before
     }
     text = card(CONFIG, {"backbone": {"name": "google/mt5-base", "fingerprint": "0f1e"}, "made_from": origins})
     base = "[google/mt5-base](https://huggingface.co/google/mt5-base)"
     chat = "[me/chat](https://huggingface.co/me/chat)"
     assert f"\n`chat[en]` is what {chat} (revision `3f2a`) differs by from {base} (fingerprint `0f1e`).\n" in text
     assert "\n`code[en]` is what `/home/me/code` (fingerprint `91c0`) differs by from " in text
-    assert f"\nThe terms of {base} and of {chat} and of `/home/me/code` hold as well.\n" in text
+    assert "\n`old[en]` is what `/home/me/old` (no revision known) differs by from " in text
+    assert f"\nThe terms of {base} and of {chat} and of `/home/me/code` and of `/home/me/old` hold as well.\n" in text
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -189,7 +189,10 @@ def _parents(about: Mapping[str, Any]) -> str:
 
 def _tuned(about: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The fine-tuned checkpoints of vectors that are differences, by the vector's name."""
-    return {name: facts["tuned"] for name, facts in (about.get("made_from") or {}).items() if "tuned" in facts}
+    every = {name: facts.get("tuned") for name, facts in (about.get("made_from") or {}).items()}
+    # Of older vectors it is the place alone.
+    said = {name: tuned if isinstance(tuned, Mapping) else {"name": tuned} for name, tuned in every.items() if tuned}
+    return {name: {"name": UNKNOWN, **tuned} for name, tuned in said.items()}
 
 
 def _checkpoint(facts: Mapping[str, Any]) -> str:

@@ -110,6 +110,12 @@ def test_again_into_its_own_folder(spelt: Callable[..., Backbone], tmp_path: Pat
         with pytest.raises(LingarithError, match=other):
             trim(backbone, lambda: ["the cat"], out)
     assert (out / "model.safetensors").stat().st_mtime_ns == stamp
+    for name, content in (("tokenizer.json", b"\xff"), ("backbone.json", b'{"trimmed": 3}')):
+        kept = (out / name).read_bytes()
+        (out / name).write_bytes(content)
+        with pytest.raises(LingarithError, match=other):
+            trim(spelt("llama"), lambda: texts, out)
+        (out / name).write_bytes(kept)
     second = trim(load(str(out), device="cpu"), lambda: ["the cat"], tmp_path / "less")
     assert second.of == first.pieces > second.pieces
     facts = json.loads((tmp_path / "less" / "backbone.json").read_text())["trimmed"]

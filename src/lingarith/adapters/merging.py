@@ -100,8 +100,9 @@ def regmean(cores: Cores, alpha: float, ridge: float) -> Merged:
     1/N. So vectors whose Gᵢ are alike are summed exactly, whatever α and ε, and one that takes no part of S has none
     here. A sign stands in what W is to do on the vector's inputs and not in their weight: Σ|cᵢ|gᵢ is positive definite
     also where something is subtracted, and there is one minimum. ``alpha`` leaves so much of what is off the diagonal,
-    as published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum. The rank is that of the sum,
-    the rows are no longer sums of the vectors' own, and it takes an equation of in × in for each projection.
+    as published, of T5 0.1; of directions that no input has, the ridge ε leaves the sum. The rank is at most
+    that of all terms together; the rows are no longer sums of the vectors' own, and it takes an equation of in × in for
+    each projection.
     """
     _, (v, _) = cores.bases
     parts, shares = cores.cores @ v.T, [abs(weight) for weight in cores.weights]  # N × p × in

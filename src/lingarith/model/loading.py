@@ -56,9 +56,8 @@ def load(
 
     ``dtype`` is "float32", "bfloat16", "float16", or "auto": that of the checkpoint, and on a processor what is quick
     there (:mod:`.speed`), which ``made`` then says as ``computed``; a half type that was asked for it says as
-    ``weights``. ``bits`` (8 or 4, by bitsandbytes) and
-    ``device_map`` are handed to transformers; without ``device`` it is the first accelerator, else
-    the processor. Code from the hub is never run and only safetensors are read.
+    ``weights``. ``bits`` (8 or 4, by bitsandbytes) and ``device_map`` are handed to transformers; without ``device`` it
+    is the first accelerator, else the processor. Code from the hub is never run and only safetensors are read.
 
     Raises :class:`LingarithError` when there is no such model or it cannot be adapted.
     """

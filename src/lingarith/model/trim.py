@@ -95,9 +95,10 @@ def trim(backbone: Backbone, texts: Callable[[], Iterable[str]], out: Path, prog
 def _again(out: Path, backbone: Backbone, lowered: str) -> Trimmed:
     """What was kept when the same was written to ``out``. Raises :class:`LingarithError` where that is another one,
     which vectors may have been trained on."""
-    about = read_json(out / ABOUT, mend=(mend := "give another folder, or delete that one")).get("trimmed", {})
-    written = (out / "tokenizer.json").read_text(encoding="utf-8") if (out / "tokenizer.json").exists() else ""
-    if (about.get("fingerprint"), written) != (backbone.fingerprint, lowered):
+    about = read_json(out / ABOUT, mend=(mend := "give another folder, or delete that one")).get("trimmed")
+    about, pieces = about if isinstance(about, dict) else {}, out / "tokenizer.json"
+    written = pieces.read_bytes() if pieces.exists() else b""
+    if (about.get("fingerprint"), written) != (backbone.fingerprint, lowered.encode()):
         raise LingarithError(
             f"{out} holds a backbone that was trimmed to other texts, or from another one, and vectors may have been "
             f"trained on it; {mend}"

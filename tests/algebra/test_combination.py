@@ -99,7 +99,6 @@ def test_what_a_combination_tells():
 @pytest.mark.parametrize(
     ("text", "sentence", "at"),
     [
-        ("", "empty", 0),
         ("2*a b", "operator", 4),
         ("2 a", "operator", 2),
         ("2(a)", "operator", 1),

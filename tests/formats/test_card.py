@@ -87,6 +87,7 @@ def test_what_is_not_known_is_said() -> None:
     text = card(CONFIG | {"base_model_name_or_path": "/home/me/model"}, {"made_from": {"x": {}}})
     data = ModelCard(text).data
     assert (data.license, data.license_name, data.base_model) == ("other", "unknown", None)
+    assert "base_model_relation" not in data.to_dict()  # a relation to nothing
     assert "on what grounds, is not recorded" in text
     assert "not known here; say it before you publish" in text
     assert "Nothing was measured" in text

@@ -20,7 +20,7 @@ from lingarith.model.batches import collate
 from lingarith.store.objects import GRAM
 from lingarith.store.store import Store
 from lingarith.study import grams as module
-from lingarith.study.forecast import Forecast, Stage
+from lingarith.study.forecast import Forecast
 from lingarith.study.grams import data_of, vectors_of
 from lingarith.study.lab import Lab
 from lingarith.study.lines import plan
@@ -113,8 +113,9 @@ def test_outputs_are_those_of_the_data_that_were_measured(merging: Lab, lab: Lab
     assert len(counted.lacking) == 1
     assert not files(merging)  # a dry run makes none
     sizes = merging.backbone.shapes.values()
-    matrices = Stage("Gram matrices", 3, 3, 0.0, 3 * sum(4 * inner**2 for _, inner in sizes))
-    assert matrices in Forecast(merging, counted).stages()
+    [matrices] = [stage for stage in Forecast(merging, counted).stages() if stage.what == "Gram matrices"]
+    assert (matrices.all, matrices.left, matrices.bytes) == (3, 3, 3 * sum(4 * inner**2 for _, inner in sizes))
+    assert matrices.seconds > 0
     Stored(merging).written(wanted)
     assert key_of(merging, wanted, SUM) == before
     assert merging.store.has(before)
@@ -124,6 +125,7 @@ def test_outputs_are_those_of_the_data_that_were_measured(merging: Lab, lab: Lab
     # Somebody measures it on something else: other outputs.
     other_text = lab(place=merging.store, characters=2000)
     module.measure_of(other_text, "news[pt]")
+    assert module.OTHER_DATA.format("news[pt]") in other_text.notes
     assert key_of(merging, wanted, SUM) != before
 
 

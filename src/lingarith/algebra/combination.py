@@ -254,7 +254,7 @@ class _Parser:
 
     def whole(self) -> Combination:
         if self.next.kind == "end":
-            self.fail("the expression is empty; 0 is the combination of nothing", self.next.at)
+            raise LingarithError("the expression is empty; 0 is the combination of nothing")
         value = self.sum()
         if self.next.kind != "end":
             self.fail("this ) closes nothing", self.next.at)

@@ -61,7 +61,7 @@ def demo(
     _make(study_of("demo", ADAPT, DEMO | given, TYPED), WorkOptions(together=1), store, out, as_json=as_json)
 
 
-@flags(*GROUPS, WorkOptions)
+@flags(*GROUPS, WorkOptions, without=("variants", "full_learning_rate"))
 def adapt(
     targets: Annotated[list[str], typer.Argument(metavar="TARGET…", help="Languages without labels: pt yo zh")],
     given: dict[str, Any],
@@ -157,10 +157,11 @@ def _make(
             lab, out, planned, runner=who, together=work.together, announce=announce, format=format,
             command=command(), notes=[NEWSROOM_NOTE] if NEWSROOM in lab.read_from else [],
         )  # fmt: skip
-    _report(run, out, as_json)
+    how = "vLLM finds them by the names of their folders" if format == SERVING else "load them with PEFT"
+    _report(run, out, how, as_json)
 
 
-def _report(run: Run, out: Path, as_json: bool) -> None:
+def _report(run: Run, out: Path, how: str, as_json: bool) -> None:
     """Write the report; print the tables, the verdict, and of what is handed over an example for each target."""
     from ..formats.gguf import elsewhere
     from ..report.cards import write_cards
@@ -183,7 +184,7 @@ def _report(run: Run, out: Path, as_json: bool) -> None:
             outputs = (f"  {output.label:<18} {output.text}  ({output.score:.0f})" for output in one.outputs)
             say([f"\n{target}  {one.example.id}", f"  {'Reference':<18} {one.example.reference}", *outputs])
     if about.handed_over:
-        tell(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} (load them with PEFT)")
+        tell(f"\nadapters: {', '.join(str(out / place) for place in about.handed_over)} ({how})")
         base = elsewhere(about.backbone)[1]
         warn("" if base in about.notes else base)
     tell(f"report:   {report}")

@@ -149,7 +149,7 @@ def _front(
     ]
     return ModelCardData(
         base_model=(bases if len(bases) > 1 else bases[0]) if bases else None,
-        base_model_relation="adapter" if not whole else "merge" if len(bases) > 1 else "finetune",
+        base_model_relation=(("merge" if bases[1:] else "finetune") if whole else "adapter") if bases else None,
         library_name=library,
         pipeline_tag=task,
         language=languages or None,

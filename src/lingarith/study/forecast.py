@@ -24,12 +24,13 @@ from ..adapters.kinds import Factored
 from ..disk.kept import kept
 from ..model.backbone import Backbone
 from ..model.generate import generate
+from ..model.gram import TOKENS
 from ..model.likelihood import reference_bits
 from ..model.options import Decoding
 from ..model.train import train
 from ..text.corpora import PlainText
 from ..text.labelled import Asked, Labelled
-from .grams import bytes_of, gram_of
+from .grams import bytes_of, gram_of, job_of
 from .jobs import Job
 from .lab import Lab
 from .outputs import Counted
@@ -104,8 +105,9 @@ class Forecast:
                 seconds, size = sum(map(self.training, left)), sum(map(self._bytes, left))
                 stages.append(Stage(what, len(names), len(left), seconds, size))
         if measured := self.counted.measured:  # which takes a pass over a few thousand tokens, and much of the disk
-            sizes = [bytes_of(lab, name) for name in measured if not gram_of(lab, name)]
-            stages.append(Stage("Gram matrices", len(measured), len(sizes), 0.0, sum(sizes)))
+            jobs = [job for name in measured if not gram_of(lab, name) and (job := job_of(lab, name))]
+            seconds, size = sum(map(self._measuring, jobs)), sum(bytes_of(job, lab.backbone) for job in jobs)
+            stages.append(Stage("Gram matrices", len(measured), len(jobs), seconds, size))
         for kind, what in KINDS.items():
             asked = {key: n for key, n in self.counted.asked.items() if key.startswith(f"{kind} ")}
             left_over = sum(self.counted.lacking.get(key, 0) for key in asked)
@@ -122,10 +124,17 @@ class Forecast:
     def training(self, name: str) -> float:
         """About how many seconds a vector takes."""
         job = self.lab.job(name)
+        return self._step(job) * job.options.steps
+
+    def _measuring(self, job: Job) -> float:
+        """About how many seconds a Gram matrix takes: forward, and a product as large, of a step's three."""
+        return self._step(job) * 2 / 3 * TOKENS / (job.options.batch_size * job.options.max_input)
+
+    def _step(self, job: Job) -> float:
         options = {key: value for key, value in asdict(job.options).items() if key not in IRRELEVANT}
         facts = {"step of": type(job.data).__name__, "options": options}
         watch = self._watch(f"a step of {job.name}")
-        return self._timed(facts, lambda: seconds_per_step(job, self.lab.backbone, watch)) * job.options.steps
+        return self._timed(facts, lambda: seconds_per_step(job, self.lab.backbone, watch))
 
     def threads(self, names: Iterable[str]) -> str:
         """Compute with as many threads as train vectors soonest here, if they take minutes; a word on what was tried.

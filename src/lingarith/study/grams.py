@@ -34,6 +34,10 @@ from .lab import Lab
 
 CHARACTERS = 16 * TOKENS
 """So much of the data is tokenised, since all of it would take long; hardly any text has so many letters to a token."""
+OTHER_DATA = (
+    "{0} was trained on other data than its Gram matrix is measured on now: another file, or other limits, fields or "
+    "prompt. If that is not meant, give those of its training (lingarith vectors show '{0}')."
+)
 Part = TypeVar("Part")
 
 
@@ -53,7 +57,7 @@ def vectors_of(lab: Lab, compositions: Sequence[Combination], space: Space) -> d
     for name in dict.fromkeys(name for names in asked for name in names):
         content = lab.content(name)
         assert content  # it is there, since its vector is
-        if not lab.store.objects.gram(content) and (job := _job(lab, name)):
+        if not lab.store.objects.gram(content) and (job := job_of(lab, name)):
             measure(lab, content, vectors[name], job)
         vectors[name] = replace(vectors[name], gram=partial(lab.store.objects.gram, content))
     return vectors
@@ -63,7 +67,7 @@ def data_of(lab: Lab, name: str) -> str:
     """The fingerprint of what the Gram matrix of a vector is measured on, or will be; empty where nobody knows."""
     if gram := gram_of(lab, name):
         return gram.data
-    job = _job(lab, name)
+    job = job_of(lab, name)
     return job.data.fingerprint if job else ""
 
 
@@ -74,11 +78,9 @@ def gram_of(lab: Lab, name: str) -> Gram | None:
     return gram if isinstance(gram, Gram) else None
 
 
-def bytes_of(lab: Lab, name: str) -> int:
-    """What the Gram matrix of a vector that is trained here takes on the disk."""
-    job = _job(lab, name)
-    sizes = lab.backbone.shapes_of(job.options.projections).values() if job else ()
-    return sum(4 * inner**2 for _, inner in sizes)
+def bytes_of(job: Job, backbone: Backbone) -> int:
+    """What the Gram matrix of a vector that is trained so takes on the disk."""
+    return sum(4 * inner**2 for _, inner in backbone.shapes_of(job.options.projections).values())
 
 
 def measure(lab: Lab, content: str, vector: Vector, job: Job, *, anew: bool = False) -> Gram:
@@ -127,14 +129,17 @@ def measure_of(lab: Lab, name: str, kind: str = "", language: str = "") -> Gram:
     lengths: dict[str, Any] = {
         key: its[key] for key in ("max_input", "max_target") if key not in study.keys and isinstance(its.get(key), int)
     }
-    return measure(lab, lab.content(name) or "", vector, Job(data, replace(options, **lengths)), anew=True)
+    made = measure(lab, lab.content(name) or "", vector, Job(data, replace(options, **lengths)), anew=True)
+    if origin.get("data", {}).get("fingerprint", made.data) != made.data:
+        lab.notes[OTHER_DATA.format(name)] = None
+    return made
 
 
-def _job(lab: Lab, name: str) -> Job | None:
+def job_of(lab: Lab, name: str) -> Job | None:
     """The training of a vector, or of the one that a random vector is like; None where its data are not known here."""
     order = lab.orders[name]
     if order.like:
-        return _job(lab, order.like)
+        return job_of(lab, order.like)
     if order.job:
         return lab.job(name)
     with suppress(MissingData):

@@ -29,7 +29,7 @@ from lingarith.report.findings import findings
 from lingarith.report.page import page
 from lingarith.report.runs import read_runs
 from lingarith.report.writing import as_csv, as_latex, as_markdown
-from lingarith.store.objects import VOLATILE
+from lingarith.store.objects import GRAM, VOLATILE
 from lingarith.store.store import Store
 from lingarith.study.outputs import read_outcomes
 from lingarith.study.run_folder import RunFolder
@@ -38,6 +38,7 @@ from lingarith.text import hub
 from lingarith.text.rows import read_rows, text_of
 from lingarith.text.tasks import task_of
 from lingarith.vectors.composition import Composition, Space
+from lingarith.vectors.gram import gram_file
 from lingarith.vectors.outline import FlatTensors
 from lingarith.vectors.vector import Vector, content_hash
 from tests.attack.mutations import ODD, Mutation, some_bytes, some_json, some_lines, some_tensors
@@ -102,6 +103,20 @@ def of_a_store(pattern: str) -> Callable[[Path, Backbone], tuple[list[Path], Rea
         return sorted(store.folder.glob(pattern)), read
 
     return make
+
+
+def inputs(folder: Path, _: Backbone) -> tuple[list[Path], Read]:
+    """A Gram matrix beside a vector."""
+    store = a_store(folder)
+    content, gram = store.resolve("text[en]"), torch.eye(16) + 1
+    about = store.get("text[en]").origin["backbone"]["fingerprint"], "d" * 64, 40
+    store.objects.put_gram(content, gram_file(dict.fromkeys(SHAPES, 16), ((path, gram) for path in SHAPES), *about))
+
+    def read() -> Any:
+        found = store.get("text[en]").gram()
+        return getattr(found, "data", None), {path: matrix.tolist() for path, matrix in found.items()}
+
+    return [store.folder / "objects" / content / GRAM], read
 
 
 def answers(folder: Path, _: Backbone) -> tuple[list[Path], Read]:
@@ -369,6 +384,7 @@ VALUES = ["1e400", "9" * 5000, "[[1]]", '"\\u0000"', "nan", "{a = 1}", "2020-01-
 
 KINDS = [
     Kind("vector.safetensors", of_a_store("objects/*/vector.safetensors"), some_tensors, True, 1),
+    Kind("gram.safetensors", inputs, some_tensors, True, 1),
     Kind("origin.json", of_a_store("objects/*/origin.json"), some_json, True, 1),
     Kind("names/*.json", of_a_store("names/*/*.json"), some_json, True, 0.5),
     Kind("recipes/*.json", of_a_store("recipes/*.json"), some_json, True, 0.5),

@@ -14,7 +14,7 @@ from lingarith.disk.tensors import write_safetensors
 from lingarith.errors import LingarithError
 from lingarith.store.objects import GRAM
 from lingarith.store.store import Store
-from lingarith.vectors.gram import Gram, gram_file
+from lingarith.vectors.gram import HASHES, Gram, gram_file
 from lingarith.vectors.vector import Vector
 
 HERE, ELSEWHERE, DATA = "f" * 64, "e" * 64, "d" * 64
@@ -73,21 +73,23 @@ def test_nothing_is_left_where_numbers_are_none(store: Store, digest: str) -> No
 @pytest.mark.parametrize(
     ("grams", "about", "sentence"),
     [
+        (GRAMS, ABOUT, "is no Gram matrix of a vector: it does not say what it was measured on"),  # nor its hashes
         (GRAMS, {}, "is no Gram matrix of a vector: it does not say what it was measured on"),
         (GRAMS, ABOUT | {"tokens": "many"}, "it does not say what it was measured on"),
         (GRAMS, ABOUT | {"backbone": ELSEWHERE}, "is of another backbone (eeeeeeee…, the vector's is ffffffff…)"),
         ({"q": MATRIX.double()}, ABOUT, "'q' is not square in float32"),
         ({"q": MATRIX[:2]}, ABOUT, "'q' is not square in float32"),
         ({"q": MATRIX[0]}, ABOUT, "'q' is not square in float32"),
-        ({"q": MATRIX.triu()}, ABOUT, "is damaged: 'q' is no Gram matrix, which is symmetric"),
-        ({"q": -MATRIX}, ABOUT, "is damaged: 'q' is no Gram matrix, which is symmetric"),
+        ({"q": MATRIX}, ABOUT, "is damaged: 'q' is not what was written"),
+        ({"q": MATRIX, "v": MATRIX}, ABOUT, "is damaged: its hashes are not those of 2 matrices"),
     ],
 )
 def test_a_foreign_or_damaged_file_is_refused(
     grams: Mapping[str, Tensor], about: dict[str, str], sentence: str, store: Store, digest: str
 ) -> None:
     path = store.folder / "objects" / digest / GRAM
-    write_safetensors(path, grams, about)
+    hashes = {} if grams is GRAMS and about is ABOUT else {HASHES: torch.zeros(1, 32, dtype=torch.uint8)}
+    write_safetensors(path, {**grams, **hashes}, about)
     vector = store.get("x[en]")  # which is as good as before
     with pytest.raises(LingarithError) as raised:
         dict(vector.gram())

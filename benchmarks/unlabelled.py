@@ -35,6 +35,8 @@ HARM = 1.0
 SURE = 0.05
 KAPPA = 16
 """Labels of the target that count as much as all other languages together."""
+FEW = (4, 8, 16, 32, 64)
+"""How many labels the target has."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,14 @@ def nearest(curve: Curve, weight: float) -> Evidence:
 
 
 def few(count: int, *, by_loss: bool = False, kappa: float = KAPPA) -> Candidate:
-    """k labels of the target: n/(n + κ) of its curve of gains + κ/(n + κ) of the other languages', κ = 16."""
+    """k labels of the target: k/(k + κ) of its curve of gains + κ/(k + κ) of the other languages', κ = 16; none where
+    fewer were measured."""
 
     def shrunk(curve: Curve, others: Sequence[Curve]) -> Evidence:
         own = [row[:count] for row in (curve.likelihood if by_loss else curve.validation)]
-        share = len(own[0]) / (len(own[0]) + kappa)
+        if len(own[0]) < count:
+            return Evidence([])
+        share = count / (count + kappa)
         general = (prior_by_loss if by_loss else prior)(curve, others).values
         alone = fmean(own[curve.neutral])
         values = [share * (fmean(row) - alone) + (1 - share) * d for row, d in zip(own, general, strict=True)]
@@ -212,7 +217,7 @@ def few(count: int, *, by_loss: bool = False, kappa: float = KAPPA) -> Candidate
 
 CANDIDATES: Mapping[str, Candidate] = {
     "task vector alone": task_alone,
-    "oracle (32 labels)": labelled,
+    "oracle": labelled,
     "oracle, by loss": reference_loss,
     "share × likelihood": share_and_loss,
     "right language": right_language,
@@ -229,9 +234,9 @@ CANDIDATES: Mapping[str, Candidate] = {
     **{f"prior of {k}": prior_of(k) for k in (1, 2, 4)},
     "prior, shrunk": shrunk_prior,
     "Model Stock's t": stock,
-    **{f"few:{k}": few(k) for k in (4, 8, 16, 32)},
-    **{f"few:{k}, no others": few(k, kappa=0) for k in (4, 8, 16)},
-    **{f"few:{k}, by loss": few(k, by_loss=True) for k in (4, 8, 16)},
+    **{f"few:{k}": few(k) for k in FEW},
+    **{f"few:{k}, no others": few(k, kappa=0) for k in FEW},
+    **{f"few:{k}, by loss": few(k, by_loss=True) for k in FEW},
 }
 
 

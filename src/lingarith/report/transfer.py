@@ -310,7 +310,7 @@ def _draw_gains(gains: Mapping[tuple[str, str], Any]) -> Figure:
 def similarity(run: Run) -> Answer | None:
     """What is lost by choosing one source, and two, by each measure, against the best ones; how well it orders them."""
     task = next(iter(run.about.tasks))
-    metric, targets = run.about.tasks[task], targets_of(run, task)
+    metric, targets, limit = run.about.tasks[task], targets_of(run, task), run.about.study.get("validation_limit")
     curves = {(c.method, c.target): {str(w): v for w, v in c.curve} for c in run.choices if c.task == task}
     targets = [t for t in targets if {(m, t) for m in (r.BEST_ON_TEST, r.BEST_PAIR)} <= curves.keys()]
     if len(targets) < 2 or not run.about.measured:
@@ -325,7 +325,7 @@ def similarity(run: Run) -> Answer | None:
             picks[measure] = sorted(known, key=lambda s: known[s])
             order.setdefault(measure, []).append(spearman([-d for d in known.values()], [one[s] for s in known]))
         labels = curves.get((r.BEST, t), {})
-        picks["32 labels"] = sorted(labels, key=lambda s: -labels[s])
+        picks[f"{limit} labels" if limit else "labels"] = sorted(labels, key=lambda s: -labels[s])
         for name, ranked in picks.items():
             if len(ranked) > 1:
                 pair = next(two[k] for k in ("+".join(ranked[:2]), "+".join(ranked[1::-1])) if k in two)

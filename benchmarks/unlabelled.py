@@ -103,6 +103,8 @@ def kept_by_the_output(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 def lost_of(curve: Curve, counts: Sequence[float]) -> list[float]:
     """(b − b_T)/(b_bare − b_T) by weight, with outputs that count so much each."""
+    if not curve.own:
+        return []
     bare, *bits = (sum(map(mul, row, counts)) for row in (curve.own_bare, *curve.own))
     whole = bits[curve.neutral]
     return [(each - whole) / max(bare - whole, 1e-9) for each in bits]
@@ -184,6 +186,8 @@ def prior_of(count: int) -> Candidate:
 def shrunk_prior(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """The prior's weight drawn to the task vector alone by Model Stock's t = K·c/(1 + (K − 1)·c), c the cosine of task
     vectors of K = 2 seeds: λ = neutral + t·(λ₀ − neutral). After https://arxiv.org/abs/2403.19522."""
+    if curve.stock is None:
+        return Evidence([])
     neutral = curve.weights[curve.neutral]
     found = best(curve.method, list(zip(curve.weights, prior(curve, others).values, strict=True)))[0]
     return nearest(curve, neutral + curve.stock * (float(found) - neutral))
@@ -191,6 +195,8 @@ def shrunk_prior(curve: Curve, others: Sequence[Curve]) -> Evidence:
 
 def stock(curve: Curve, others: Sequence[Curve]) -> Evidence:
     """Model Stock's t itself as λ (1 − t as β): how far towards the mean of seeds the noise allows, no label at all."""
+    if curve.stock is None:
+        return Evidence([])
     return nearest(curve, curve.stock if curve.method != "uncoupled" else 1 - curve.stock)
 
 

@@ -15,7 +15,7 @@ import argparse
 import json
 import lzma
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -62,27 +62,27 @@ class Curve:
     validation: Rows
     likelihood: Rows
     """Of the validation references: 100 · 2^(−bits per byte)."""
-    right: Rows
+    right: Rows = field(default_factory=list)
     """1 for an output in the target language, else 0."""
-    loss: list[float]
+    loss: list[float] = field(default_factory=list)
     """Nats a token on plain text, as the protocol ``unlabelled`` has it."""
-    from_task: Rows
+    from_task: Rows = field(default_factory=list)
     """KL(task expert ‖ composition) on what the task expert writes, over its mean for the bare backbone."""
-    from_language: Rows
+    from_language: Rows = field(default_factory=list)
     """KL(language expert ‖ composition) on held-out text, over its mean for the task expert alone."""
-    own: Rows
+    own: Rows = field(default_factory=list)
     """Bits per byte that a composition finds in what the task expert writes for unlabelled articles."""
-    own_bare: list[float]
+    own_bare: list[float] = field(default_factory=list)
     """The same of the bare backbone."""
-    sizes: list[int]
+    sizes: list[int] = field(default_factory=list)
     """Bytes of what the task expert writes for each article."""
-    back: Rows
+    back: Rows = field(default_factory=list)
     """Bits per byte of an article that its own output saves, against another article's, under a fixed judge."""
-    agreement: list[Rows]
+    agreement: list[Rows] = field(default_factory=list)
     """Weight × voter × article: the task's metric of an output against the voter's. Voters are the curve's own weights,
     then the same weights with a task vector of another seed."""
-    seeds_right: Rows
-    stock: float
+    seeds_right: Rows = field(default_factory=list)
+    stock: float | None = None
     number: int = 0
     """Its line in the file."""
 
@@ -99,21 +99,34 @@ def read_curves(path: Path) -> list[Curve]:
     return [plain.record(Curve, json.loads(row) | {"number": n}, f"{path}: line {n}") for n, row in enumerate(rows, 1)]
 
 
-def measure(run: Path, store: Path, out: Path, whole: Collection[str]) -> None:
+def measure(run: Path, store: Path, out: Path, whole: Collection[str], *, labels: bool) -> None:
     """Add the curves of a run to a file; those that are there are left.
 
-    Of languages that are not in ``whole`` nothing is measured that only candidates need which those refuted.
+    Of languages that are not in ``whole`` nothing is measured that only candidates need which those refuted; with
+    ``labels`` nothing at all that needs none.
     """
     done = {(curve.target, curve.method) for curve in read_curves(out)}
     probe: Probe | None = None
     for place, method in curves_of(lab_of(run, store)):
         if (place.target, method.name) in done:
             continue
-        probe = probe if probe and probe.place == place else Probe(place)
-        curve = probe.curve(method, whole=not whole or place.target in whole)
+        curve = labelled(place, method)
+        if not labels:
+            probe = probe if probe and probe.place == place else Probe(place)
+            curve = probe.added(curve, method, whole=not whole or place.target in whole)
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(curve), ensure_ascii=False) + "\n")
         print(curve.target, curve.method, *(round(mean(row), 1) for row in curve.test), flush=True)
+
+
+def labelled(place: Place, method: Method) -> Curve:
+    """The curve of an equation as far as labels of the target tell it."""
+    weights = sorted(float(weight) for weight in method.tried)
+    tried, stored = [method.tried[weight] for weight in weights], Stored(place.lab)
+    test, validation = (place.lab.labels(place.task, place.target, split) for split in ("test", "validation"))
+    asked = ((place.task, test), (place.task, validation), (place.task + READ_TASK, validation))
+    rows = [scores(stored.written(Wanted(task, examples, tried))) for task, examples in asked]
+    return Curve(place.target, method.name, weights, rows[0], rows[1], rows[2])
 
 
 class Probe:
@@ -182,35 +195,28 @@ class Probe:
             )
         return [b - a for a, b in zip(one, other, strict=True)]
 
-    def curve(self, method: Method, *, whole: bool) -> Curve:
-        place, lab = self.place, self.lab
-        weights = sorted(float(weight) for weight in method.tried)
-        tried = [method.tried[weight] for weight in weights]
+    def added(self, curve: Curve, method: Method, *, whole: bool) -> Curve:
+        """A curve with all that is measured without labels."""
+        lab, tried = self.lab, [method.tried[weight] for weight in curve.weights]
         [name], [again] = self.task.names, self.again.names
         seeds = [Combination(tuple((again if n == name else n, c) for n, c in one.terms)) for one in tried]
-        test, validation = (lab.labels(place.task, place.target, split) for split in ("test", "validation"))
         probes, others = (self.written(some) for some in (tried, seeds)) if whole else ([], [])
         updates = [self.update(one) for one in tried if whole]
         [bare] = self.read([Combination()])
         prefixes = replace(self.text, documents=[example.article for example in self.articles.examples])
-        return Curve(
-            place.target,
-            method.name,
-            weights,
-            scores(self.stored.written(Wanted(place.task, test, tried))),
-            scores(self.stored.written(Wanted(place.task, validation, tried))),
-            scores(self.stored.written(Wanted(place.task + READ_TASK, validation, tried))),
-            right(probes),
-            self.stored.losses(prefixes, lab.study.language_training.max_input, tried),
-            [over(apart(self.by_task, self.logs(self.asked, one)), self.bare) for one in updates],
-            [over(apart(self.by_language, self.logs(self.chunks, one)), self.alone) for one in updates],
-            self.read(tried),
-            bare,
-            self.sizes,
-            [over(self.back([o.output for o in outcomes])) for outcomes in probes],
-            [[self.agreement(one, voter) for voter in (*probes, *others)] for one in probes],
-            right(others),
-            round(self.stock, 4),
+        return replace(
+            curve,
+            right=right(probes),
+            loss=self.stored.losses(prefixes, lab.study.language_training.max_input, tried),
+            from_task=[over(apart(self.by_task, self.logs(self.asked, one)), self.bare) for one in updates],
+            from_language=[over(apart(self.by_language, self.logs(self.chunks, one)), self.alone) for one in updates],
+            own=self.read(tried),
+            own_bare=bare,
+            sizes=self.sizes,
+            back=[over(self.back([o.output for o in outcomes])) for outcomes in probes],
+            agreement=[[self.agreement(one, voter) for voter in (*probes, *others)] for one in probes],
+            seeds_right=right(others),
+            stock=round(self.stock, 4),
         )
 
     def agreement(self, one: Sequence[Outcome], voter: Sequence[Outcome]) -> list[float]:
@@ -263,8 +269,9 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("lingarith-store"), help="the store of that run")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, added to")
     parser.add_argument("--whole", nargs="*", default=(), help="languages of which all is measured; without it, of all")
+    parser.add_argument("--labels", action="store_true", help="only what labels of the target tell")
     arguments = parser.parse_args()
-    measure(arguments.run, arguments.store, arguments.out, arguments.whole)
+    measure(arguments.run, arguments.store, arguments.out, arguments.whole, labels=arguments.labels)
 
 
 if __name__ == "__main__":

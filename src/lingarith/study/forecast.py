@@ -263,6 +263,8 @@ def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone, w
         return time.perf_counter() - began
 
     few = [example.asked for example in data.examples[:TRIED_EXAMPLES]]
+    # The first pass after loading pays for warming up: pages of weights that nobody has read yet.
+    generate(backbone, few[:1], replace(decoding, max_output=1))
     if (seconds := timed(few)) > ENOUGH:
         return seconds / len(few)
     # Batches cost less by the example than single ones, up to the size of a batch.
@@ -273,6 +275,7 @@ def seconds_per_output(data: Labelled, decoding: Decoding, backbone: Backbone, w
 def seconds_per_reference(data: Labelled, decoding: Decoding, backbone: Backbone, watch: Watch) -> float:
     """How long it takes here to predict a reference, in a batch; ``watch`` hears how many are done, of how many."""
     some = replace(data, examples=data.examples[:TRIED_EXAMPLES])
+    reference_bits(backbone, replace(some, examples=some.examples[:1]), decoding.max_input)  # warming up, as above
     began = time.perf_counter()
     reference_bits(backbone, some, decoding.max_input, lambda done: watch(done, len(some.examples)))
     return (time.perf_counter() - began) / len(some.examples)

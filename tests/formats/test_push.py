@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -102,8 +103,9 @@ class Hub(BaseHTTPRequestHandler):
         self.answer(200)
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+@contextmanager
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """While open, the hub is a server of this process."""
     kind = type("Fresh", (Hub,), {"taken": {"me/old": {}}, "created": {}, "objects": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     Thread(target=server.serve_forever, daemon=True).start()
@@ -113,6 +115,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     yield kind
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    with serving(monkeypatch) as kind:
+        yield kind
 
 
 @pytest.fixture

@@ -5,21 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
 import re
-import shlex
-import sys
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import transformers
 import typer
 
 from lingarith.newsroom import pages, writer
 from lingarith.newsroom.world import EVENTS, NAMES, PLACES, TEST_ONLY_NAMES, TEST_ONLY_PLACES, story
+from tests.snippets.pages import commands
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lingarith"
@@ -154,20 +149,6 @@ def test_every_benchmark_is_run_and_described(name: str) -> None:
         assert f"python benchmarks/{name}" in (ROOT / place).read_text(encoding="utf-8"), place
 
 
-COMMAND = re.compile(r"\s*(?:\$ )?(?:torchrun .* -m |\S*/)?lingarith +(.+)")
-
-
-def blocks(text: str) -> list[str]:
-    """The code of fenced and of indented blocks; lines that go on are one."""
-    found = re.findall(r"^ *```\w*\n(.*?)^ *```|((?:^    .*\n)+)", text, re.MULTILINE | re.DOTALL)
-    return [(fenced or indented).replace("\\\n", " ") for fenced, indented in found]
-
-
-def commands(code: str) -> list[str]:
-    """What stands after ``lingarith`` in each command of some code."""
-    return [match[1].replace(" …", "") for line in code.splitlines() if (match := COMMAND.match(line))]
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_and_their_options_exist(document: Path) -> None:
     from lingarith.cli.main import app
@@ -185,33 +166,6 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         assert named <= known, f"lingarith {' '.join(words)}: {sorted(named - known)}"
 
 
-@pytest.fixture
-def succeed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
-    """``succeed(words)`` runs a command, which has to succeed; what it prints."""
-    from lingarith.cli.main import main
-
-    def run(words: list[str]) -> str:
-        monkeypatch.setattr(sys, "argv", ["lingarith", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        assert not left.value.code, f"{shlex.join(words)}\n{said.err}"
-        return said.out
-
-    return run
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_commands_in_blocks_are_whole(
-    document: Path, succeed: Callable[[list[str]], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The command line takes every word of them; nothing is done."""
-    monkeypatch.setattr("typer.core.TyperCommand.invoke", lambda *_: None)
-    for command in (command for code in blocks(document.read_text(encoding="utf-8")) for command in commands(code)):
-        succeed(shlex.split(re.sub(r" (\[--|>).*", "", command), comments=True))
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_programs_have_their_options(document: Path) -> None:
     text = document.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -226,94 +180,6 @@ def test_every_page_is_in_the_site() -> None:
     pages = re.findall(r": ([\w-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
     made = {"commands.md", "architecture.md", "changelog.md"}
     assert sorted(pages) == sorted(made | {path.name for path in (ROOT / "docs").glob("*.md")})
-
-
-PAGES = (
-    "docs/index", "docs/start", "docs/tutorial", "docs/tutorial-real", "docs/play", "docs/inspect", "docs/methods",
-    "docs/open-questions", "docs/data", "docs/scale", "docs/files", "README",
-)  # fmt: skip
-"""The pages whose every snippet in a named language is run, in their order and one after another."""
-NOT_RUN = ("make demo", "source .venv/bin/activate")
-PRINTED = ("related", "plan")
-"""Commands whose output no backbone changes: it is what stands under them."""
-SMALL = {
-    "steps": 2, "batch_size": 4, "learning_rate": 0.05, "max_input": 24, "max_target": 8, "max_output": 6,
-    "characters": 2000, "train_limit": 6, "validation_limit": 4, "test_limit": 4, "weights": [0.7, 1.0],
-    "betas": [0.1], "search": "grid",
-}  # fmt: skip
-"""What commands and studies get as well, as far as they have such a key."""
-
-
-@pytest.fixture
-def tiny(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder where every backbone is the tiny one, studies are small, and no page is served."""
-    from lingarith.play import page
-    from lingarith.study.study import study_of
-
-    for kind in (transformers.AutoTokenizer, transformers.AutoModelForSeq2SeqLM):
-        read = kind.from_pretrained
-        monkeypatch.setattr(kind, "from_pretrained", lambda _, read=read, **keys: read(tiny_backbone, **keys))
-    monkeypatch.chdir(tmp_path)
-    Path("data").symlink_to(ROOT / "data")
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr("lingarith.text.corpora.NEWSROOM_PAGES", 20)
-    monkeypatch.setattr("lingarith.model.loading.folder_of", lambda *_: tiny_backbone)
-    monkeypatch.setattr("lingarith.study.study.study_of", lambda *given: study_of(*given[:2], {**SMALL, **given[2]}))
-    monkeypatch.setattr(page, "gradio", lambda: SimpleNamespace(__version__="6"))
-    monkeypatch.setattr(page, "serve", lambda *_: None)
-    monkeypatch.setattr("socket.create_server", lambda *_: SimpleNamespace(close=lambda: None))  # whoever has the port
-
-
-def smaller(words: list[str]) -> list[str]:
-    """A command that takes no time."""
-    from lingarith.cli.main import app
-
-    if words[0] == "export":  # its flags of data are those of one format
-        return words
-    if words == ["demo"]:  # which has none of the options that would make it small
-        words = ["adapt", "pt", "uk", "--out", "lingarith-demo"]
-    command = typer.main.get_command(app)
-    for word in words:
-        command = getattr(command, "commands", {}).get(word, command)
-    known = {option for parameter in command.params for option in parameter.opts}
-    flags = {f"--{key.replace('_', '-')}": value for key, value in SMALL.items()}
-    return words + [f"{flag}={str(value).strip('[]')}" for flag, value in flags.items() if flag in known]
-
-
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT's own
-@pytest.mark.usefixtures("tiny")
-def test_every_snippet_of_the_pages_runs(monkeypatch: pytest.MonkeyPatch, succeed: Callable[[list[str]], str]) -> None:
-    from lingarith.study.study import read_study
-    from lingarith.text.tasks import task_of
-
-    for name in PAGES:
-        for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", read(f"{name}.md"), re.MULTILINE | re.DOTALL):
-            assert kind in ("console", "python", "toml"), name
-            if kind == "python":
-                exec(code, {})
-            elif kind == "toml":
-                Path("here.toml").write_text(code)
-                (task_of if "prompt" in tomllib.loads(code) else read_study)("here.toml")
-            for line, shown in re.findall(r"^\$ (.+)\n((?:[^$].*\n|\n)*)", code, re.MULTILINE):
-                if given := re.fullmatch(r"(\w+)='(.*)'", line):
-                    monkeypatch.setenv(*given.groups())
-                elif line not in NOT_RUN:
-                    program, *words = shlex.split(os.path.expandvars(line))
-                    if program == "python":  # the snippet that is shown next
-                        monkeypatch.setattr(sys, "argv", words)
-                        continue
-                    assert program == "lingarith", line
-                    printed = succeed(smaller(words))
-                    assert words[0] not in PRINTED or printed.strip() == shown.strip(), line
-
-
-def test_commands_are_found_in_code_alone() -> None:
-    text = "lingarith is a name\n```\n$ .venv/bin/lingarith adapt pt \\\n  --seed 1\nfrom lingarith import x\n```\n"
-    text += "\n    lingarith demo\n\nor `lingarith vectors list`.\n"
-    assert [command.split() for code in blocks(text) for command in commands(code)] == [
-        ["adapt", "pt", "--seed", "1"],
-        ["demo"],
-    ]
 
 
 def test_the_keys_of_a_study_are_all_told() -> None:

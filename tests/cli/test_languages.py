@@ -1,4 +1,4 @@
-"""``related`` and ``languages``; and that docs/related.md shows what they print."""
+"""``related`` and ``languages``; and that docs/related.md counts what they print."""
 
 from __future__ import annotations
 
@@ -145,13 +145,9 @@ def test_languages(command: Command, fails: Fails) -> None:
 
 def blocks() -> list[tuple[str, str]]:
     """Commands on the page, and what they print."""
-    return re.findall(r"^```\n\$ lingarith (.+)\n((?:.*\n)*?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-
-
-@pytest.mark.parametrize(("words", "printed"), blocks())
-def test_the_page_shows_what_is_printed(words: str, printed: str, command: Command) -> None:
-    out = command(*words.split()).out
-    assert "".join(f"{line.rstrip()}\n" for line in out.splitlines()) == printed
+    return re.findall(
+        r"^```console\n\$ lingarith (.+)\n((?:.*\n)*?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
 
 
 def test_the_page_counts_the_sets_that_agree() -> None:

@@ -43,8 +43,15 @@ def snippets_of(page: str, text: str) -> list[Snippet]:
 
 def unseen(text: str) -> list[str]:
     """Lines of a page that a reader sees as code, and :func:`snippets_of` does not: indented, or fenced otherwise."""
-    rest = FENCE.sub("", text)
-    return re.findall(r"^ *(?:```|~~~).*|(?<=\n\n)(?: {4}|\t).+", rest, re.MULTILINE)
+    found, before, item = [], "", False
+    for line in FENCE.sub(r"\1…", text).splitlines():
+        if line[:1].strip():
+            item = bool(re.match(r"[-*+] |\d+\. ", line))  # what is indented by four belongs to it
+        code = re.match(r" {6}|\t" if item else r" {4}|\t", line) and not before.strip()
+        if code or re.match(r" *(```|~~~)", line):
+            found.append(line)
+        before = line
+    return found
 
 
 def commands(code: str) -> list[str]:

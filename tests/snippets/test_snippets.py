@@ -224,5 +224,6 @@ def test_snippets_and_commands_are_found() -> None:
         (".venv/bin/lingarith adapt pt --seed 1", "out\n"), ("ls", ""),
     ]  # fmt: skip
     assert [command.split() for command in commands(console.code)] == [["adapt", "pt", "--seed", "1"]]
-    hidden = "a\n\n    lingarith demo\n\n~~~\nx\n~~~\n\n1. b\n\n   ```console\n$ c\n"
-    assert unseen(hidden + text) == ["    lingarith demo", "~~~", "~~~", "   ```console"]
+    hidden = "a\n\n    lingarith demo\n\n~~~\nx\n~~~\n\n1. b\n\n    c\n\n      d\n\n   ```console\n$ e\n"
+    assert unseen(text + "\n    more of b\n") == []
+    assert unseen(hidden + text) == ["    lingarith demo", "~~~", "~~~", "      d", "   ```console"]

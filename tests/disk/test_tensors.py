@@ -8,6 +8,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,34 @@ def test_tensors_are_taken_when_they_are_written() -> None:
     assert equal(safetensors.torch.load(b"".join(piece for piece, _ in written)), {n: TENSORS[n] for n in outline})
 
 
+def test_one_tensor_is_held_at_a_time() -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def values() -> Any:
+        for name in outline:
+            alive.append(sum(one() is not None for one in held))
+            tensor = torch.ones(2)
+            held.append(weakref.ref(tensor))
+            yield name, tensor
+            del tensor
+
+    outline = {name: torch.ones(2, device="meta") for name in ("a", "b", "c")}
+    for piece in pieces(outline, values(), "x"):
+        assert len(piece)
+        del piece
+    assert alive == [0, 0, 0]
+
+
 @pytest.mark.parametrize("given", [{}, {"q.b": torch.ones(2)}, {"q.a": torch.ones(3)}, {"q.a": torch.ones(2).double()}])
 def test_tensors_that_are_not_what_was_declared(given: dict[str, torch.Tensor]) -> None:
     with pytest.raises(ValueError, match=r"not .*q\.a|shorter"):
         b"".join(pieces({"q.a": torch.ones(2)}, given.items(), "x"))
+
+
+def test_a_tensor_that_was_not_declared() -> None:
+    with pytest.raises(ValueError, match=r"q\.b is in no header"):
+        b"".join(pieces({"q.a": torch.ones(2)}, [("q.a", torch.ones(2)), ("q.b", torch.ones(2))], "x"))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

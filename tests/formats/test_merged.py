@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def a_base(folder: Path, held: Named | None = None, config: dict[str, Any] | Non
 
 def everything(folder: Path) -> Named:
     return {name: tensor for path in folder.glob("*.safetensors") for name, tensor in read_safetensors(path).items()}
+
+
+def test_one_tensor_of_the_base_is_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    plainly = TensorFile.__getitem__
+
+    def watched(self: TensorFile, name: str) -> Tensor:
+        alive.append(sum(one() is not None for one in read))
+        read.append(weakref.ref(tensor := plainly(self, name)))
+        return tensor
+
+    base = a_base(tmp_path / "base")
+    monkeypatch.setattr(TensorFile, "__getitem__", watched)
+    write_merged(composition(), base, tmp_path / "merged")
+    assert alive == [0] * len(tensors())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

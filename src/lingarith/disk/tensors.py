@@ -182,11 +182,16 @@ def pieces(
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
-    for (name, like), (given, tensor) in zip(outline.items(), tensors, strict=True):
+    made = iter(tensors)
+    for name, like in outline.items():
+        given, tensor = next(made, ("nothing", without_numbers((), like.dtype)))
         if (given, tensor.dtype, tensor.shape) != (name, like.dtype, like.shape):
             raise ValueError(f"{given} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says")
         must_be_finite(name, tensor, where, "train again with a lower learning rate")
         yield _memory(tensor.detach().cpu().contiguous())
+        del tensor  # before the next one is made: one is held, where zip would hold two
+    for given, _ in made:
+        raise ValueError(f"{given} is in no header")
 
 
 def _header(handle: int, size: int, path: Path, mend: str) -> tuple[dict[str, Place], dict[str, str]]:

@@ -165,7 +165,9 @@ def _added(
         tensor, added = shard[name], change(name)
         if added is not None:
             _add(tensor, added, rounding)
+        del added  # neither is held while the next tensor is read
         yield name, tensor
+        del tensor
 
 
 def _add(weight: Tensor, change: Tensor, rounding: _Rounding) -> None:

@@ -149,12 +149,12 @@ def _import_difference(
 def _known(name: str, place: Path) -> dict[str, Any]:
     """What a checkpoint is known by: one of the hub by its commit, a folder by its fingerprint, if it is a backbone."""
     from ..formats.checkpoints import folder_of
-    from ..model.fingerprint import identity_in
+    from ..model.identified import identified
 
     if folder_of(name) is None:
         return {"name": name, "revision": place.name}  # as the hub's cache calls its folder
     with suppress(LingarithError):
-        return {"name": name, "fingerprint": identity_in(place)[0]}
+        return {"name": name, "fingerprint": identified(place)[0]}
     return {"name": name}
 
 
@@ -283,12 +283,12 @@ def _base(vector: Vector, backbone: str | None) -> Path:
 def _same(vector: Vector, backbone: str | None) -> Path:
     """The place of the vectors' backbone, or of one that is named; :class:`LingarithError` where that is another."""
     from ..formats.checkpoints import checkpoint
-    from ..model.fingerprint import identity_in
+    from ..model.identified import identified
     from ..store.parts import same_backbone
 
     base = vector.origin["backbone"]
     place = checkpoint(backbone) if backbone else checkpoint(base["name"], base.get("revision"))
-    found, parts = identity_in(place)
+    found, parts = identified(place)
     if not same_backbone(vector.origin, found, parts):
         raise LingarithError(
             f"{backbone or base['name']} ({found[:16]}) is not the backbone of these vectors, which is "

@@ -19,14 +19,14 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
     PreTrainedTokenizerBase,
-    __version__,
 )
 
-from ..disk.files import json_hash, paths_in
+from ..disk.files import json_hash
 from ..disk.kept import kept
 from ..disk.tensors import TensorFile
 from ..errors import LingarithError
 from ..formats.checkpoints import weight_files
+from .identified import state
 from .snapshot import sound
 
 _VOLATILE = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "use_cache"}
@@ -152,13 +152,6 @@ def _numbers(model: Any, folder: Path | None) -> Iterator[tuple[str, Tensor]]:
             raise LingarithError(f"{folder} holds no {name} of that name and shape")
         else:
             yield name, parameter.detach()
-
-
-def state(folder: Path, names: str = "*.safetensors*") -> dict[str, Any]:
-    """What tells that the files of a folder are what they were, for whoever cannot set the system's times."""
-    states = [(path.name, path.stat()) for path in paths_in(folder, names)]
-    files = [[name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for name, s in states]
-    return {"folder": str(folder.resolve()), "files": files, "transformers": __version__}
 
 
 def _bytes(tensor: Tensor) -> memoryview:

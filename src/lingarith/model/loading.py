@@ -32,7 +32,8 @@ from ..newsroom import NEWSROOM
 from ..plain import record
 from ..progress import Progress, quiet
 from .backbone import Backbone, Skeleton
-from .fingerprint import identity, state
+from .fingerprint import identity
+from .identified import state
 from .limits import must_have_rows, positions
 from .projections import home, linears, projections, sizes
 from .snapshot import sound

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers.utils.hub import cached_files
-
 from ..formats.checkpoints import ADAPTER, CONFIG, INDEX, folder_of, must_be_sound
 from ..newsroom import NEWSROOM
 
@@ -18,6 +16,8 @@ def sound(where: str | Path, revision: str | None) -> Path:
     if isinstance(where, Path):
         folder = where
     else:
+        from transformers.utils.hub import cached_files
+
         names = [CONFIG, INDEX, ADAPTER]
         files = cached_files(where, names, revision=revision, _raise_exceptions_for_missing_entries=False)
         if not files:

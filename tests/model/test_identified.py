@@ -1,0 +1,52 @@
+"""The fingerprint of a folder that does not change is found without transformers, and is the one that they find."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lingarith.errors import LingarithError
+from lingarith.model.fingerprint import identity_in
+from lingarith.model.identified import identified
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from lingarith.model.identified import identified
+print(identified(Path(sys.argv[1]))[0], "transformers" in sys.modules)
+"""
+
+
+@pytest.fixture
+def where(tmp_path: Path, model: Callable[..., Any], tokenizer: Callable[..., Any]) -> Path:
+    model("llama").save_pretrained(tmp_path / "llama")
+    tokenizer("llama").save_pretrained(tmp_path / "llama")
+    return tmp_path / "llama"
+
+
+def test_it_is_kept_until_a_file_changes(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = identified(where)
+    assert first == identity_in(where)
+    words = [sys.executable, "-c", PROGRAM, str(where)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split() == [first[0], "False"]
+    config = (where / "config.json").read_text()
+    (where / "config.json").write_text(config.replace('"rms_norm_eps": 1', '"rms_norm_eps": 2'))
+    other = identified(where)
+    assert other == identity_in(where)
+    assert other[0] != first[0]
+    assert other[1]["weights"] == first[1]["weights"]
+    monkeypatch.setattr("lingarith.model.fingerprint.identity_in", None)
+    assert identified(where) == other
+
+
+def test_a_folder_is_looked_at_each_time(where: Path, tmp_path: Path) -> None:
+    identified(where)
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (where / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(LingarithError, match=r"link\.json"):
+        identified(where)

@@ -13,6 +13,7 @@ import pytest
 from lingarith.errors import LingarithError
 from lingarith.model.fingerprint import identity_in
 from lingarith.model.identified import identified
+from lingarith.model.loading import load
 
 PROGRAM = """
 import sys
@@ -23,10 +24,18 @@ print(identified(Path(sys.argv[1]))[0], "transformers" in sys.modules)
 
 
 @pytest.fixture
-def where(tmp_path: Path, model: Callable[..., Any], tokenizer: Callable[..., Any]) -> Path:
-    model("llama").save_pretrained(tmp_path / "llama")
-    tokenizer("llama").save_pretrained(tmp_path / "llama")
-    return tmp_path / "llama"
+def folder(tmp_path: Path, model: Callable[..., Any], tokenizer: Callable[..., Any]) -> Callable[[str], Path]:
+    def make(family: str) -> Path:
+        model(family).save_pretrained(tmp_path / family)
+        tokenizer(family).save_pretrained(tmp_path / family)
+        return tmp_path / family
+
+    return make
+
+
+@pytest.fixture
+def where(folder: Callable[[str], Path]) -> Path:
+    return folder("llama")
 
 
 def test_it_is_kept_until_a_file_changes(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +59,14 @@ def test_a_folder_is_looked_at_each_time(where: Path, tmp_path: Path) -> None:
     (where / "link.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(LingarithError, match=r"link\.json"):
         identified(where)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+@pytest.mark.parametrize("family", ["t5", "llama", "bloom"])
+def test_a_backbone_that_was_loaded_is_known(
+    family: str, dtype: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(str(there := folder(family)), dtype=dtype, device="cpu")
+    found = identity_in(there)
+    monkeypatch.setattr("lingarith.model.fingerprint.identity_in", None)
+    assert identified(there) == (loaded.fingerprint, loaded.parts) == found

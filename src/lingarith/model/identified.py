@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,19 @@ def identified(folder: Path) -> tuple[str, dict[str, Any]]:
     Raises :class:`LingarithError` as it does, and as :func:`.snapshot.sound` does at every call.
     """
 
-    def look() -> Iterator[Any]:
+    def look() -> tuple[str, dict[str, Any]]:
         from .fingerprint import identity_in
 
-        yield from identity_in(folder)
+        return identity_in(folder)
 
     sound(folder, None)
-    found, parts = kept("identities", {"version": __version__, **state(folder, "*")}, look)
-    return found, parts
+    return keep(state(folder, "*"), look)
+
+
+def keep(files: dict[str, Any], look: Callable[[], tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    """What is kept of a folder whose files are in this :func:`state`; if nothing is, what ``look`` says of them."""
+    fingerprint, parts = kept("identities", {"version": __version__, **files}, look)
+    return fingerprint, parts
 
 
 def state(folder: Path, names: str = "*.safetensors*") -> dict[str, Any]:

@@ -33,7 +33,7 @@ from ..plain import record
 from ..progress import Progress, quiet
 from .backbone import Backbone, Skeleton
 from .fingerprint import identity
-from .identified import state
+from .identified import keep, state
 from .limits import must_have_rows, positions
 from .projections import home, linears, projections, sizes
 from .snapshot import sound
@@ -109,13 +109,16 @@ def _known(
 ) -> tuple[Skeleton, torch.dtype, list[nn.Module]]:
     """What is known of a backbone, and the type that its numbers have; and the model, where it had to be read."""
     first: list[nn.Module] = []
+    files = state(folder, "*")
 
     def look() -> Iterator[Any]:
         first.append(model())
-        yield str(first[0].dtype).removeprefix("torch."), asdict(skeleton(first[0], tokenizer, name, folder))
+        found = skeleton(first[0], tokenizer, name, folder)
+        keep(files, lambda: (found.fingerprint, found.parts))  # for a merged checkpoint, which needs no more of it
+        yield str(first[0].dtype).removeprefix("torch."), asdict(found)
 
     facts = {"dtype": dtype, "version": __version__, "keys": [key.name for key in fields(Skeleton)]}
-    [(stored, values)] = kept("backbones", facts | state(folder, "*"), look)
+    [(stored, values)] = kept("backbones", facts | files, look)
     known = record(Skeleton, values, f"what is kept of {name}", mend=f"delete {cache_folder() / 'backbones'}")
     return known, getattr(torch, stored), first
 

@@ -86,7 +86,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/large.py --shapes 7b --vectors 3 --out $(NUMBERS)/large.json
 	$(BIN)/python benchmarks/time_to_loss.py --languages pt --seeds 0 --out $(NUMBERS)/time_to_loss.jsonl
 	$(BIN)/python benchmarks/growth.py --only rows length vectors study --out $(NUMBERS)/growth.json
-	$(BIN)/python benchmarks/start.py --out $(NUMBERS)/start.json
+	$(BIN)/python benchmarks/start.py $(if $(MERGEKIT),--mergekit $(MERGEKIT)) --out $(NUMBERS)/start.json
 	$(BIN)/python benchmarks/threads.py --out $(NUMBERS)/threads.json
 	$(BIN)/python benchmarks/generation.py --out $(NUMBERS)/generation.json
 	$(BIN)/python benchmarks/grid.py --examples 32 --out $(NUMBERS)/grid.json
@@ -95,6 +95,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/load.py --out $(NUMBERS)/load.json
 	$(BIN)/python benchmarks/study.py --targets pt --steps 30 --out $(NUMBERS)/study.json
 	$(BIN)/python benchmarks/inference.py --out $(NUMBERS)/inference.json
+	$(if $(MERGEKIT),$(BIN)/python benchmarks/merged.py --mergekit $(MERGEKIT) --out $(NUMBERS)/merged.json)
 	$(if $(RUN),$(BIN)/python benchmarks/search.py --run $(RUN) --out $(NUMBERS)/search.json)
 	$(if $(RUN),$(BIN)/python benchmarks/interference.py $(RUN) --points $(NUMBERS)/interference.jsonl.gz)
 	$(if $(RUN),$(BIN)/python benchmarks/unlabelled_curves.py --run $(RUN) --out $(NUMBERS)/curves.jsonl)

@@ -300,7 +300,7 @@ def _draw_gains(gains: Mapping[tuple[str, str], Any]) -> Figure:
         axis.set_yticks([-row for row in range(len(methods))], [name_of(method).short for method in methods])
         axis.grid(False)
         axis.set_title(task, fontsize=9)
-    axes[len(axes) // 2].set_xlabel("gain in points of the task's metric")
+    figure.supxlabel("gain in points of the task's metric", fontsize=axes[0].xaxis.label.get_size())
     return figure
 
 

@@ -184,9 +184,11 @@ def pieces(
     yield len(text).to_bytes(8, "little") + text
     made = iter(tensors)
     for name, like in outline.items():
-        given, tensor = next(made, ("nothing", without_numbers((), like.dtype)))
+        given, tensor = next(made, ("", like))
         if (given, tensor.dtype, tensor.shape) != (name, like.dtype, like.shape):
-            raise ValueError(f"{given} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says")
+            raise ValueError(
+                f"{given or 'nothing'} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says"
+            )
         must_be_finite(name, tensor, where, "train again with a lower learning rate")
         yield _memory(tensor.detach().cpu().contiguous())
         del tensor  # before the next one is made: one is held, where zip would hold two

@@ -132,6 +132,13 @@ def test_errors_point_at_the_place(text, sentence, at):
     assert caret.index("^") - 2 == at
 
 
+@pytest.mark.parametrize("text", ["", "  "])
+def test_of_nothing_no_place_is_pointed_at(text):
+    with pytest.raises(LingarithError) as caught:
+        parse(text)
+    assert str(caught.value) == "the expression is empty; 0 is the combination of nothing"
+
+
 @given(any_coefficient.filter(bool), st.integers(1, 999), st.integers(-200, 200))
 def test_steps_between_change_nothing(c, k, power):
     one = Combination((("a", c),))

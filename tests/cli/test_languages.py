@@ -11,6 +11,7 @@ import pytest
 
 from lingarith.languages.codes import OF_THE_PAPER, SEEN, UNSEEN
 from lingarith.languages.related import preset, related
+from tests.snippets.pages import SNIPPETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "related.md"
 Command = Callable[..., Any]
@@ -143,16 +144,14 @@ def test_languages(command: Command, fails: Fails) -> None:
     assert fails("languages", "xyzzy").startswith("no language is called 'xyzzy'")
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Commands on the page, and what they print."""
-    return re.findall(
-        r"^```console\n\$ lingarith (.+)\n((?:.*\n)*?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-    )
-
-
 def test_the_page_counts_the_sets_that_agree() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    stated, closest = (printed.count("  none\n") for words, printed in blocks() if "mr gu zh" in words)
+    stated, closest = (
+        printed.count("  none\n")
+        for snippet in SNIPPETS[PAGE.name]
+        for command, printed in snippet.typed
+        if "mr gu zh" in command
+    )
     assert (stated, closest) == (1, 5)
     assert "One of the 11 sets is the printed one" in page
     assert "Five of the 11 sets are the printed ones" in page

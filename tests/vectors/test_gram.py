@@ -80,6 +80,8 @@ def test_nothing_is_left_where_numbers_are_none(store: Store, digest: str) -> No
         ({"q": MATRIX.double()}, ABOUT, "'q' is not square in float32"),
         ({"q": MATRIX[:2]}, ABOUT, "'q' is not square in float32"),
         ({"q": MATRIX[0]}, ABOUT, "'q' is not square in float32"),
+        ({"q": MATRIX.triu()}, ABOUT, "is damaged: 'q' is not what was written"),
+        ({"q": -MATRIX}, ABOUT, "is damaged: 'q' is not what was written"),
         ({"q": MATRIX}, ABOUT, "is damaged: 'q' is not what was written"),
         ({"q": MATRIX, "v": MATRIX}, ABOUT, "is damaged: its hashes are not those of 2 matrices"),
     ],

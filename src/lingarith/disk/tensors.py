@@ -82,7 +82,7 @@ class TensorFile(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         place = self.places[name]
         tensor = torch.empty(place.shape, dtype=place.dtype)
-        memory = _memory(tensor)
+        memory = memory_of(tensor)
         if len(memory) > AHEAD // 2:
             self._fill(memory, place.start)
         else:
@@ -190,7 +190,7 @@ def pieces(
                 f"{given or 'nothing'} {tuple(tensor.shape)} is not {name} {tuple(like.shape)} as the header says"
             )
         must_be_finite(name, tensor, where, "train again with a lower learning rate")
-        yield _memory(tensor.detach().cpu().contiguous())
+        yield memory_of(tensor)
         del tensor  # before the next one is made: one is held, where zip would hold two
     for given, _ in made:
         raise ValueError(f"{given} is in no header")
@@ -274,9 +274,9 @@ def _pickle(path: Path) -> LingarithError:
     )
 
 
-def _memory(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
+def memory_of(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor in the order of its elements: its own memory, where it is contiguous and on the CPU."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def must_be_finite(name: str, tensor: Tensor, where: object, mend: str) -> None:

@@ -23,7 +23,7 @@ from transformers import (
 
 from ..disk.files import json_hash
 from ..disk.kept import kept
-from ..disk.tensors import TensorFile
+from ..disk.tensors import TensorFile, memory_of
 from ..errors import LingarithError
 from ..formats.checkpoints import weight_files
 from .identified import state
@@ -61,10 +61,10 @@ def identity(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path | None
         every, some = hashlib.sha256(), hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         for name, tensor in _numbers(model, folder):
             every.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            every.update(_bytes(tensor))
+            every.update(memory_of(tensor))
             some.update(f"{name}{tuple(tensor.shape)}".encode())
             sample = _sample(tensor)
-            some.update(_bytes(sample.to(torch.bfloat16) if sample.is_floating_point() else sample))
+            some.update(memory_of(sample.to(torch.bfloat16) if sample.is_floating_point() else sample))
         some.update(words + ends)
         return [every.hexdigest(), some.hexdigest()]
 
@@ -152,10 +152,6 @@ def _numbers(model: Any, folder: Path | None) -> Iterator[tuple[str, Tensor]]:
             raise LingarithError(f"{folder} holds no {name} of that name and shape")
         else:
             yield name, parameter.detach()
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ since no manifest knows what measuring rounds to here and there.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from ..disk.tensors import TensorFile, pieces, without_numbers
 from ..errors import LingarithError
 from .outline import Lazy
+from .vector import content_hash
 
 HASHES = "sha256"
 """The tensor of hashes (projections × 32 bytes), in the order of the others."""
@@ -86,6 +86,4 @@ def gram_file(
 
 def _hash(about: Mapping[str, str], path: str, gram: Tensor) -> bytes:
     """sha256 of a matrix, of its projection's path, and of what it was measured on."""
-    digest = hashlib.sha256("\0".join([path, *(f"{key} {about[key]}" for key in sorted(about))]).encode())
-    digest.update(gram.contiguous().numpy().data)
-    return digest.digest()
+    return bytes.fromhex(content_hash({"\0".join([path, *(f"{key} {about[key]}" for key in sorted(about))]): gram}))

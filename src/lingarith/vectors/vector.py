@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..adapters.dense import DenseTerm
 from ..adapters.terms import Term, described, mapped
+from ..disk.tensors import memory_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
     """sha256 (hex) over names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+        digest.update(memory_of(tensor))
     return digest.hexdigest()
